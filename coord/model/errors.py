@@ -1,0 +1,136 @@
+"""What can go wrong for a user: one class an error, with ZooKeeper's code.
+
+Each docstring says whose fault the error is. Unless it says otherwise the operation did not happen.
+"""
+
+from typing import ClassVar
+
+
+class CoordError(Exception):
+    """Base of all errors a client can get. `code` is ZooKeeper's error number."""
+
+    code: ClassVar[int] = -1
+
+
+class SystemError_(CoordError):
+    """The server met a condition it does not know: a defect of coord."""
+
+    code = -1
+
+
+class RuntimeInconsistencyError(CoordError):
+    """An operation of a multi that was not tried, because an earlier one failed."""
+
+    code = -2
+
+
+class MarshallingError(CoordError):
+    """The request's bytes cannot be read: a defect of the client library."""
+
+    code = -5
+
+
+class UnimplementedError(CoordError):
+    """The server does not know this operation."""
+
+    code = -6
+
+
+class BadArgumentsError(CoordError):
+    """An argument is not acceptable: the caller's fault."""
+
+    code = -8
+
+
+class NewConfigNoQuorumError(CoordError):
+    """A quorum of the new configuration is not connected and in step."""
+
+    code = -13
+
+
+class NoNodeError(CoordError):
+    """The znode, or the parent of the znode to create, does not exist."""
+
+    code = -101
+
+
+class NoAuthError(CoordError):
+    """The znode's ACL does not allow this to any identity of the caller."""
+
+    code = -102
+
+
+class BadVersionError(CoordError):
+    """The znode has another version than the one the caller expected."""
+
+    code = -103
+
+
+class NoChildrenForEphemeralsError(CoordError):
+    """An ephemeral znode cannot have children."""
+
+    code = -108
+
+
+class NodeExistsError(CoordError):
+    """A znode with this path exists already."""
+
+    code = -110
+
+
+class NotEmptyError(CoordError):
+    """The znode has children and cannot be deleted."""
+
+    code = -111
+
+
+class SessionExpiredError(CoordError):
+    """The session is gone, and with it its ephemeral znodes."""
+
+    code = -112
+
+
+class InvalidAclError(CoordError):
+    """The ACL is empty or has an entry that no scheme accepts."""
+
+    code = -114
+
+
+class AuthFailedError(CoordError):
+    """The credentials are malformed or their scheme is unknown."""
+
+    code = -115
+
+
+class SessionMovedError(CoordError):
+    """The session is now served by another connection; this one is old."""
+
+    code = -118
+
+
+class NotReadOnlyError(CoordError):
+    """A write reached a server that serves reads only."""
+
+    code = -119
+
+
+class NoWatcherError(CoordError):
+    """There is no such watch of this connection on this path."""
+
+    code = -121
+
+
+class ReconfigDisabledError(CoordError):
+    """Changing the ensemble's membership is not enabled."""
+
+    code = -123
+
+
+class QuotaExceededError(CoordError):
+    """A hard quota above this path would be exceeded."""
+
+    code = -125
+
+
+ERRORS: dict[int, type[CoordError]] = {cls.code: cls for cls in CoordError.__subclasses__()}
+"""Every error class by its code."""
