@@ -1,0 +1,1 @@
+"""The command line: `coord serve`, `coord up`."""

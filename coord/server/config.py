@@ -1,0 +1,545 @@
+"""What can be set, how it is written, and what is refused.
+
+`Config` is the one table of settings: each field carries its default, its parser, its unit and its help, and
+from it come the options of `coord serve`, the keys of the TOML file, the COORD_ variables of the environment
+and the table in README.md. `load_config` promises a Config whose values fit each other, or a SettingError
+with one sentence: which setting, where it was set, its value, and what would be right.
+
+The command line goes before the environment, the environment before the file, the file before the default.
+"""
+
+import base64
+import binascii
+import dataclasses
+import difflib
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar, cast
+
+T = TypeVar("T")
+
+
+class SettingError(Exception):
+    """A setting is wrong. The text is one sentence for whoever set it."""
+
+
+class Address(NamedTuple):
+    """Where to listen or to connect: equal to the pair (host, port) that sockets take."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+WORDS = (
+    "conf", "cons", "crst", "dirs", "dump", "envi", "hash", "isro",
+    "mntr", "ruok", "srst", "srvr", "stat", "wchc", "wchp", "wchs",
+)  # fmt: skip
+COSTLY_WORDS = ("dump", "wchc", "wchp")
+"""Answers that grow with every session and watch, and name paths whatever their ACL: only on request."""
+
+MEBIBYTE = 1 << 20
+
+
+# ---- parsers: text (option, environment) or a TOML value in, the setting's value out, else Unacceptable
+
+
+class Unacceptable(Exception):
+    """A value is not what its setting takes; the text goes on from "the value ..."."""
+
+
+def text(value: object) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise Unacceptable("must be a text that is not empty")
+
+
+def folder(value: object) -> Path:
+    return Path(text(value))
+
+
+def whole(least: int, most: int | None = None) -> Callable[[object], int]:
+    """A parser of whole numbers from `least` to `most`."""
+    expected = f"must be a whole number {_range(least, most)}"
+
+    def parse(value: object) -> int:
+        if isinstance(value, str):
+            try:
+                value = int(value)
+            except ValueError:
+                raise Unacceptable(expected) from None
+        if type(value) is not int or value < least or (most is not None and value > most):
+            raise Unacceptable(expected)
+        return value
+
+    return parse
+
+
+def number(least: float, most: float | None = None) -> Callable[[object], float]:
+    """A parser of numbers, with a fraction or without, from `least` to `most`."""
+    expected = f"must be a number {_range(least, most)}"
+
+    def parse(value: object) -> float:
+        if isinstance(value, str):
+            try:
+                value = float(value)
+            except ValueError:
+                raise Unacceptable(expected) from None
+        if type(value) not in (int, float):
+            raise Unacceptable(expected)
+        assert isinstance(value, (int, float))
+        if not math.isfinite(value) or value < least or (most is not None and value > most):
+            raise Unacceptable(expected)
+        return float(value)
+
+    return parse
+
+
+def choice(*allowed: str) -> Callable[[object], str]:
+    """A parser of one word out of a few."""
+
+    def parse(value: object) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise Unacceptable(f"must be {' or '.join(allowed)}")
+
+    return parse
+
+
+def address(value: object) -> Address:
+    """HOST:PORT, where an IPv6 host stands in brackets."""
+    if not isinstance(value, str):
+        raise Unacceptable(ADDRESS_EXPECTED)
+    host, colon, port = value.strip().rpartition(":")
+    if host[:1] == "[" and host[-1:] == "]":
+        host = host[1:-1]
+    elif ":" in host or "[" in host or "]" in host:
+        raise Unacceptable(f"{ADDRESS_EXPECTED}; an IPv6 host stands in brackets")
+    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535) or set(host) & BLANKS:
+        raise Unacceptable(ADDRESS_EXPECTED)
+    return Address(host, int(port))
+
+
+def optional_address(value: object) -> Address | None:
+    return address(value)
+
+
+def servers(value: object) -> Mapping[int, Address]:
+    """1=HOST:PORT,2=HOST:PORT or a TOML table from id to HOST:PORT."""
+    pairs: Iterable[tuple[object, object]]
+    if isinstance(value, str):
+        pairs = [(key, place) for key, _, place in (part.partition("=") for part in value.split(",") if part.strip())]
+    elif isinstance(value, dict):
+        pairs = value.items()
+    else:
+        raise Unacceptable(SERVERS_EXPECTED)
+    found: dict[int, Address] = {}
+    for key, place in pairs:
+        try:
+            server, where = server_id(key), address(place)
+        except Unacceptable as error:
+            raise Unacceptable(f"{SERVERS_EXPECTED}; {key}={place} is not: it {error}") from None
+        if server in found:
+            raise Unacceptable(f"names the server {server} twice; each id stands for one server")
+        if where in found.values():
+            other = next(known for known, taken in found.items() if taken == where)
+            raise Unacceptable(f"gives the servers {other} and {server} one address, {where}; each needs its own")
+        found[server] = where
+    return found
+
+
+def server_ids(value: object) -> frozenset[int]:
+    """Ids with commas between them, or a TOML list of them."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    try:
+        return frozenset(server_id(part) for part in _parts(value))
+    except Unacceptable:
+        raise Unacceptable("must be server ids from 1 to 255 with commas between them, such as 4,5") from None
+
+
+def words(value: object) -> frozenset[str]:
+    """Four-letter words with commas between them, or a TOML list of them; * is all of them."""
+    try:
+        named = frozenset(text(part) for part in _parts(value))
+    except Unacceptable:
+        raise Unacceptable(WORDS_EXPECTED) from None
+    if "*" in named:
+        return frozenset(WORDS)
+    for word in sorted(named.difference(WORDS)):
+        raise Unacceptable(f"{WORDS_EXPECTED}; {word} is none of them")
+    return named
+
+
+def super_digest(value: object) -> str | None:
+    """USER:BASE64 of the SHA-1 of "user:password", as ZooKeeper's DigestAuthenticationProvider writes it."""
+    if isinstance(value, str):
+        user, _, digest = value.partition(":")
+        try:
+            if user and len(base64.b64decode(digest, validate=True)) == SHA1_BYTES:
+                return value
+        except binascii.Error:
+            pass
+    raise Unacceptable(
+        "must be USER:BASE64, where BASE64 (28 characters) encodes the SHA-1 of USER:PASSWORD; "
+        "printf %s USER:PASSWORD | openssl dgst -sha1 -binary | base64 makes it"
+    )
+
+
+def _parts(value: object) -> list[object]:
+    """What stands between commas, or in a TOML list; an empty text is an empty list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list):
+        return value
+    raise Unacceptable("must be a list")
+
+
+def _range(least: float, most: float | None) -> str:
+    return f"of at least {least}" if most is None else f"from {least} to {most}"
+
+
+server_id = whole(1, 255)  # a session's id carries it in its highest byte
+BLANKS = frozenset(" \t\r\n,=/@")
+SHA1_BYTES = 20
+ADDRESS_EXPECTED = "must be HOST:PORT, such as 127.0.0.1:2181 or [::1]:2181, with a port from 1 to 65535"
+SERVERS_EXPECTED = "must be ID=HOST:PORT with commas between them, such as 1=10.0.0.1:3181,2=10.0.0.2:3181"
+WORDS_EXPECTED = f"must be * or some of {','.join(WORDS)}"
+
+
+# ---- the table
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table: all that is known of a setting except its type, which stands beside its name."""
+
+    name: str  # the field of Config and the key in the TOML file
+    default: object
+    parse: Callable[[object], object]
+    unit: str  # what a plain number counts, or the form that the text has
+    help: str
+    secret: bool  # never shown, in no message and in no log
+
+    @property
+    def option(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "COORD_" + self.name.upper()
+
+    def shown_default(self) -> str:
+        """The default as one would write it on the command line; empty if there is none."""
+        return _shown(self.default)
+
+
+def setting(default: T, parse: Callable[[object], T], unit: str, help: str, *, secret: bool = False) -> T:
+    """Declare a setting. Its default and its parser must give the type that stands beside its name."""
+    metadata = {"default": default, "parse": parse, "unit": unit, "help": help, "secret": secret}
+    return cast(T, field(default_factory=lambda: default, metadata=metadata, repr=not secret))
+
+
+NOBODY: Mapping[int, Address] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How one server runs. A unit stands at the end of each name that counts something."""
+
+    # ---- who, and where
+    id: int = setting(1, server_id, "1-255", "this server's number in the ensemble")
+    data: Path = setting(
+        Path("coord-data"), folder, "folder", "where the log, the snapshots and the promises are kept; made if missing"
+    )
+    client: Address = setting(Address("127.0.0.1", 2181), address, "HOST:PORT", "where clients connect")
+    peer: Address | None = setting(
+        None,
+        optional_address,
+        "HOST:PORT",
+        "where the other servers connect; if not given, this server's own address in the ensemble",
+    )
+    ensemble: Mapping[int, Address] = setting(
+        NOBODY,
+        servers,
+        "ID=HOST:PORT,...",
+        "every server's id and peer address, this one's too, the same on all of them; empty: this server alone",
+    )
+    observers: frozenset[int] = setting(
+        frozenset(), server_ids, "ID,...", "servers of the ensemble that follow and serve but do not vote"
+    )
+    priority: int = setting(
+        0, whole(0, 1000), "0-1000", "of voters that have equally much, the one with the highest becomes leader"
+    )
+
+    # ---- who may do what
+    super_digest: str | None = setting(
+        None,
+        super_digest,
+        "USER:BASE64SHA1",
+        "who authenticates (scheme digest) as this user passes every ACL",
+        secret=True,
+    )
+    words: frozenset[str] = setting(
+        frozenset(WORDS).difference(COSTLY_WORDS),
+        words,
+        "WORD,...",
+        f"four-letter words that are answered; * for all; the costly {', '.join(COSTLY_WORDS)} only if listed",
+    )
+
+    # ---- what a client may cost
+    frame_bytes_max: int = setting(
+        MEBIBYTE - 1, whole(1024, 1 << 30), "bytes", "longest request; a longer one ends its connection"
+    )
+    connections_max: int = setting(10_000, whole(1), "connections", "clients at a time; more are hung up on")
+    connections_per_address_max: int = setting(
+        1000, whole(0), "connections", "clients at a time from one IP address; 0: no limit of its own"
+    )
+    outstanding_requests_max: int = setting(
+        1000, whole(1), "requests", "of one connection, unanswered; at this many its reading stops"
+    )
+    reply_bytes_max: int = setting(
+        16 * MEBIBYTE, whole(1024), "bytes", "waiting for a client that does not read; at this many it is hung up on"
+    )
+    handshake_timeout_s: float = setting(
+        10.0, number(0.001), "seconds", "from connecting to the whole first request; then the client is hung up on"
+    )
+    frame_timeout_s: float = setting(
+        30.0, number(0.001), "seconds", "a request may stay half sent; then the client is hung up on"
+    )
+    session_timeout_min_ms: int = setting(
+        1000, whole(1), "milliseconds", "shortest session timeout; a client that asks for less gets this"
+    )
+    session_timeout_max_ms: int = setting(
+        60_000, whole(1), "milliseconds", "longest session timeout; a client that asks for more gets this"
+    )
+
+    # ---- the leader's chores
+    reap_interval_s: float = setting(
+        60.0, number(0.001), "seconds", "between two searches for empty containers and outlived TTL znodes"
+    )
+    container_never_used_s: float = setting(
+        300.0, number(0), "seconds", "a container that never had a child is kept; 0: until it had one"
+    )
+
+    # ---- the ensemble
+    heartbeat_ms: int = setting(100, whole(1), "milliseconds", "between two heartbeats of the leader")
+    leader_timeout_ms: int = setting(
+        1200, whole(1), "milliseconds", "of silence after which a leader, or the leader's quorum, counts as lost"
+    )
+    settle_ms: int = setting(
+        150, whole(0), "milliseconds", "an election waits at most for voters that may still answer"
+    )
+    peer_frame_bytes_max: int = setting(
+        64 * MEBIBYTE, whole(1024), "bytes", "longest message between servers; a longer one ends the connection"
+    )
+    peer_outbox_bytes_max: int = setting(
+        64 * MEBIBYTE, whole(1024), "bytes", "waiting for a server that does not read; at this many it is hung up on"
+    )
+    history_bytes_max: int = setting(
+        64 * MEBIBYTE, whole(0), "bytes", "of the newest log kept in memory for servers that fell behind"
+    )
+
+    # ---- the disk
+    segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "of one file of the log")
+    snapshot_after_bytes: int = setting(256 * MEBIBYTE, whole(1), "bytes", "of log between two snapshots")
+    snapshots_kept: int = setting(3, whole(1), "snapshots", "kept, with the log above the oldest of them")
+    write_inline_max_ms: float = setting(
+        0.5, number(0), "milliseconds", "a sync may take to be done at once; a slower disk gets a thread of its own"
+    )
+
+    # ---- what is said about it
+    tick_ms: int = setting(2000, whole(1), "milliseconds", "tickTime as the four-letter words show it; no other effect")
+    log_level: str = setting("info", choice("debug", "info", "warning", "error"), "level", "least level that is logged")
+    log_format: str = setting(
+        "text", choice("text", "json"), "text or json", "a line of text or a JSON object an event"
+    )
+
+    def __post_init__(self) -> None:
+        if self.peer is None and self.id in self.ensemble:
+            object.__setattr__(self, "peer", self.ensemble[self.id])
+
+    @property
+    def servers(self) -> tuple[int, ...]:
+        """Every server's id, ascending; a server without an ensemble is one by itself."""
+        return tuple(sorted(self.ensemble)) or (self.id,)
+
+    @property
+    def voters(self) -> tuple[int, ...]:
+        """Those of them that vote."""
+        return tuple(server for server in self.servers if server not in self.observers)
+
+
+def _settings() -> tuple[Setting, ...]:
+    return tuple(Setting(name=each.name, **each.metadata) for each in dataclasses.fields(Config))
+
+
+SETTINGS: Mapping[str, Setting] = {each.name: each for each in _settings()}
+"""Every setting by its name, in the order of Config."""
+
+
+# ---- from what was given to a Config
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as somebody wrote it, and where."""
+
+    value: object
+    where: str
+
+
+def load_config(
+    arguments: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
+) -> Config:
+    """The Config that these three give together, or SettingError.
+
+    `arguments` are the settings given on the command line, by name; `environment` may hold other variables.
+    """
+    given = _from_file(file) if file is not None else {}
+    given |= _from_environment(environment or {})
+    given |= {name: Given(value, f"option {SETTINGS[name].option}") for name, value in arguments.items()}
+    values: dict[str, Any] = {name: _parsed(SETTINGS[name], each) for name, each in given.items()}
+    config = Config(**values)
+    sources = Sources(config, given)
+    for check in CHECKS:
+        problem = check(config, sources)
+        if problem is not None:
+            raise SettingError(problem)
+    return config
+
+
+def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each COORD_ variable that nobody reads but that looks like one of ours.
+
+    They are not refused: Kubernetes sets variables such as COORD_PORT for a service named coord.
+    """
+    known = [each.variable for each in SETTINGS.values()]
+    strangers = [name for name in environment if name.startswith("COORD_") and name not in known]
+    return [
+        f"the environment variable {name} is not read; is {near[0]} meant?"
+        for name in strangers
+        if (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85))
+    ]
+
+
+def _from_file(file: Path) -> dict[str, Given]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"the settings file {file} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"the settings file {file} is not TOML: {error}") from None
+    for key in table:
+        if key not in SETTINGS:
+            near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1)
+            hint = f"is {near[0]} meant?" if near else "coord serve --help lists what can be set"
+            raise SettingError(f"key {key!r} in {file} is not a setting; {hint}")
+    return {key: Given(value, f"key {key!r} in {file}") for key, value in table.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
+    return {
+        each.name: Given(environment[each.variable], f"environment variable {each.variable}")
+        for each in SETTINGS.values()
+        if each.variable in environment
+    }
+
+
+def _parsed(row: Setting, given: Given) -> object:
+    try:
+        return row.parse(given.value)
+    except Unacceptable as error:
+        value = "the value (not shown)" if row.secret else repr(given.value)
+        raise SettingError(f"{given.where}: {value} is wrong: it {error}") from None
+
+
+def _shown(value: object) -> str:
+    """A value as one would write it on the command line."""
+    if value is None:
+        return ""
+    if isinstance(value, Address):
+        return str(value)
+    if isinstance(value, Mapping):
+        return ",".join(f"{server}={where}" for server, where in value.items())
+    if isinstance(value, frozenset):
+        return ",".join(str(part) for part in sorted(value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+# ---- settings that must fit each other: a sentence if they do not
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Says of a setting what it is and where that comes from."""
+
+    config: Config
+    given: Mapping[str, Given]
+
+    def say(self, name: str) -> str:
+        where = self.given[name].where if name in self.given else "default"
+        return f"{name} {_shown(getattr(self.config, name))} ({where})"
+
+
+def _id_is_in_the_ensemble(config: Config, sources: Sources) -> str | None:
+    if not config.ensemble or config.id in config.ensemble:
+        return None
+    return f"{sources.say('id')} is not in the {sources.say('ensemble')}; add it there or give one of those ids"
+
+
+def _peer_has_an_ensemble(config: Config, sources: Sources) -> str | None:
+    if config.peer is None or config.ensemble:
+        return None
+    return f"{sources.say('peer')} is of no use without an ensemble; give --ensemble too, or leave it out"
+
+
+def _client_is_not_a_peer_address(config: Config, sources: Sources) -> str | None:
+    if config.client == config.peer:
+        return f"{sources.say('client')} is also {sources.say('peer')}; clients and servers need a port each"
+    for server, where in config.ensemble.items():
+        if config.client == where:
+            return f"{sources.say('client')} is the peer address of server {server} in the ensemble; give another port"
+    return None
+
+
+def _observers_are_in_the_ensemble(config: Config, sources: Sources) -> str | None:
+    for server in sorted(config.observers):
+        if server not in config.servers:
+            return f"{sources.say('observers')}: server {server} is not in the {sources.say('ensemble')}"
+    if not config.voters:
+        return f"{sources.say('observers')} leaves no server that votes; at least one must"
+    return None
+
+
+def _not_above(low: str, high: str, factor: int = 1) -> "Check":
+    """`factor` times the setting `low` may not be above the setting `high`."""
+
+    def check(config: Config, sources: Sources) -> str | None:
+        if factor * getattr(config, low) <= getattr(config, high):
+            return None
+        times = f"{factor} times " if factor > 1 else ""
+        return f"{sources.say(high)} is less than {times}{sources.say(low)}; raise the first or lower the second"
+
+    return check
+
+
+Check = Callable[[Config, Sources], str | None]
+CHECKS: tuple[Check, ...] = (
+    _id_is_in_the_ensemble,
+    _peer_has_an_ensemble,
+    _client_is_not_a_peer_address,
+    _observers_are_in_the_ensemble,
+    _not_above("session_timeout_min_ms", "session_timeout_max_ms"),
+    _not_above("frame_bytes_max", "reply_bytes_max", factor=2),  # one reply may be as long as the data and more
+    _not_above("frame_bytes_max", "peer_frame_bytes_max", factor=2),  # a request must fit into a batch
+    _not_above("peer_frame_bytes_max", "peer_outbox_bytes_max"),  # one message must fit
+    _not_above("heartbeat_ms", "leader_timeout_ms", factor=3),  # one late heartbeat must not end a reign
+)
