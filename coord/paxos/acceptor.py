@@ -1,0 +1,130 @@
+"""An acceptor and learner: what a server does for the leader of an epoch it has promised.
+
+One code path brings every server into an epoch, in this order: history durable, then `accepted` durable, then
+Established (T2-T5). An observer does the same and is merely not counted.
+"""
+
+from collections.abc import Callable
+
+from coord.paxos.durable import Durable
+from coord.paxos.messages import (
+    Accept,
+    Accepted,
+    Commit,
+    Establish,
+    Established,
+    Heartbeat,
+    HeartbeatReply,
+    History,
+    Message,
+    NeedSnapshot,
+    Promise,
+    SnapshotChunk,
+    Truncate,
+)
+
+
+class BrokenOrder(Exception):
+    """The leader's messages do not fit together: the connection must be broken and begun anew."""
+
+
+class Acceptor:
+    """Follows `leader` in `epoch`, from the promise on."""
+
+    __slots__ = (
+        "_chunks",
+        "_durable",
+        "_now",
+        "_owes_accepted",
+        "epoch",
+        "established",
+        "heard_s",
+        "leader",
+        "serving",
+        "touched",
+    )
+
+    def __init__(self, durable: Durable, leader: int, epoch: int, now: float) -> None:
+        self._durable = durable
+        self._owes_accepted = False
+        self._chunks = -1  # index of the last snapshot chunk received
+        self.leader = leader
+        self.epoch = epoch
+        self.heard_s = now
+        self.established = False
+        self.serving = False  # the leader has told that the initial history is committed
+        self.touched: Callable[[], tuple[int, ...]] = tuple  # the sessions heard here since it was last called
+
+    def promise(self) -> None:
+        """Make the promise durable, then tell it. Truthful when it is sent: all appends before it are durable then (I7)."""
+        durable = self._durable
+        durable.save(promised=self.epoch, promised_to=self.leader)
+        history = durable.history
+        self._reply(Promise(self.epoch, durable.ballot.accepted, history.last, history.ends))
+
+    def on_truncate(self, message: Truncate) -> None:
+        history = self._durable.history
+        if message.to >= history.commit and history.has_end(message.to):
+            if message.to < history.last:
+                self._durable.truncate(message.to)
+            return
+        # Below what is committed here there is nothing to cut, whoever asks: only a snapshot can bring us together.
+        self._durable.output.send_now.append((self.leader, NeedSnapshot(self.epoch)))
+
+    def on_snapshot_chunk(self, message: SnapshotChunk) -> None:
+        if message.index != 0 and message.index != self._chunks + 1:
+            raise BrokenOrder(f"snapshot part {message.index} came after part {self._chunks}")
+        self._chunks = message.index
+        if message.zxid < self._durable.history.commit:
+            raise BrokenOrder(
+                f"the snapshot at {message.zxid:#x} is older than what is committed here, {self._durable.history.commit:#x}"
+            )
+        self._durable.add_snapshot_part(message)
+
+    def on_history(self, message: History) -> None:
+        self._append(message)
+
+    def on_establish(self, message: Establish) -> None:
+        history = self._durable.history
+        if history.last != message.last:
+            raise BrokenOrder(f"the initial history ends at {message.last:#x}, but here at {history.last:#x}")
+        self._durable.save(accepted=self.epoch, cluster=message.cluster)
+        self.established = True
+        self._reply(Established(self.epoch, history.last))
+
+    def on_accept(self, message: Accept) -> None:
+        if not self.established:
+            raise BrokenOrder("a new batch came before the initial history was complete")
+        self._append(message)
+        self._owes_accepted = True
+        self.learn_commit(message.commit)
+
+    def on_commit(self, message: Commit) -> None:
+        self.learn_commit(message.zxid)
+
+    def on_heartbeat(self, message: Heartbeat) -> None:
+        self._durable.output.send_now.append((self.leader, HeartbeatReply(self.epoch, message.round, self.touched())))
+
+    def learn_commit(self, zxid: int) -> None:
+        """Commits of this epoch; they cover nothing that is not in the log here."""
+        history = self._durable.history
+        if self.established:
+            history.commit = max(history.commit, min(zxid, history.last))
+            self.serving = True
+
+    def before_take(self) -> None:
+        """One acknowledgement for all that was appended in this turn."""
+        if self._owes_accepted:
+            self._owes_accepted = False
+            self._reply(Accepted(self.epoch, self._durable.history.last))
+
+    def _append(self, message: History | Accept) -> None:
+        batch, history = message.batch, self._durable.history
+        if batch.last <= history.last:
+            return  # seen before a reconnect: legal, and the same (T6)
+        if batch.previous != history.last:
+            raise BrokenOrder(f"a batch after {batch.previous:#x} came, but the log ends at {history.last:#x}")
+        self._durable.append(batch)
+
+    def _reply(self, message: Message) -> None:
+        self._durable.output.send_when_durable.append((self.leader, message))

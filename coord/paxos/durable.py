@@ -1,0 +1,114 @@
+"""What one server has promised, accepted and logged, and how much of it would survive a power cut.
+
+The protocol changes the ballot and the history here at once and asks for the steps that make the change durable;
+whatever tells others of the change waits for them (`Output.send_when_durable`).
+"""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from coord.model.entries import Batch
+from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
+from coord.paxos.history import History
+from coord.paxos.messages import Message, SnapshotChunk
+
+
+@dataclass(slots=True)
+class Output:
+    """What the protocol wants done, in the order of its fields."""
+
+    send_now: list[tuple[int, Message]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    send_when_durable: list[tuple[int, Message]] = field(default_factory=list)
+    stream: list["StreamRequest"] = field(default_factory=list)
+    serial: int = 0  # to be given back when the steps are durable; 0: there is nothing to wait for
+
+    def __bool__(self) -> bool:
+        return bool(self.send_now or self.steps or self.send_when_durable or self.stream)
+
+
+@dataclass(slots=True)
+class StreamRequest:
+    """Send `peer` what memory no longer has: the log after `after`, or a snapshot if the log does not reach it."""
+
+    peer: int
+    epoch: int
+    after: int
+    snapshot: bool  # the peer cannot use the log, whatever we have
+
+
+@dataclass(slots=True)
+class _Mark:
+    """What will be durable when all steps up to `serial` are."""
+
+    serial: int
+    last: int
+    ballot: Ballot
+
+
+class Durable:
+    """The ballot and the history of one server, with the steps that are on their way to its disk."""
+
+    __slots__ = ("_marks", "_serial", "ballot", "history", "output", "saved")
+
+    def __init__(self, ballot: Ballot, history: History) -> None:
+        self.ballot = ballot  # as the protocol stands
+        self.saved = ballot  # as the disk stands
+        self.history = history
+        self.output = Output()
+        self._marks: deque[_Mark] = deque()
+        self._serial = 0
+
+    # ---- changes
+
+    def save(self, **changes: int) -> None:
+        """Change fields of the ballot, if they differ."""
+        ballot = replace(self.ballot, **changes)
+        if ballot != self.ballot:
+            assert ballot.promised >= self.ballot.promised and ballot.accepted >= self.ballot.accepted, (
+                "epochs never go back"
+            )
+            assert ballot.accepted <= ballot.promised, "what is accepted was promised"
+            self.ballot = ballot
+            self.output.steps.append(SaveBallot(ballot))
+
+    def append(self, batch: Batch) -> None:
+        self.history.append(batch)
+        self.output.steps.append(Append(batch))
+
+    def truncate(self, to: int) -> None:
+        self.history.truncate(to)
+        self.output.steps.append(TruncateLog(to))
+        for mark in self._marks:  # their appends are durable, and about to be cut (T46)
+            mark.last = min(mark.last, to)
+
+    def add_snapshot_part(self, chunk: SnapshotChunk) -> None:
+        self.output.steps.append(SnapshotPart(chunk.zxid, chunk.index, chunk.data))
+        if chunk.final:
+            self.history.reset(chunk.zxid)
+            self.output.steps.append(InstallSnapshot(chunk.zxid))
+            for mark in self._marks:
+                mark.last = min(mark.last, chunk.zxid)
+
+    # ---- out, and back
+
+    def take(self) -> Output:
+        """Everything asked for since the last call. Its steps come back by their serial, to `settle`."""
+        output, self.output = self.output, Output()
+        if output.steps or output.send_when_durable:
+            self._serial += 1
+            output.serial = self._serial
+            self._marks.append(_Mark(self._serial, self.history.last, self.ballot))
+        return output
+
+    def settle(self, serial: int) -> None:
+        """All steps up to `serial` are durable."""
+        while self._marks and self._marks[0].serial <= serial:
+            mark = self._marks.popleft()
+            self.saved = mark.ballot
+            self.history.durable = mark.last
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is on its way to the disk."""
+        return not self._marks and not self.output.steps

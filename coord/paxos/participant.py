@@ -1,0 +1,441 @@
+"""One server's part in the broadcast: looking for a leader, following one, or leading. The heart of the protocol.
+
+Plain methods: an input comes in, `take()` gives what is to be done, in the order in which it may be done. Time is an
+argument (seconds of any monotonic clock); there is no chance, no I/O, and nothing here knows what an entry means.
+
+    looking  --chosen by a quorum-->  leading(preparing -> synchronizing -> established)
+    looking  --Prepare-->             following(promised -> established -> serving)
+    leading, following  --contact lost, a better one found-->  looking
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from coord.paxos.acceptor import Acceptor, BrokenOrder
+from coord.paxos.canvass import Election
+from coord.paxos.durable import Durable, Output
+from coord.paxos.effects import Ballot
+from coord.paxos.history import History as Log
+from coord.paxos.messages import (
+    Accept,
+    Accepted,
+    AskBarrier,
+    Barrier,
+    Canvass,
+    Commit,
+    Establish,
+    Established,
+    Forward,
+    Heartbeat,
+    HeartbeatReply,
+    History,
+    Message,
+    NeedSnapshot,
+    Prepare,
+    Promise,
+    Refusal,
+    SnapshotChunk,
+    Truncate,
+)
+from coord.paxos.proposer import ESTABLISHED, Limits, Proposer
+from coord.paxos.quorum import Majority
+
+LOOKING, FOLLOWING, LEADING, OBSERVING = "looking", "following", "leading", "observing"
+
+
+@dataclass(slots=True)
+class PaxosSettings:
+    """What one server knows of the ensemble, and its timeouts in seconds."""
+
+    server: int
+    voters: frozenset[int]
+    cluster_if_new: int  # the ensemble's identity if this server turns out to be its very first leader
+    priority: int = 0
+    heartbeat_s: float = 0.1
+    leader_timeout_s: float = 1.2
+    settle_s: float = 0.15
+    limits: Limits = field(default_factory=Limits)
+
+
+class Participant:
+    """The broadcast as one server takes part in it."""
+
+    __slots__ = (
+        "_acceptor", "_barriers", "_beat_s", "_durable", "_election", "_now", "_peers", "_proposer", "_quorum",
+        "_said", "_service", "_settings", "_strangers", "broken", "log", "notes", "touched_here",
+    )  # fmt: skip
+
+    def __init__(self, settings: PaxosSettings, ballot: Ballot, log: Log, now: float) -> None:
+        self._settings = settings
+        self._quorum = Majority(settings.voters)
+        self._durable = Durable(ballot, log)
+        self._election = Election(settings.server, self._quorum, settings.settle_s)
+        self._election.restart(now)
+        self._peers: dict[int, None] = {}  # connected
+        self._strangers: frozenset[int] = frozenset()
+        self._acceptor: Acceptor | None = None
+        self._proposer: Proposer | None = None
+        self._said: Canvass | None = None  # what we last told everyone
+        self._service = 0
+        self._beat_s = now
+        self._now = now
+        self._barriers: list[tuple[int, int]] = []
+        self.log = log
+        self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
+        self.notes: list[str] = []  # sentences for the operator
+        self.touched_here: Callable[[], tuple[int, ...]] = tuple  # sessions heard here, asked for by the leader
+        self._evaluate()
+
+    # ---- what others may know
+
+    @property
+    def role(self) -> str:
+        if self._proposer is not None:
+            return LEADING
+        if self._acceptor is not None:
+            return FOLLOWING if self._settings.server in self._quorum.voters else OBSERVING
+        return LOOKING
+
+    @property
+    def ballot(self) -> Ballot:
+        return self._durable.ballot
+
+    @property
+    def epoch(self) -> int:
+        """Of the leader followed or of the own leadership, 0 while looking."""
+        if self._proposer is not None:
+            return self._proposer.epoch
+        return self._acceptor.epoch if self._acceptor is not None else 0
+
+    @property
+    def leader(self) -> int:
+        """The server that leads this one, 0 while there is none."""
+        if self._proposer is not None:
+            return self._settings.server
+        return self._acceptor.leader if self._acceptor is not None else 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this server leads an established epoch."""
+        return self._proposer is not None and self._proposer.phase == ESTABLISHED and not self._proposer.rolls_over
+
+    @property
+    def serving(self) -> bool:
+        """Whether the epoch is established and this server has its whole initial history."""
+        return self.leads or (self._acceptor is not None and self._acceptor.serving)
+
+    @property
+    def service(self) -> int:
+        """Counts the times this server began to serve under a leader: when it changes, forwards are sent anew."""
+        return self._service
+
+    @property
+    def connected_peers(self) -> tuple[int, ...]:
+        return tuple(self._peers)
+
+    @property
+    def synced_followers(self) -> int:
+        if self._proposer is None:
+            return 0
+        return sum(progress.established for progress in self._proposer.progress.values())
+
+    @property
+    def settled(self) -> bool:
+        return self._durable.settled
+
+    def take_barriers(self) -> list[tuple[int, int]]:
+        """(ticket, zxid) of the barriers that came back."""
+        if self._proposer is not None and self._proposer.answered:
+            self._barriers += self._proposer.answered
+            self._proposer.answered = []
+        barriers, self._barriers = self._barriers, []
+        return barriers
+
+    def take_touched(self) -> list[int]:
+        """Sessions that followers have heard since the last call; on the leader only."""
+        if self._proposer is None:
+            return []
+        touched, self._proposer.touched = self._proposer.touched, []
+        return touched
+
+    # ---- inputs
+
+    def connected(self, peer: int, now: float) -> None:
+        """A connection to another server stands, and it is who it should be."""
+        self._now = now
+        self.disconnected(peer, now)
+        self._peers[peer] = None
+        self._send(peer, self._canvass())
+
+    def disconnected(self, peer: int, now: float) -> None:
+        self._now = now
+        if self._peers.pop(peer, 0) == 0:
+            return
+        self._election.forget(peer, now)
+        if self._proposer is not None:
+            self._proposer.forget(peer)
+        if self._acceptor is not None and self._acceptor.leader == peer:
+            self._become_looking(f"the connection to the leader, server {peer}, broke")
+        self._evaluate()
+
+    def set_strangers(self, strangers: frozenset[int]) -> None:
+        """Servers that run under an id whose identity is another's: they may follow, but never count."""
+        self._strangers = strangers
+        if self._proposer is not None:
+            self._proposer.strangers = strangers
+
+    def receive(self, peer: int, message: Message, now: float) -> None:
+        """A message of a connected peer. One of another epoch is out of date, and ignored."""
+        if peer not in self._peers:
+            return
+        self._now = now
+        kind = type(message)
+        if kind in _TO_ACCEPTOR:
+            acceptor = self._acceptor
+            if acceptor is not None and acceptor.leader == peer and acceptor.epoch == message.epoch:
+                acceptor.heard_s = now
+                served = acceptor.serving
+                try:
+                    _TO_ACCEPTOR[kind](acceptor, message)
+                except BrokenOrder as reason:
+                    self.broken.append((peer, str(reason)))
+                    self._become_looking(str(reason))
+                    return
+                if acceptor.serving and not served:
+                    self._serves()
+        elif kind in _TO_PROPOSER:
+            proposer = self._proposer
+            if proposer is not None and proposer.epoch == message.epoch:
+                _TO_PROPOSER[kind](proposer, peer, message)
+                self._advance()
+        else:
+            _TO_PARTICIPANT[kind](self, peer, message)
+
+    def durable(self, serial: int, now: float) -> None:
+        """All steps up to this serial are durable."""
+        self._now = now
+        self._durable.settle(serial)
+        self._advance()
+        if self._proposer is None and self._acceptor is None:
+            self._evaluate()
+
+    def streamed(self, peer: int, epoch: int, position: int, now: float) -> None:
+        """A stream that was asked for has been sent, up to `position`."""
+        self._now = now
+        if self._proposer is not None and self._proposer.epoch == epoch:
+            self._proposer.streamed(peer, position)
+
+    def forward(self, count: int, runs: bytes) -> bool:
+        """Have the leader propose these runs of this server's clients; False if there is no leader to do it."""
+        if self.leads:
+            assert self._proposer is not None
+            self._proposer.pending.append((self._settings.server, count, runs))
+        elif self._acceptor is not None and self._acceptor.serving:
+            self._send(self._acceptor.leader, Forward(self._acceptor.epoch, count, runs))
+        else:
+            return False
+        return True
+
+    def ask_barrier(self, ticket: int) -> bool:
+        """Ask for a zxid not below anything committed before now; False if there is no leader to ask."""
+        if self.leads:
+            assert self._proposer is not None
+            self._proposer.ask_barrier(self._settings.server, ticket)
+        elif self._acceptor is not None and self._acceptor.serving:
+            self._send(self._acceptor.leader, AskBarrier(self._acceptor.epoch, ticket))
+        else:
+            return False
+        return True
+
+    def tick(self, now: float) -> None:
+        """Time has passed. Called several times in a heartbeat."""
+        self._now = now
+        proposer, acceptor, settings = self._proposer, self._acceptor, self._settings
+        if proposer is not None:
+            patience = settings.leader_timeout_s
+            if now - proposer.started_s > patience and not proposer.has_contact(now, patience):
+                self._become_looking("no quorum has answered for too long")
+            elif now - self._beat_s >= settings.heartbeat_s:
+                self._beat_s = now
+                proposer.heartbeat()
+        elif acceptor is not None:
+            if now - acceptor.heard_s > settings.leader_timeout_s:
+                self._become_looking(f"the leader, server {acceptor.leader}, was silent for too long")
+        else:
+            self._evaluate()
+
+    def propose(self, time_ms: int, applied: int, digest: int) -> None:
+        """If this server leads: make batches of what is pending. `applied`, `digest`: its state as it stands."""
+        if self._proposer is not None:
+            self._proposer.propose(time_ms, applied, digest)
+            if self._proposer.rolls_over:
+                self.notes.append(f"the counter of epoch {self._proposer.epoch} is used up: preparing a new epoch")
+                self._become_preparing()
+
+    def take(self) -> Output:
+        """What is to be done, in the order of the output's fields."""
+        if self._proposer is not None:
+            self._advance()
+        if self._proposer is not None:
+            self._proposer.before_take()
+        elif self._acceptor is not None:
+            self._acceptor.before_take()
+        return self._durable.take()
+
+    # ---- changes of role
+
+    def _become_looking(self, reason: str) -> None:
+        if self._proposer is not None or self._acceptor is not None:
+            self.notes.append(f"looking for a leader: {reason}")
+        self._proposer = self._acceptor = None
+        self._barriers.clear()
+        self._election.restart(self._now)
+        self._said = None
+        self._evaluate()
+
+    def _become_preparing(self) -> None:
+        """Begin an epoch of one's own, above all that anyone here is known to have promised."""
+        settings, ballot = self._settings, self._durable.ballot
+        epoch = self._election.epoch_above(ballot.promised)
+        cluster = ballot.cluster or settings.cluster_if_new
+        self._acceptor = None
+        self._proposer = Proposer(
+            self._durable, settings.server, self._quorum, settings.limits, epoch, cluster, self._now
+        )
+        self._proposer.strangers = self._strangers
+        self._beat_s = self._now
+        self.notes.append(f"preparing epoch {epoch}")
+        self._proposer.prepare(list(self._peers))
+        self._advance()
+
+    def _become_following(self, leader: int, epoch: int) -> None:
+        self._proposer = None
+        self._acceptor = Acceptor(self._durable, leader, epoch, self._now)
+        self._acceptor.touched = lambda: self.touched_here()
+        self.notes.append(f"following server {leader} in epoch {epoch}")
+        self._acceptor.promise()
+
+    def _serves(self) -> None:
+        self._service += 1
+        self._said = None
+        self._tell_everyone()
+
+    # ---- the canvass
+
+    def _canvass(self) -> Canvass:
+        """Where this server stands: what its disk holds, not what it hopes for (I7)."""
+        durable, settings = self._durable, self._settings
+        leader = self.leader if self.serving else 0
+        return Canvass(
+            promised=durable.ballot.promised,
+            accepted=durable.saved.accepted,
+            last=self.log.durable,
+            priority=settings.priority,
+            choice=self._election.choice,
+            leader=leader,
+            epoch=self.epoch if leader else 0,
+            voter=settings.server in self._quorum.voters,
+        )
+
+    def _evaluate(self) -> None:
+        """While looking: choose, tell the others if that changed, and prepare once chosen by a quorum."""
+        if self._proposer is not None or self._acceptor is not None:
+            return
+        self._election.choose(self._canvass())
+        self._tell_everyone()
+        if self._election.won(self._now, self._peers):
+            self._become_preparing()
+
+    def _tell_everyone(self) -> None:
+        said = self._canvass()
+        if said != self._said:
+            self._said = said
+            for peer in self._peers:
+                self._send(peer, said)
+
+    def _on_canvass(self, peer: int, message: Canvass) -> None:
+        self._election.hear(peer, message, self._now)
+        proposer = self._proposer
+        if proposer is not None:
+            if proposer.outranked_by(message):
+                self._become_looking(f"server {peer} follows server {message.leader} in epoch {message.epoch}")
+            elif not message.leader and self._durable.saved.promised == proposer.epoch:
+                proposer.invite(peer)
+        else:
+            self._evaluate()
+
+    def _on_prepare(self, peer: int, message: Prepare) -> None:
+        ballot = self._durable.ballot
+        if message.epoch < ballot.promised or (message.epoch == ballot.promised and ballot.promised_to != peer):
+            self._send(peer, Refusal(message.epoch, ballot.promised))
+            return
+        self._become_following(peer, message.epoch)
+
+    def _on_refusal(self, peer: int, message: Refusal) -> None:
+        proposer = self._proposer
+        if proposer is None or proposer.epoch != message.epoch or message.promised < proposer.epoch:
+            return
+        self._election.highest_promised = max(self._election.highest_promised, message.promised)
+        self.notes.append(f"server {peer} has promised epoch {message.promised}: preparing one above it")
+        self._become_preparing()
+
+    def _on_barrier(self, peer: int, message: Barrier) -> None:
+        if self._acceptor is not None and (self._acceptor.leader, self._acceptor.epoch) == (peer, message.epoch):
+            self._barriers.append((message.ticket, message.zxid))
+
+    # ---- leading
+
+    def _on_promise(self, peer: int, message: Promise) -> None:
+        proposer = self._proposer
+        if proposer is not None and proposer.epoch == message.epoch:
+            proposer.on_promise(peer, message, self._now)
+            if proposer.reason_to_withdraw:
+                self._become_looking(proposer.reason_to_withdraw)
+            self._advance()
+
+    def _on_heartbeat_reply(self, peer: int, message: HeartbeatReply) -> None:
+        if self._proposer is not None and self._proposer.epoch == message.epoch:
+            self._proposer.on_heartbeat_reply(peer, message, self._now)
+
+    def _advance(self) -> None:
+        proposer = self._proposer
+        if proposer is not None:
+            established = proposer.phase == ESTABLISHED
+            proposer.advance()
+            if proposer.phase == ESTABLISHED and not established:
+                self.notes.append(f"leading epoch {proposer.epoch}, history to {self.log.last:#x}")
+                self._serves()
+
+    def _send(self, peer: int, message: Message) -> None:
+        self._durable.output.send_now.append((peer, message))
+
+    def __repr__(self) -> str:
+        serving = "" if self.serving else ", not serving"
+        return f"<Participant {self._settings.server} {self.role}, epoch {self.epoch}{serving}, {self.log!r}>"
+
+
+_TO_ACCEPTOR: dict[type, Callable[[Acceptor, Any], None]] = {
+    Truncate: Acceptor.on_truncate,
+    SnapshotChunk: Acceptor.on_snapshot_chunk,
+    History: Acceptor.on_history,
+    Establish: Acceptor.on_establish,
+    Accept: Acceptor.on_accept,
+    Commit: Acceptor.on_commit,
+    Heartbeat: Acceptor.on_heartbeat,
+}
+_TO_PROPOSER: dict[type, Callable[[Proposer, int, Any], None]] = {
+    NeedSnapshot: Proposer.on_need_snapshot,
+    Established: Proposer.on_established,
+    Accepted: Proposer.on_accepted,
+    Forward: Proposer.on_forward,
+    AskBarrier: Proposer.on_ask_barrier,
+}
+_TO_PARTICIPANT: dict[type, Callable[[Participant, int, Any], None]] = {
+    Canvass: Participant._on_canvass,
+    Prepare: Participant._on_prepare,
+    Promise: Participant._on_promise,
+    Refusal: Participant._on_refusal,
+    Barrier: Participant._on_barrier,
+    HeartbeatReply: Participant._on_heartbeat_reply,
+}

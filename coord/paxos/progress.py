@@ -1,0 +1,18 @@
+"""A follower as its leader sees it."""
+
+from dataclasses import dataclass
+
+from coord.paxos.messages import Promise
+
+
+@dataclass(slots=True)
+class Progress:
+    """From its promise on. `match` counts for commits only once the follower has established the epoch."""
+
+    promise: Promise
+    heard_s: float  # when it last answered
+    streaming: bool = False  # the driver is sending it log or snapshot
+    replicating: bool = False  # it gets each new batch as it is proposed
+    established: bool = False
+    match: int = 0  # zxid up to which its log is durable and equals ours
+    round: int = 0  # the last heartbeat round it answered

@@ -1,0 +1,310 @@
+"""A proposer: the leader of one epoch, from Prepare to the end of its term.
+
+It wins a quorum of promises, so its history is the newest there is (phase 1); brings every server that promised to that
+history (phase 2); and once a quorum has established the epoch proposes batches, counting acknowledgements of durable
+logs, its own among them (phase 3). An entry of an older epoch is never committed by counting: it is part of the
+initial history, which the quorum of Established commits as a whole (T44).
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
+from coord.paxos.durable import Durable, StreamRequest
+from coord.paxos.history import common_point
+from coord.paxos.messages import (
+    Accept,
+    Accepted,
+    AskBarrier,
+    Barrier,
+    Canvass,
+    Commit,
+    Establish,
+    Established,
+    Forward,
+    Heartbeat,
+    HeartbeatReply,
+    History,
+    Message,
+    NeedSnapshot,
+    Prepare,
+    Promise,
+    Truncate,
+)
+from coord.paxos.progress import Progress
+from coord.paxos.quorum import Majority
+
+PREPARING, SYNCHRONIZING, ESTABLISHED = "preparing", "synchronizing", "established"
+
+
+@dataclass(slots=True)
+class Limits:
+    """How much a leader has under way."""
+
+    batch_bytes_max: int = 1 << 20  # a batch is cut when it has grown beyond this
+    uncommitted_bytes_max: int = 32 << 20  # proposed and not committed: beyond, proposals wait
+    memory_diff_bytes_max: int = 4 << 20  # a follower further behind is streamed the log from disk
+    counter_max: int = (1 << 40) - 1  # a new epoch starts before the counter passes this
+
+
+class Proposer:
+    """Leads `epoch`. Its Progress table holds the servers that promised; the others are invited as they show up."""
+
+    __slots__ = (
+        "_asked", "_commit_sent", "_durable", "_limits", "_me", "_quorum", "_round_started", "_uncommitted_bytes",
+        "_under_way", "_waiting", "answered", "cluster", "epoch", "pending", "phase", "progress", "reason_to_withdraw", "round",
+        "rolls_over", "started_s", "strangers", "touched",
+    )  # fmt: skip
+
+    def __init__(
+        self, durable: Durable, me: int, quorum: Majority, limits: Limits, epoch: int, cluster: int, now: float
+    ) -> None:
+        self._durable = durable
+        self._me = me
+        self._quorum = quorum
+        self._limits = limits
+        self.epoch = epoch
+        self.cluster = cluster
+        self.phase = PREPARING
+        self.progress: dict[int, Progress] = {}
+        self.strangers: frozenset[int] = frozenset()  # not who they were: they may listen, but do not count (I12)
+        self.pending: deque[tuple[int, int, bytes]] = deque()  # (origin, entries, runs) to be proposed
+        self.started_s = now
+        self.reason_to_withdraw = ""
+        self.rolls_over = False  # the counter is used up: lead on in a new epoch
+        self.touched: list[int] = []  # sessions that followers have heard
+        self.answered: list[tuple[int, int]] = []  # (ticket, zxid) of this server's own barriers
+        self.round = 0  # heartbeats are numbered
+        self._asked: list[tuple[int, int]] = []  # (server, ticket) that want a barrier, not yet in a round
+        self._waiting: list[tuple[int, int]] = []  # those the round under way answers
+        self._round_started = 0
+        self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) of batches not yet committed
+        self._uncommitted_bytes = 0
+        self._commit_sent = 0
+
+    # ---- phase 1
+
+    def prepare(self, peers: list[int]) -> None:
+        """Promise the epoch to oneself; only when that is durable ask the others (ZOOKEEPER-1291, T1)."""
+        self._durable.save(promised=self.epoch, promised_to=self._me)
+        for peer in peers:
+            self.invite(peer)
+
+    def invite(self, peer: int) -> None:
+        """Ask a server that has no leader to take part."""
+        self.forget(peer)
+        self._durable.output.send_when_durable.append((peer, Prepare(self.epoch)))
+
+    def forget(self, peer: int) -> None:
+        """The connection broke: whatever it forwarded and is not proposed yet, it will forward again."""
+        self.progress.pop(peer, None)
+        self.pending = deque(item for item in self.pending if item[0] != peer)
+        self._asked = [item for item in self._asked if item[0] != peer]
+
+    def on_promise(self, peer: int, message: Promise, now: float) -> None:
+        ballot, history = self._durable.ballot, self._durable.history
+        if (message.accepted, message.last) > (ballot.accepted, history.last):
+            self.reason_to_withdraw = (
+                f"server {peer} has a newer history ({message.accepted}, {message.last:#x}) than mine "
+                f"({ballot.accepted}, {history.last:#x})"
+            )
+            return
+        self.progress[peer] = Progress(message, heard_s=now)
+        if self.phase != PREPARING:
+            self._synchronize(peer)
+
+    # ---- phase 2
+
+    def _synchronize(self, peer: int) -> None:
+        progress, history = self.progress[peer], self._durable.history
+        promise = progress.promise
+        common = common_point(history.ends, promise.ends)
+        if common < promise.last:
+            self._send(peer, Truncate(self.epoch, common))
+        self._bring_up(peer, common)
+
+    def _bring_up(self, peer: int, position: int) -> None:
+        """Send `peer`, whose log ends at `position`, the rest of the history, then Establish."""
+        progress, history = self.progress[peer], self._durable.history
+        missing = history.after(position)
+        if missing is None or sum(len(batch.body) for batch in missing) > self._limits.memory_diff_bytes_max:
+            progress.streaming = True
+            self._durable.output.stream.append(StreamRequest(peer, self.epoch, position, snapshot=False))
+            return
+        for batch in missing:
+            self._send(peer, History(self.epoch, batch))
+        self._send(peer, Establish(self.epoch, history.last, self.cluster))
+        progress.replicating = True
+
+    def on_need_snapshot(self, peer: int, message: NeedSnapshot) -> None:
+        progress = self.progress.get(peer)
+        if progress is not None and not progress.streaming:
+            progress.replicating, progress.streaming = False, True
+            self._durable.output.stream.append(StreamRequest(peer, self.epoch, 0, snapshot=True))
+
+    def streamed(self, peer: int, position: int) -> None:
+        """The driver has sent `peer` all up to `position`; go on from memory."""
+        progress = self.progress.get(peer)
+        if progress is not None and progress.streaming:
+            progress.streaming = False
+            self._bring_up(peer, position)
+
+    def on_established(self, peer: int, message: Established) -> None:
+        progress = self.progress.get(peer)
+        if progress is None or not progress.replicating:
+            return  # of a connection that is gone
+        progress.established = True
+        progress.match = max(progress.match, message.last)
+        if self.phase == ESTABLISHED:
+            self._send(peer, Commit(self.epoch, self._durable.history.commit))
+
+    def advance(self) -> None:
+        """Look whether a quorum has been reached; called after each input that may have changed that."""
+        if self.phase == PREPARING and self._durable.saved.promised == self.epoch:
+            if self._quorum.has(self._counted({self._me, *self.progress})):
+                self.phase = SYNCHRONIZING
+                self._durable.save(accepted=self.epoch, cluster=self.cluster)
+                for peer in list(self.progress):
+                    self._synchronize(peer)
+        if self.phase == SYNCHRONIZING and self._quorum.has(self._counted(self._established())):
+            self.phase = ESTABLISHED
+            # The quorum holds the whole initial history, so all of it is committed.
+            self._commit_to(self._durable.history.last)
+            self._commit_sent = self._durable.history.commit
+            for peer, progress in self.progress.items():
+                if progress.established:
+                    self._send(peer, Commit(self.epoch, self._commit_sent))
+        if self.phase == ESTABLISHED:
+            self._commit_to(self._quorum.reached(self._positions()))
+
+    def _established(self) -> set[int]:
+        established = {peer for peer, progress in self.progress.items() if progress.established}
+        if self._durable.saved.accepted == self.epoch:  # saved after the history, so that is durable too
+            established.add(self._me)
+        return established
+
+    def _counted(self, servers: set[int]) -> set[int]:
+        return servers - self.strangers
+
+    def _positions(self) -> dict[int, int]:
+        strangers = self.strangers
+        positions = {
+            peer: progress.match
+            for peer, progress in self.progress.items()
+            if progress.established and peer not in strangers
+        }
+        if self._durable.saved.accepted == self.epoch:
+            positions[self._me] = self._durable.history.durable
+        return positions
+
+    # ---- phase 3
+
+    def on_forward(self, peer: int, message: Forward) -> None:
+        if self.phase == ESTABLISHED and peer in self.progress:
+            self.pending.append((peer, message.count, message.runs))
+
+    def on_accepted(self, peer: int, message: Accepted) -> None:
+        progress = self.progress.get(peer)
+        if progress is not None and progress.established:
+            assert message.zxid <= self._durable.history.last, "nobody has what I have not proposed"
+            progress.match = max(progress.match, message.zxid)
+
+    def propose(self, time_ms: int, applied: int, digest: int) -> None:
+        """Make batches of all that is pending; they go to the log here and to the followers in parallel."""
+        if self.phase != ESTABLISHED or self.rolls_over:
+            return
+        while self.pending and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
+            bodies: list[bytes] = []
+            count = size = 0
+            while self.pending and size < self._limits.batch_bytes_max:
+                _, entries, runs = self.pending.popleft()
+                bodies.append(runs)
+                count += entries
+                size += len(runs)
+            last = self._durable.history.last
+            first = last + 1 if epoch_of(last) == self.epoch else zxid_of(self.epoch, 1)
+            if counter_of(first) + count > self._limits.counter_max:
+                self.rolls_over = True
+                return  # what is pending is resubmitted by those it came from, in the new epoch
+            batch = Batch(self.epoch, first, count, last, time_ms, applied, digest, b"".join(bodies))
+            self._durable.append(batch)
+            self._under_way.append((batch.last, size))
+            self._uncommitted_bytes += size
+            self._commit_sent = self._durable.history.commit
+            accept = Accept(self.epoch, self._commit_sent, batch)
+            for peer, progress in self.progress.items():
+                if progress.replicating:
+                    self._send(peer, accept)
+
+    def before_take(self) -> None:
+        """Tell a commit that no new batch carried, and start a round for those who want a barrier."""
+        if self.phase != ESTABLISHED:
+            return
+        commit = self._durable.history.commit
+        if commit != self._commit_sent:
+            self._commit_sent = commit
+            for peer, progress in self.progress.items():
+                if progress.established:
+                    self._send(peer, Commit(self.epoch, commit))
+        if self._asked and not self._waiting:
+            self._waiting, self._asked = self._asked, []
+            self.heartbeat()
+            self._round_started = self.round
+            self._end_round()
+
+    def _commit_to(self, zxid: int) -> None:
+        history = self._durable.history
+        if zxid > history.commit:
+            history.commit = zxid
+            while self._under_way and self._under_way[0][0] <= zxid:
+                self._uncommitted_bytes -= self._under_way.popleft()[1]
+
+    # ---- liveness and barriers
+
+    def heartbeat(self) -> None:
+        self.round += 1
+        message = Heartbeat(self.epoch, self._durable.history.commit if self.phase == ESTABLISHED else 0, self.round)
+        for peer in self.progress:
+            self._send(peer, message)
+
+    def on_heartbeat_reply(self, peer: int, message: HeartbeatReply, now: float) -> None:
+        progress = self.progress.get(peer)
+        if progress is None:
+            return
+        progress.heard_s = now
+        progress.round = max(progress.round, message.round)
+        self.touched.extend(message.touched)
+        self._end_round()
+
+    def on_ask_barrier(self, peer: int, message: AskBarrier) -> None:
+        self.ask_barrier(peer, message.ticket)
+
+    def ask_barrier(self, server: int, ticket: int) -> None:
+        if self.phase == ESTABLISHED:
+            self._asked.append((server, ticket))
+
+    def _end_round(self) -> None:
+        """Answer the barriers if a quorum has answered a heartbeat that was sent after they were asked for (T37, T38)."""
+        if not self._waiting or self.phase != ESTABLISHED:
+            return
+        heard = {peer for peer, progress in self.progress.items() if progress.round >= self._round_started}
+        if self._quorum.has(self._counted({self._me, *heard})):
+            commit = self._durable.history.commit
+            for peer, ticket in self._waiting:
+                if peer == self._me:
+                    self.answered.append((ticket, commit))
+                else:
+                    self._send(peer, Barrier(self.epoch, ticket, commit))
+            self._waiting = []
+
+    def has_contact(self, now: float, timeout_s: float) -> bool:
+        """Whether a quorum answered lately; without it this server cannot know that it still leads (check-quorum)."""
+        recent = {peer for peer, progress in self.progress.items() if now - progress.heard_s <= timeout_s}
+        return self._quorum.has(self._counted({self._me, *recent}))
+
+    def outranked_by(self, said: Canvass) -> bool:
+        """Whether a peer follows the established leader of a later epoch."""
+        return said.leader != 0 and said.leader != self._me and said.epoch > self.epoch
+
+    def _send(self, peer: int, message: Message) -> None:
+        self._durable.output.send_now.append((peer, message))
