@@ -1,0 +1,240 @@
+"""What servers send each other: one frame a message.
+
+A frame is its length (u32, of all that follows it), a kind (u8) and a body. Most bodies are the CBOR array of the
+message's fields; what carries a batch, runs or a part of a snapshot has a fixed header and then those bytes as they
+stand, so that a batch is copied, never encoded again. Each side's first frame is a Hello; whoever does not like
+it answers Rejected and hangs up.
+
+A frame's length is looked at before anything is kept for it, and the first frame may only be short: nobody
+has shown yet who he is.
+"""
+
+from collections.abc import Callable
+from struct import Struct
+from typing import Any, TypeAlias
+
+from coord.codec.batch import decode_batch
+from coord.codec.cbor import dump, load
+from coord.codec.errors import CodecError
+from coord.codec.shapes import Shape, array
+from coord.model.message import message
+from coord.paxos.messages import (
+    Accept,
+    Accepted,
+    AskBarrier,
+    Barrier,
+    Canvass,
+    Commit,
+    Establish,
+    Established,
+    Forward,
+    Heartbeat,
+    HeartbeatReply,
+    History,
+    Message,
+    NeedSnapshot,
+    Prepare,
+    Promise,
+    Refusal,
+    SnapshotChunk,
+    Truncate,
+)
+
+PROTOCOL_VERSION = 1
+"""Changed when a server of the version before could not follow any more."""
+
+FRAME_BYTES_MAX = 64 << 20
+HELLO_BYTES_MAX = 4096
+"""The first frame's limit."""
+
+
+@message
+class Hello:
+    """Who I am. Frames of later versions may have more fields, which are passed over."""
+
+    protocol_version: int
+    cluster: int  # the ensemble's identity; 0: not known yet
+    server: int
+    identity: int  # drawn at the server's first start
+    features: int  # a bit for each thing that older servers of this protocol version lack
+    voter: bool
+    description: str
+
+
+@message
+class Rejected:
+    """I do not talk to you, and this is why: a sentence for your operator. The connection ends here."""
+
+    reason: str
+
+
+PeerMessage: TypeAlias = Message | Hello | Rejected
+
+
+def encode(message: PeerMessage) -> bytes:
+    """The whole frame, as one object that can be sent to any number of followers."""
+    return ENCODERS[type(message)](message)
+
+
+class Decoder:
+    """Takes a stream in pieces of any size, gives the messages that are complete."""
+
+    __slots__ = ("_buffer", "_greeted", "_limit", "_needed")
+
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self._buffer = bytearray()  # a part of one frame
+        self._needed = 0  # bytes in the buffer before it is worth looking again
+        self._greeted = False  # has the first frame come?
+        self._limit = frame_bytes_max
+
+    def feed(self, data: bytes) -> list[PeerMessage]:
+        """Messages completed by `data`. CodecError: the stream makes no sense from here on; hang up."""
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return []
+            data = bytes(self._buffer)
+        messages: list[PeerMessage] = []
+        at, end = 0, len(data)
+        self._needed = 0
+        while end - at >= HEAD.size:
+            length, kind = HEAD.unpack_from(data, at)
+            self._check_head(length, kind)
+            if end - at < LENGTH_BYTES + length:
+                self._needed = LENGTH_BYTES + length
+                break
+            start, at = at + HEAD.size, at + LENGTH_BYTES + length
+            messages.append(DECODERS[kind](data, start, at))
+            self._greeted = True
+        self._buffer = bytearray(data[at:])
+        return messages
+
+    def _check_head(self, length: int, kind: int) -> None:
+        limit = self._limit if self._greeted else min(self._limit, HELLO_BYTES_MAX)
+        if not 1 <= length <= limit:
+            raise CodecError(f"a frame of {length} bytes comes from a peer; here 1 to {limit} are accepted")
+        if kind not in DECODERS:
+            raise CodecError(f"a frame of the unknown kind {kind} comes from a peer of another version")
+        if self._greeted == (kind == HELLO):
+            raise CodecError("a peer greets a second time" if self._greeted else "a peer does not greet first")
+
+
+HEAD = Struct(">IB")
+LENGTH_BYTES = 4
+KIND_BYTES = 1
+
+Encode: TypeAlias = Callable[[Any], bytes]
+Decode: TypeAlias = Callable[[bytes, int, int], PeerMessage]
+"""Of a buffer, from the body's first byte up to the one after its last."""
+
+# ---- messages in CBOR
+
+
+def _by_shape(kind: int, cls: type[PeerMessage]) -> tuple[Encode, Decode]:
+    shape: Shape[PeerMessage] = Shape(cls)
+
+    def encode(message: PeerMessage) -> bytes:
+        body = dump(shape.fields_of(message))
+        return HEAD.pack(KIND_BYTES + len(body), kind) + body
+
+    def decode(buffer: bytes, start: int, end: int) -> PeerMessage:
+        return shape.build(array(load(buffer[start:end])))
+
+    return encode, decode
+
+
+_HELLO_SHAPE = Shape(Hello)
+
+
+def _decode_hello(buffer: bytes, start: int, end: int) -> Hello:
+    return _HELLO_SHAPE.build(array(load(buffer[start:end]))[: len(_HELLO_SHAPE.names)])
+
+
+# ---- messages with a payload: a fixed header, then the payload's own bytes
+
+
+def _with_payload(
+    kind: int, header: Struct, split: Callable[[Any], tuple[tuple[int, ...], bytes]], join: Callable[..., PeerMessage]
+) -> tuple[Encode, Decode]:
+    """`split` gives a message's header fields and its payload, `join` takes them back."""
+    head = Struct(HEAD.format + header.format.lstrip(">"))
+
+    def encode(message: PeerMessage) -> bytes:
+        numbers, payload = split(message)
+        return head.pack(KIND_BYTES + header.size + len(payload), kind, *numbers) + payload
+
+    def decode(buffer: bytes, start: int, end: int) -> PeerMessage:
+        body = start + header.size
+        if body > end:
+            raise CodecError(f"a frame of kind {kind} has {end - start} bytes, fewer than its header")
+        return join(*header.unpack_from(buffer, start), buffer[body:end])
+
+    return encode, decode
+
+
+def _split_accept(message: Accept) -> tuple[tuple[int, ...], bytes]:
+    assert message.batch.encoded, "an Accept carries a batch that was not encoded"
+    return (message.epoch, message.commit), message.batch.encoded
+
+
+def _join_accept(epoch: int, commit: int, encoded: bytes) -> Accept:
+    return Accept(epoch, commit, decode_batch(encoded))
+
+
+def _split_history(message: History) -> tuple[tuple[int, ...], bytes]:
+    assert message.batch.encoded, "a History carries a batch that was not encoded"
+    return (message.epoch,), message.batch.encoded
+
+
+def _join_history(epoch: int, encoded: bytes) -> History:
+    return History(epoch, decode_batch(encoded))
+
+
+def _split_chunk(message: SnapshotChunk) -> tuple[tuple[int, ...], bytes]:
+    return (message.epoch, message.zxid, message.index, message.final), message.data
+
+
+def _split_forward(message: Forward) -> tuple[tuple[int, ...], bytes]:
+    return (message.epoch, message.count), message.runs
+
+
+HELLO = 1
+
+KINDS: dict[int, type[PeerMessage]] = {
+    HELLO: Hello,
+    2: Rejected,
+    3: Canvass,
+    4: Prepare,
+    5: Promise,
+    6: Refusal,
+    7: Truncate,
+    8: SnapshotChunk,
+    9: NeedSnapshot,
+    10: History,
+    11: Establish,
+    12: Established,
+    13: Accept,
+    14: Accepted,
+    15: Commit,
+    16: Heartbeat,
+    17: HeartbeatReply,
+    18: AskBarrier,
+    19: Barrier,
+    20: Forward,
+}
+"""One row a message. A number once given is never given to another."""
+
+PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int, ...], bytes]], Callable[..., Any]]] = {
+    Accept: (Struct(">QQ"), _split_accept, _join_accept),
+    History: (Struct(">Q"), _split_history, _join_history),
+    SnapshotChunk: (Struct(">QQI?"), _split_chunk, SnapshotChunk),
+    Forward: (Struct(">QI"), _split_forward, Forward),
+}
+"""Header, and how message and header with payload become each other."""
+
+_CODECS = {
+    kind: _with_payload(kind, *PAYLOADS[cls]) if cls in PAYLOADS else _by_shape(kind, cls)
+    for kind, cls in KINDS.items()
+}
+ENCODERS: dict[type[PeerMessage], Encode] = {cls: _CODECS[kind][0] for kind, cls in KINDS.items()}
+DECODERS: dict[int, Decode] = {kind: codec[1] for kind, codec in _CODECS.items()} | {HELLO: _decode_hello}
