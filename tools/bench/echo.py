@@ -30,6 +30,7 @@ def serve(operation: str, value_bytes: int, path_bytes: int, window: int) -> Non
     streams: dict[int, socket.socket] = {}
     received: dict[int, int] = {}  # bytes of requests not yet answered
     answered: dict[int, int] = {}
+    buffer = bytearray(262_144)
     while True:
         for fd, _ in epoll.poll():
             if fd == sys.stdin.fileno():
@@ -41,12 +42,12 @@ def serve(operation: str, value_bytes: int, path_bytes: int, window: int) -> Non
                 streams[stream.fileno()], received[stream.fileno()], answered[stream.fileno()] = stream, 0, 0
                 epoll.register(stream, select.EPOLLIN)
                 continue
-            data = streams[fd].recv(262_144)
-            if not data:
+            size = streams[fd].recv_into(buffer)
+            if not size:
                 epoll.unregister(fd)
                 streams.pop(fd).close()
                 continue
-            count, received[fd] = divmod(received[fd] + len(data), request_bytes)
+            count, received[fd] = divmod(received[fd] + size, request_bytes)
             first = answered[fd] % ring.size
             answered[fd] += count
             streams[fd].sendall(replies[first * reply_bytes : (first + count) * reply_bytes])

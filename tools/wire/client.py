@@ -117,7 +117,7 @@ class RawClient:
     def _receive_exactly(self, size: int) -> bytes:
         while len(self._received) < size:
             try:
-                part = self.stream.recv(262_144)
+                part = self.stream.recv(65_536)
             except ConnectionError as error:
                 raise HungUpError(f"the server broke the connection: {error}") from None
             if not part:
