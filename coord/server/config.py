@@ -17,7 +17,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -242,7 +242,7 @@ class Setting:
 def setting(default: T, parse: Callable[[object], T], unit: str, help: str, *, secret: bool = False) -> T:
     """Declare a setting. Its default and its parser must give the type that stands beside its name."""
     metadata = {"default": default, "parse": parse, "unit": unit, "help": help, "secret": secret}
-    return cast(T, field(default_factory=lambda: default, metadata=metadata, repr=not secret))
+    return field(default_factory=lambda: default, metadata=metadata, repr=not secret)
 
 
 NOBODY: Mapping[int, Address] = {}
@@ -274,7 +274,7 @@ class Config:
         frozenset(), server_ids, "ID,...", "servers of the ensemble that follow and serve but do not vote"
     )
     priority: int = setting(
-        0, whole(0, 1000), "0-1000", "of voters that have equally much, the one with the highest becomes leader"
+        0, whole(0, 1000), "0-1000", "of voters whose logs are equally long, the one with the highest becomes leader"
     )
 
     # ---- who may do what
@@ -282,7 +282,7 @@ class Config:
         None,
         super_digest,
         "USER:BASE64SHA1",
-        "who authenticates (scheme digest) as this user passes every ACL",
+        "a superuser: a client that authenticates as it, with scheme digest, passes every ACL",
         secret=True,
     )
     words: frozenset[str] = setting(
@@ -296,21 +296,27 @@ class Config:
     frame_bytes_max: int = setting(
         MEBIBYTE - 1, whole(1024, 1 << 30), "bytes", "longest request; a longer one ends its connection"
     )
-    connections_max: int = setting(10_000, whole(1), "connections", "clients at a time; more are hung up on")
+    connections_max: int = setting(10_000, whole(1), "connections", "most clients at a time; more are hung up on")
     connections_per_address_max: int = setting(
-        1000, whole(0), "connections", "clients at a time from one IP address; 0: no limit of its own"
+        1000, whole(0), "connections", "most clients at a time from one IP address; 0: no such limit"
     )
     outstanding_requests_max: int = setting(
-        1000, whole(1), "requests", "of one connection, unanswered; at this many its reading stops"
+        1000, whole(1), "requests", "most unanswered requests of one connection; at this many no more is read from it"
     )
     reply_bytes_max: int = setting(
-        16 * MEBIBYTE, whole(1024), "bytes", "waiting for a client that does not read; at this many it is hung up on"
+        16 * MEBIBYTE,
+        whole(1024),
+        "bytes",
+        "most replies kept for a client that does not read; with more it is hung up on",
     )
     handshake_timeout_s: float = setting(
-        10.0, number(0.001), "seconds", "from connecting to the whole first request; then the client is hung up on"
+        10.0,
+        number(0.001),
+        "seconds",
+        "longest time from connecting to the first whole request; then the client is hung up on",
     )
     frame_timeout_s: float = setting(
-        30.0, number(0.001), "seconds", "a request may stay half sent; then the client is hung up on"
+        30.0, number(0.001), "seconds", "longest time a request stays half sent; then the client is hung up on"
     )
     session_timeout_min_ms: int = setting(
         1000, whole(1), "milliseconds", "shortest session timeout; a client that asks for less gets this"
@@ -321,44 +327,57 @@ class Config:
 
     # ---- the leader's chores
     reap_interval_s: float = setting(
-        60.0, number(0.001), "seconds", "between two searches for empty containers and outlived TTL znodes"
+        60.0, number(0.001), "seconds", "time between two searches for empty containers and outlived TTL znodes"
     )
     container_never_used_s: float = setting(
-        300.0, number(0), "seconds", "a container that never had a child is kept; 0: until it had one"
+        300.0, number(0), "seconds", "how long a container that never had a child is kept; 0: for ever"
     )
 
     # ---- the ensemble
-    heartbeat_ms: int = setting(100, whole(1), "milliseconds", "between two heartbeats of the leader")
+    heartbeat_ms: int = setting(100, whole(1), "milliseconds", "time between two heartbeats of the leader")
     leader_timeout_ms: int = setting(
-        1200, whole(1), "milliseconds", "of silence after which a leader, or the leader's quorum, counts as lost"
+        1200, whole(1), "milliseconds", "silence after which the leader, or for the leader its quorum, counts as lost"
     )
     settle_ms: int = setting(
-        150, whole(0), "milliseconds", "an election waits at most for voters that may still answer"
+        150, whole(0), "milliseconds", "longest time an election that is decided waits for voters that may still answer"
     )
     peer_frame_bytes_max: int = setting(
         64 * MEBIBYTE, whole(1024), "bytes", "longest message between servers; a longer one ends the connection"
     )
     peer_outbox_bytes_max: int = setting(
-        64 * MEBIBYTE, whole(1024), "bytes", "waiting for a server that does not read; at this many it is hung up on"
+        64 * MEBIBYTE,
+        whole(1024),
+        "bytes",
+        "most that is kept for a server that does not read; with more it is hung up on",
     )
     history_bytes_max: int = setting(
-        64 * MEBIBYTE, whole(0), "bytes", "of the newest log kept in memory for servers that fell behind"
+        64 * MEBIBYTE, whole(0), "bytes", "how much of the newest log stays in memory, for servers that fell behind"
     )
 
     # ---- the disk
-    segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "of one file of the log")
-    snapshot_after_bytes: int = setting(256 * MEBIBYTE, whole(1), "bytes", "of log between two snapshots")
-    snapshots_kept: int = setting(3, whole(1), "snapshots", "kept, with the log above the oldest of them")
+    segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "size of one file of the log")
+    snapshot_after_bytes: int = setting(
+        256 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots"
+    )
+    snapshots_kept: int = setting(
+        3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"
+    )
     write_inline_max_ms: float = setting(
-        0.5, number(0), "milliseconds", "a sync may take to be done at once; a slower disk gets a thread of its own"
+        0.5,
+        number(0),
+        "milliseconds",
+        "a disk whose sync takes no longer is waited for; a slower one gets a thread of its own",
     )
 
     # ---- what is said about it
     tick_ms: int = setting(2000, whole(1), "milliseconds", "tickTime as the four-letter words show it; no other effect")
-    log_level: str = setting("info", choice("debug", "info", "warning", "error"), "level", "least level that is logged")
-    log_format: str = setting(
-        "text", choice("text", "json"), "text or json", "a line of text or a JSON object an event"
+    log_level: str = setting(
+        "info",
+        choice("debug", "info", "warning", "error"),
+        "LEVEL",
+        "least level that is logged: debug, info, warning or error",
     )
+    log_format: str = setting("text", choice("text", "json"), "text|json", "a line of text or a JSON object an event")
 
     def __post_init__(self) -> None:
         if self.peer is None and self.id in self.ensemble:

@@ -1,0 +1,36 @@
+"""`coord COMMAND ...`: finds the command and hands over; a command's module is imported only when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from types import MappingProxyType
+
+from coord import __version__
+
+COMMANDS = MappingProxyType(
+    {
+        "serve": "run one server of an ensemble, or a single one",
+        "up": "run an ensemble on this machine, to try it out",
+    }
+)
+"""What each command is for; its code is main(arguments) -> exit status in the module of its name."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments (those of the process if None) name, and return its exit status."""
+    lines = "\n".join(f"  {name:<8}{purpose}" for name, purpose in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="coord",
+        usage="coord [--version] [--help] COMMAND ...",
+        description="A coordination service that ZooKeeper's clients can use.",
+        epilog=f"commands:\n{lines}\n\ncoord COMMAND --help tells more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"coord {__version__}")
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    chosen = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    command = importlib.import_module(f"coord.cli.{chosen.command}")
+    status: int = command.main(chosen.arguments)
+    return status
