@@ -42,8 +42,8 @@ def add_settings(to: Parser, without: Collection[str] = ()) -> None:
     for row in SETTINGS.values():
         if row.name not in without:
             described = described_default(row).replace("%", "%%")
-            unit = row.unit.upper() if row.unit.islower() and " " not in row.unit else row.unit
-            group.add_argument(row.option, metavar=unit, default=argparse.SUPPRESS, help=described, dest=row.name)
+            form = row.unit.replace(" ", "").upper()
+            group.add_argument(row.option, metavar=form, default=argparse.SUPPRESS, help=described, dest=row.name)
 
 
 def described_default(row: Setting) -> str:

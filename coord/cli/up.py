@@ -90,7 +90,7 @@ def make_parser() -> Parser:
     made = parser(
         "up",
         f"Run an ensemble on {HOST}, to try it out, until Ctrl-C. Server n takes clients on port BASE+n-1, and its\n"
-        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one of those is taken).",
+        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).",
     )
     made.add_argument("--servers", metavar="N", default="3", help=f"how many, 1-{SERVERS_MAX} (default 3)")
     made.add_argument("--base-port", metavar="PORT", default="2181", help="client port of server 1 (default 2181)")

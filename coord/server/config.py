@@ -377,7 +377,7 @@ class Config:
         "LEVEL",
         "least level that is logged: debug, info, warning or error",
     )
-    log_format: str = setting("text", choice("text", "json"), "text|json", "a line of text or a JSON object an event")
+    log_format: str = setting("text", choice("text", "json"), "text, json", "a line of text or a JSON object an event")
 
     def __post_init__(self) -> None:
         if self.peer is None and self.id in self.ensemble:

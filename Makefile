@@ -1,0 +1,41 @@
+# Two commands do everything on a fresh Debian 12 with Python 3.11: `make up` and `make test`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: up test lint bench readme clean
+
+up: $(INSTALLED)  ## three servers on 127.0.0.1:2181-2183, data in ./coord-data, until Ctrl-C
+	@exec $(BIN)/coord up --servers 3 --base-port 2181 --data ./coord-data
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tools.bench
+
+readme: $(INSTALLED)  ## writes the tables of settings and of exit statuses into README.md
+	$(BIN)/python -m tools.readme
+
+clean:  ## leaves ./coord-data, which is yours
+	rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Done again when what is to be installed has changed.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "coord needs Python 3.11 or later; on Debian: apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "coord needs Python 3.11 or later, $(PYTHON) is older; give another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is not installed; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "installing coord and what it needs into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
