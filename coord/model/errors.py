@@ -18,6 +18,12 @@ class SystemError_(CoordError):
     code = -1
 
 
+class RolledBackError(CoordError):
+    """An operation of a multi that could have been done, but was taken back because a later one failed."""
+
+    code = 0
+
+
 class RuntimeInconsistencyError(CoordError):
     """An operation of a multi that was not tried, because an earlier one failed."""
 

@@ -1,0 +1,65 @@
+"""A number that tells two states apart: 64 bits, kept up to date write by write.
+
+Every znode adds one term to the digest, its *mark* times a weighted sum of its fields, all modulo 2**64. The mark is
+odd and comes from the path, so that a difference in any one field always changes the term, and the same values under
+other paths count differently. Because the sum is linear, a write adds only what it changed: the difference of a field
+times the field's weight times the mark. Nothing of Python's own hash() is in it: the digest is stored in snapshots and
+compared between servers that may run other versions.
+
+It finds divergence by accident (a defect, rotten memory), not forgery.
+"""
+
+from functools import lru_cache
+from zlib import crc32
+
+from coord.model.acl import OPEN_ACL, Acl
+
+MASK = (1 << 64) - 1
+
+# Weights of the fields: odd, below 2**30 (one digit of a Python integer: a product is cheap), otherwise arbitrary.
+CZXID = 0x2545F491
+MZXID = 0x1B873593
+PZXID = 0x27D4EB2F
+CTIME = 0x165667B1
+MTIME = 0x3C6EF373
+VERSION = 0x1E3779B9
+CREATIONS = 0x21F0AAAD
+AVERSION = 0x335A2D97
+OWNER = 0x0BDC3D29
+LIFETIME = 0x38B34AE5
+DATA = 0x2C1B3C6D
+ACL = 0x297A2D39
+EXISTS = 0x1B56C4E9
+
+_SPREAD = 0x9E3779B97F4A7C15
+_MARK_BITS = (1 << 60) - 1  # two digits of a Python integer: 32 bytes a znode and not 48
+_NULL_DATA = 1 << 32  # beside every crc: null data is not empty data
+
+
+def mark_of(path: str) -> int:
+    """The multiplier of the znode at `path`."""
+    return crc32(path.encode()) * _SPREAD & _MARK_BITS | 1
+
+
+def data_number(data: bytes | None) -> int:
+    """What stands for a znode's data in its term."""
+    return _NULL_DATA if data is None else crc32(data)
+
+
+@lru_cache(maxsize=4096)
+def _acl_number(acl: Acl) -> int:
+    return crc32("\n".join(f"{perms} {scheme}:{identifier}" for perms, scheme, identifier in acl).encode())
+
+
+_OPEN = _acl_number(OPEN_ACL)
+
+
+def acl_number(acl: Acl) -> int:
+    """What stands for a znode's ACL in its term."""
+    return _OPEN if acl is OPEN_ACL else _acl_number(acl)
+
+
+def session_term(session: int, password: bytes, timeout_ms: int, owner: int) -> int:
+    """The term of one session."""
+    mark = (session * _SPREAD ^ _SPREAD) & MASK | 1
+    return mark * (EXISTS + OWNER * owner + MTIME * timeout_ms + DATA * crc32(password)) & MASK

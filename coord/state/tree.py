@@ -1,0 +1,249 @@
+"""The znodes, in one dict by path, and everything that is derived from them.
+
+The machine decides, the tree does: four primitives (insert, remove, write, set_acl) change znodes, and each keeps in
+step the digest, the sessions' ephemerals, the parents' children, the quotas' numbers, the index of what is due to be
+reaped, and a snapshot that is being walked. All of them are given the values that result, so a multi takes back what it
+did by calling the opposite one with the values of before.
+
+In `nodes` a parent always stands before its children, and siblings stand as in their parent's `children`: whoever
+rebuilds a tree in this order gets the same listings.
+"""
+
+from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
+from coord.state.digest import (
+    ACL,
+    AVERSION,
+    CREATIONS,
+    DATA,
+    MASK,
+    MTIME,
+    MZXID,
+    PZXID,
+    VERSION,
+    acl_number,
+    data_number,
+    mark_of,
+)
+from coord.state.quota import LIMITS_NAME, QUOTA_ROOT, Quota, covering, parse_limits, quota_node, stats_path
+from coord.state.reaping import Reaping
+from coord.state.sessions import Sessions
+from coord.state.znode import Image, Znode
+
+SPECIAL_PATHS = ("/", "/zookeeper", QUOTA_ROOT, "/zookeeper/config")
+"""Made at the start, never deleted."""
+
+_QUOTA_FOLDER = QUOTA_ROOT + "/"
+_QUOTA_FOLDER_LENGTH = len(_QUOTA_FOLDER)
+
+
+class Tree:
+    """Znodes by path. `digest` is the sum of their terms; `bytes` that of their paths and data."""
+
+    __slots__ = ("bytes", "digest", "generation", "nodes", "notices", "quotas", "reaping", "saved", "sessions")
+
+    def __init__(self, sessions: Sessions, notices: list[str]) -> None:
+        self.nodes: dict[str, Znode] = {}
+        self.sessions = sessions
+        self.notices = notices  # for the operator
+        self.digest = 0
+        self.bytes = 0
+        self.quotas: dict[str, Quota] = {}  # by the path they are on
+        self.reaping = Reaping()
+        self.saved: dict[str, Image] | None = None  # while a snapshot is walked: what changed before it got there
+        self.generation = 0  # counts the walks
+
+    @classmethod
+    def fresh(cls, sessions: Sessions, notices: list[str]) -> "Tree":
+        """A tree with nothing but the reserved znodes."""
+        tree = cls(sessions, notices)
+        for path in SPECIAL_PATHS:
+            acl = READ_ONLY_ACL if path == "/zookeeper/config" else OPEN_ACL
+            tree.restore(path, Znode(b"", acl, 0, 0, 0, 0, mark_of(path)))
+        return tree
+
+    # ---- primitives
+
+    def insert(self, path: str, parent_path: str, znode: Znode, pzxid: int, creations: int) -> None:
+        """Put `znode` at `path`, which is free; its parent's fields become `pzxid` and `creations`."""
+        parent = self.nodes[parent_path]
+        if self.saved is not None:
+            self._save(parent_path, parent)
+            znode.seen = self.generation
+        self.nodes[path] = znode
+        name = path[path.rfind("/") + 1 :]
+        if parent.children is None:
+            parent.children = {name: None}
+        else:
+            parent.children[name] = None
+        self._count_child(parent, pzxid, creations, znode.term())
+        data = znode.data
+        self.bytes += len(path) + len(data) if data else len(path)
+        if znode.ephemeral_owner:
+            self.sessions[znode.ephemeral_owner].ephemerals[path] = None
+        if znode.lifetime_ms:
+            self.reaping.update(path, znode)
+        if parent.lifetime_ms:
+            self.reaping.update(parent_path, parent)
+        if self.quotas:
+            self._count(path, 1, len(data or b""))
+        if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
+            self._quota_changed(path)
+
+    def remove(self, path: str, parent_path: str, znode: Znode, pzxid: int, creations: int) -> None:
+        """Take the childless `znode` from `path`; its parent's fields become `pzxid` and `creations`."""
+        parent = self.nodes[parent_path]
+        if self.saved is not None:
+            self._save(parent_path, parent)
+            self._save(path, znode)
+        del self.nodes[path]
+        children = parent.children
+        assert children is not None, "the parent of a znode has children"
+        del children[path[path.rfind("/") + 1 :]]
+        if not children:
+            parent.children = None
+        self._count_child(parent, pzxid, creations, -znode.term())
+        data = znode.data
+        self.bytes -= len(path) + len(data) if data else len(path)
+        if znode.ephemeral_owner:
+            del self.sessions[znode.ephemeral_owner].ephemerals[path]
+        if znode.lifetime_ms:
+            self.reaping.update(path, None)
+        if parent.lifetime_ms:
+            self.reaping.update(parent_path, parent)
+        if self.quotas:
+            self._count(path, -1, -len(data or b""))
+        if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
+            self._quota_changed(path)
+
+    def write(self, path: str, znode: Znode, data: bytes | None, version: int, mzxid: int, mtime: int) -> None:
+        """Give `znode`, which is at `path`, these data, version, zxid and time."""
+        if self.saved is not None:
+            self._save(path, znode)
+        self.digest = (
+            self.digest
+            + znode.mark
+            * (
+                MZXID * (mzxid - znode.mzxid)
+                + MTIME * (mtime - znode.mtime)
+                + VERSION * (version - znode.version)
+                + DATA * (data_number(data) - data_number(znode.data))
+            )
+        ) & MASK
+        growth = len(data or b"") - len(znode.data or b"")
+        self.bytes += growth
+        znode.data = data
+        znode.version = version
+        znode.mzxid = mzxid
+        znode.mtime = mtime
+        if znode.lifetime_ms:
+            self.reaping.update(path, znode)
+        if self.quotas and growth:
+            self._count(path, 0, growth)
+        if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
+            self._quota_changed(path)
+
+    def set_acl(self, path: str, znode: Znode, acl: Acl, aversion: int) -> None:
+        """Give `znode`, which is at `path`, this list and aversion."""
+        if self.saved is not None:
+            self._save(path, znode)
+        change = AVERSION * (aversion - znode.aversion) + ACL * (acl_number(acl) - acl_number(znode.acl))
+        self.digest = self.digest + znode.mark * change & MASK
+        znode.acl = acl
+        znode.aversion = aversion
+
+    def restore(self, path: str, znode: Znode) -> None:
+        """Put back a znode with all its fields; its parent, which has been put back, has its own already."""
+        assert path not in self.nodes, f"{path} is put back twice"
+        if path != "/":
+            slash = path.rfind("/")
+            parent = self.nodes[path[:slash] or "/"]
+            if parent.children is None:
+                parent.children = {}
+            parent.children[path[slash + 1 :]] = None
+        self.nodes[path] = znode
+        self.digest = self.digest + znode.term() & MASK
+        self.bytes += len(path) + len(znode.data or b"")
+        if znode.ephemeral_owner:
+            self.sessions[znode.ephemeral_owner].ephemerals[path] = None
+
+    def index(self) -> None:
+        """After the last `restore`: find the quotas and what is to be reaped."""
+        for path, znode in self.nodes.items():
+            if znode.lifetime_ms:
+                self.reaping.update(path, znode)
+        for path in [path for path in self.nodes if path.startswith(_QUOTA_FOLDER)]:
+            self._quota_changed(path)
+
+    # ---- reading
+
+    def descendants(self, path: str) -> int:
+        """How many znodes are below `path`, which exists."""
+        if path == "/":
+            return len(self.nodes) - 1
+        return self._measure(path)[0] - 1
+
+    def _measure(self, path: str) -> tuple[int, int]:
+        """Znodes and bytes of data of the subtree at `path`, itself included."""
+        count = size = 0
+        waiting = [path] if path in self.nodes else []
+        while waiting:
+            path = waiting.pop()
+            znode = self.nodes[path]
+            count += 1
+            size += len(znode.data or b"")
+            if znode.children is not None:
+                folder = path if path == "/" else path + "/"
+                waiting += [folder + name for name in znode.children]
+        return count, size
+
+    # ---- what is derived
+
+    def _count_child(self, parent: Znode, pzxid: int, creations: int, term: int) -> None:
+        change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
+        self.digest = self.digest + term + parent.mark * change & MASK
+        parent.pzxid = pzxid
+        parent.creations = creations
+
+    def _save(self, path: str, znode: Znode) -> None:
+        """Keep what `znode` was when the walk began, unless the walk has been there or it is younger."""
+        if znode.seen != self.generation:
+            assert self.saved is not None, "only a walk wants old images"
+            self.saved[path] = znode.image()
+            znode.seen = self.generation
+
+    def _count(self, path: str, count: int, size: int) -> None:
+        for quota in covering(self.quotas, path):
+            quota.add(count, size, self.notices)
+            self._show(quota)
+
+    def _quota_changed(self, path: str) -> None:
+        """A znode below /zookeeper/quota came, went, or was written."""
+        found = quota_node(path)
+        if found is None:
+            return
+        prefix, name = found
+        znode = self.nodes.get(path)
+        if name == LIMITS_NAME:
+            if znode is None:
+                self.quotas.pop(prefix, None)
+            elif prefix in self.quotas:
+                self.quotas[prefix].limits = parse_limits(znode.data)
+            else:
+                self.quotas[prefix] = Quota(prefix, parse_limits(znode.data), *self._measure(prefix))
+        if prefix in self.quotas:
+            self._show(self.quotas[prefix])
+
+    def _show(self, quota: Quota) -> None:
+        """Put the quota's numbers into its zookeeper_stats, if there is one."""
+        path = stats_path(quota.prefix)
+        znode = self.nodes.get(path)
+        if znode is None:
+            return
+        data = quota.shown()
+        if data == znode.data:
+            return
+        if self.saved is not None:
+            self._save(path, znode)
+        self.digest = self.digest + znode.mark * DATA * (data_number(data) - data_number(znode.data)) & MASK
+        self.bytes += len(data) - len(znode.data or b"")
+        znode.data = data

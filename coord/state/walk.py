@@ -1,0 +1,100 @@
+"""The state on its way out: a walk over a machine that goes on changing, at exactly the zxid where it began.
+
+Copy on write: the walk notes the paths at its beginning; a znode that is changed before the walk gets to it has its
+old image saved first (by the tree), a znode made later carries the walk's generation and is left out. So the chunks
+show one moment, whatever happens between them.
+
+A chunk is four bytes of crc and one CBOR array whose first element tells its kind: HEADER once, SESSIONS and ZNODES as
+many as it takes, END with the crc of all before. Znodes come in the tree's order, so parents before children.
+"""
+
+from typing import Final
+from zlib import crc32
+
+import cbor2
+
+from coord.model.acl import OPEN_ACL, Acl
+from coord.state.sessions import Session
+from coord.state.tree import Tree
+
+FORMAT: Final = "coord state 1"
+HEADER, SESSIONS, ZNODES, END = range(4)
+CHUNK_BYTES: Final = 256 * 1024  # about: a znode is never cut in two
+_SESSIONS_A_CHUNK: Final = 2000
+
+
+class Walk:
+    """Takes the state at `zxid`, chunk by chunk. There is at most one at a time."""
+
+    __slots__ = ("_crc", "_ended", "_header", "_paths", "_position", "_sessions", "_tree", "zxid")
+
+    def __init__(self, tree: Tree, zxid: int, header: list[object]) -> None:
+        assert tree.saved is None, "a walk is under way; finish or cancel it first"
+        self.zxid = zxid
+        self._tree = tree
+        self._paths = list(tree.nodes)  # 8 bytes a znode, and 10 ms a million
+        self._sessions = [_session_row(session) for session in tree.sessions.values()]
+        self._header: list[object] | None = [
+            HEADER, FORMAT, zxid, *header, len(self._paths), len(self._sessions)
+        ]  # fmt: skip
+        self._position = 0
+        self._crc = 0
+        self._ended = False
+        tree.generation += 1
+        tree.saved = {}
+
+    def next_chunk(self, znodes_max: int = 1000) -> bytes | None:
+        """The next part, of at most `znodes_max` znodes; None after the last one."""
+        if self._ended:
+            return None
+        if self._header is not None:
+            header, self._header = self._header, None
+            return self._seal(header)
+        if self._sessions:
+            rows, self._sessions = self._sessions[:_SESSIONS_A_CHUNK], self._sessions[_SESSIONS_A_CHUNK:]
+            return self._seal([SESSIONS, rows])
+        if self._position < len(self._paths):
+            return self._seal(self._znodes(znodes_max))
+        chunk = self._seal([END, self._crc])
+        self.cancel()
+        return chunk
+
+    def cancel(self) -> None:
+        """Stop here, and let the tree forget what it saved. Harmless at the end."""
+        if not self._ended:
+            self._ended = True
+            self._paths = []
+            self._tree.saved = None
+
+    def _znodes(self, znodes_max: int) -> list[object]:
+        tree = self._tree
+        saved, generation = tree.saved, tree.generation
+        assert saved is not None, "the walk is under way"
+        acls: dict[Acl, int] = {OPEN_ACL: 0}
+        rows: list[object] = []
+        room = CHUNK_BYTES
+        stop = min(self._position + max(1, znodes_max), len(self._paths))
+        while self._position < stop and room > 0:
+            path = self._paths[self._position]
+            self._position += 1
+            image = saved.pop(path, None)
+            if image is None:
+                znode = tree.nodes[path]
+                image = znode.image()
+                znode.seen = generation
+            data, acl, czxid, mzxid, pzxid, ctime, mtime, *rest = image
+            listed = acls.setdefault(acl, len(acls))
+            # As differences, since most are 0: shorter, and the reader can share the integers again.
+            rows.append([path, data, listed, czxid, mzxid - czxid, pzxid - czxid, ctime, mtime - ctime, *rest])
+            room -= 48 + len(path) + len(data or b"")
+        return [ZNODES, list(acls)[1:], rows]
+
+    def _seal(self, body: list[object]) -> bytes:
+        encoded = cbor2.dumps(body)
+        chunk = crc32(encoded).to_bytes(4, "big") + encoded
+        self._crc = crc32(chunk, self._crc)
+        return chunk
+
+
+def _session_row(session: Session) -> list[object]:
+    return [session.id, session.password, session.timeout_ms, session.owner]

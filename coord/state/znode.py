@@ -1,0 +1,178 @@
+"""One znode of the tree, and a copy of what a client may know of one."""
+
+from typing import Final, TypeAlias
+
+from coord.model.acl import Acl
+from coord.model.replies import Stat
+from coord.state.digest import (
+    ACL,
+    AVERSION,
+    CREATIONS,
+    CTIME,
+    CZXID,
+    DATA,
+    EXISTS,
+    LIFETIME,
+    MASK,
+    MTIME,
+    MZXID,
+    OWNER,
+    PZXID,
+    VERSION,
+    acl_number,
+    data_number,
+)
+
+CONTAINER_LIFETIME: Final = -1  # in `lifetime_ms`; 0 is an ordinary znode, more a TTL
+INT32_MAX: Final = (1 << 31) - 1
+
+Image: TypeAlias = tuple[bytes | None, Acl, int, int, int, int, int, int, int, int, int, int]
+"""A znode's fields at one moment, in the order of `Znode.image`."""
+
+
+def int32(number: int) -> int:
+    """`number` as ZooKeeper's 32-bit counters would hold it."""
+    return (number + (1 << 31) & (1 << 32) - 1) - (1 << 31)
+
+
+class Znode:
+    """Mutable, and small: there may be a million. It serves as its own Stat.
+
+    Only the tree changes one, so that digest, indexes and snapshots stay in step.
+    """
+
+    __slots__ = (
+        "acl",
+        "aversion",
+        "children",
+        "creations",
+        "ctime",
+        "czxid",
+        "data",
+        "ephemeral_owner",
+        "lifetime_ms",
+        "mark",
+        "mtime",
+        "mzxid",
+        "pzxid",
+        "seen",
+        "version",
+    )
+
+    data: bytes | None
+    acl: Acl
+    czxid: int
+    mzxid: int
+    pzxid: int
+    ctime: int
+    mtime: int
+    version: int
+    creations: int  # children ever made, the next sequence number: ZooKeeper's cversion as it is stored
+    aversion: int
+    ephemeral_owner: int  # a session, or 0
+    lifetime_ms: int  # 0, CONTAINER_LIFETIME, or a TTL
+    children: dict[str, None] | None  # names in order of creation; None when there are none, as with most
+    mark: int  # of its path, see digest.py
+    seen: int  # the last snapshot walk that needs nothing more of it
+
+    def __init__(
+        self, data: bytes | None, acl: Acl, zxid: int, time_ms: int, owner: int, lifetime_ms: int, mark: int
+    ) -> None:
+        self.data = data
+        self.acl = acl
+        self.czxid = self.mzxid = self.pzxid = zxid
+        self.ctime = self.mtime = time_ms
+        self.version = self.creations = self.aversion = self.seen = 0
+        self.ephemeral_owner = owner
+        self.lifetime_ms = lifetime_ms
+        self.children = None
+        self.mark = mark
+
+    @property
+    def cversion(self) -> int:
+        """Creations and deletions of children, as clients see it."""
+        return int32(2 * self.creations - len(self.children or ()))
+
+    @property
+    def data_length(self) -> int:
+        return len(self.data or b"")
+
+    @property
+    def children_count(self) -> int:
+        return len(self.children or ())
+
+    def term(self) -> int:
+        """The znode's part of the digest."""
+        return (
+            self.mark
+            * (
+                EXISTS
+                + CZXID * self.czxid
+                + MZXID * self.mzxid
+                + PZXID * self.pzxid
+                + CTIME * self.ctime
+                + MTIME * self.mtime
+                + VERSION * self.version
+                + CREATIONS * self.creations
+                + AVERSION * self.aversion
+                + OWNER * self.ephemeral_owner
+                + LIFETIME * self.lifetime_ms
+                + DATA * data_number(self.data)
+                + ACL * acl_number(self.acl)
+            )
+            & MASK
+        )
+
+    def image(self) -> Image:
+        """All that a snapshot must know: children and mark follow from the paths."""
+        return (
+            self.data,
+            self.acl,
+            self.czxid,
+            self.mzxid,
+            self.pzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            self.creations,
+            self.aversion,
+            self.ephemeral_owner,
+            self.lifetime_ms,
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Znode {self.data_length} bytes, version {self.version}, {self.children_count} children, "
+            f"made at zxid {self.czxid:#x}>"
+        )
+
+
+class FrozenStat:
+    """A Stat that stays what it was when the znode goes on."""
+
+    __slots__ = (
+        "aversion",
+        "children_count",
+        "ctime",
+        "cversion",
+        "czxid",
+        "data_length",
+        "ephemeral_owner",
+        "mtime",
+        "mzxid",
+        "pzxid",
+        "version",
+    )
+
+    def __init__(self, stat: Stat) -> None:
+        self.czxid: int = stat.czxid
+        self.mzxid: int = stat.mzxid
+        self.ctime: int = stat.ctime
+        self.mtime: int = stat.mtime
+        self.version: int = stat.version
+        self.cversion: int = stat.cversion
+        self.aversion: int = stat.aversion
+        self.ephemeral_owner: int = stat.ephemeral_owner
+        self.data_length: int = stat.data_length
+        self.children_count: int = stat.children_count
+        self.pzxid: int = stat.pzxid
