@@ -13,41 +13,10 @@ from struct import Struct
 from struct import error as StructError
 from typing import TypeAlias
 
+from coord.codec import opcodes as op
 from coord.codec.errors import CodecError
 from coord.codec.frames import illegal_length
-from coord.codec.jute_calls import (
-    ADD_WATCH,
-    AUTH,
-    CHECK,
-    CHECK_WATCHES,
-    CLOSE_SESSION,
-    CREATE,
-    CREATE_2,
-    CREATE_CONTAINER,
-    CREATE_TTL,
-    DELETE,
-    DELETE_CONTAINER,
-    EXISTS,
-    GET_ACL,
-    GET_ALL_CHILDREN_NUMBER,
-    GET_CHILDREN,
-    GET_CHILDREN_2,
-    GET_DATA,
-    GET_EPHEMERALS,
-    MULTI,
-    MULTI_READ,
-    PING,
-    RECONFIG,
-    REMOVE_WATCHES,
-    SASL,
-    SET_ACL,
-    SET_DATA,
-    SET_WATCHES,
-    SET_WATCHES_2,
-    SYNC,
-    WHO_AM_I,
-    Call,
-)
+from coord.codec.jute_calls import Call
 from coord.model.acl import OPEN_ACL, Acl, AclEntry
 from coord.model.errors import AuthFailedError, MarshallingError, ReconfigDisabledError, UnimplementedError
 from coord.model.requests import (
@@ -439,55 +408,55 @@ _SHORT = "the frame ends in the middle of a field"
 Reader: TypeAlias = Callable[[bytes, int, int], tuple[Request, int]]
 
 READERS: dict[int, Reader] = {
-    CREATE: _read_create,
-    DELETE: _read_delete,
-    EXISTS: _read_exists,
-    GET_DATA: _read_get_data,
-    SET_DATA: _read_set_data,
-    GET_ACL: _read_get_acl,
-    SET_ACL: _read_set_acl,
-    GET_CHILDREN: _read_get_children,
-    SYNC: _read_sync,
-    PING: _read_ping,
-    GET_CHILDREN_2: _read_get_children_2,
-    CREATE_2: _read_create,
-    RECONFIG: _read_reconfig,
-    CHECK_WATCHES: _read_check_watches,
-    REMOVE_WATCHES: _read_remove_watches,
-    CREATE_CONTAINER: _read_create_container,
-    DELETE_CONTAINER: _read_delete_container,
-    CREATE_TTL: _read_create_ttl,
-    AUTH: _read_auth,
-    SET_WATCHES: _read_set_watches,
-    GET_EPHEMERALS: _read_get_ephemerals,
-    GET_ALL_CHILDREN_NUMBER: _read_get_all_children_number,
-    SET_WATCHES_2: _read_set_watches_2,
-    ADD_WATCH: _read_add_watch,
-    WHO_AM_I: _read_who_am_i,
-    CLOSE_SESSION: _read_close_session,
+    op.CREATE: _read_create,
+    op.DELETE: _read_delete,
+    op.EXISTS: _read_exists,
+    op.GET_DATA: _read_get_data,
+    op.SET_DATA: _read_set_data,
+    op.GET_ACL: _read_get_acl,
+    op.SET_ACL: _read_set_acl,
+    op.GET_CHILDREN: _read_get_children,
+    op.SYNC: _read_sync,
+    op.PING: _read_ping,
+    op.GET_CHILDREN_2: _read_get_children_2,
+    op.CREATE_2: _read_create,
+    op.RECONFIG: _read_reconfig,
+    op.CHECK_WATCHES: _read_check_watches,
+    op.REMOVE_WATCHES: _read_remove_watches,
+    op.CREATE_CONTAINER: _read_create_container,
+    op.DELETE_CONTAINER: _read_delete_container,
+    op.CREATE_TTL: _read_create_ttl,
+    op.AUTH: _read_auth,
+    op.SET_WATCHES: _read_set_watches,
+    op.GET_EPHEMERALS: _read_get_ephemerals,
+    op.GET_ALL_CHILDREN_NUMBER: _read_get_all_children_number,
+    op.SET_WATCHES_2: _read_set_watches_2,
+    op.ADD_WATCH: _read_add_watch,
+    op.WHO_AM_I: _read_who_am_i,
+    op.CLOSE_SESSION: _read_close_session,
 }
 
 INNER_READERS: dict[int, dict[int, Reader]] = {
-    MULTI: {
-        CREATE: _read_create,
-        DELETE: _read_delete,
-        SET_DATA: _read_set_data,
-        CHECK: _read_check,
-        CREATE_2: _read_create,
-        CREATE_CONTAINER: _read_create_container,
-        CREATE_TTL: _read_create_ttl,
+    op.MULTI: {
+        op.CREATE: _read_create,
+        op.DELETE: _read_delete,
+        op.SET_DATA: _read_set_data,
+        op.CHECK: _read_check,
+        op.CREATE_2: _read_create,
+        op.CREATE_CONTAINER: _read_create_container,
+        op.CREATE_TTL: _read_create_ttl,
     },
-    MULTI_READ: {
-        GET_DATA: _read_get_data,
-        GET_CHILDREN: _read_get_children,
+    op.MULTI_READ: {
+        op.GET_DATA: _read_get_data,
+        op.GET_CHILDREN: _read_get_children,
     },
 }
 """What may stand inside a multi, and inside a multiRead."""
 
-_MULTIS: dict[int, Callable[..., Multi | MultiRead]] = {MULTI: Multi, MULTI_READ: MultiRead}
+_MULTIS: dict[int, Callable[..., Multi | MultiRead]] = {op.MULTI: Multi, op.MULTI_READ: MultiRead}
 
 HANG_UP: dict[int, Refused] = {
-    CHECK: Refused(UnimplementedError.code, "a check stands alone; it belongs into a multi", hang_up=True),
-    SASL: Refused(AuthFailedError.code, "this server has no SASL; use digest", hang_up=True),
+    op.CHECK: Refused(UnimplementedError.code, "a check stands alone; it belongs into a multi", hang_up=True),
+    op.SASL: Refused(AuthFailedError.code, "this server has no op.SASL; use digest", hang_up=True),
 }
 """Operations that are known, and end the connection, as all unknown ones do."""

@@ -8,21 +8,9 @@ from collections.abc import Callable, Sequence
 from struct import Struct
 from typing import Any
 
+from coord.codec import opcodes as op
 from coord.codec.frames import frame
-from coord.codec.jute_calls import (
-    ADD_WATCH,
-    CHECK,
-    CREATE,
-    CREATE_2,
-    DELETE,
-    GET_CHILDREN,
-    GET_CHILDREN_2,
-    GET_DATA,
-    MULTI_END,
-    MULTI_ERROR,
-    SET_DATA,
-    Call,
-)
+from coord.codec.jute_calls import Call
 from coord.model.replies import (
     AclReply,
     ChildrenReply,
@@ -127,14 +115,14 @@ def _data(call: Call, zxid: int, reply: DataReply) -> bytes:
 def _created(call: Call, zxid: int, reply: Created) -> bytes:
     path = reply.path.encode()
     size = len(path)
-    if call.opcode == CREATE:
+    if call.opcode == op.CREATE:
         return _reply_with_length.pack(HEADER_BYTES + 4 + size, call.xid, zxid, 0, size) + path
     head = _reply_with_length.pack(HEADER_BYTES + 4 + size + STAT_BYTES, call.xid, zxid, 0, size)
     return head + path + _stat(reply.stat)
 
 
 def _done(call: Call, zxid: int, reply: Done) -> bytes:
-    if call.opcode == ADD_WATCH:  # whose answer is an error code in the body
+    if call.opcode == op.ADD_WATCH:  # whose answer is an error code in the body
         return _whole(call, zxid, _int(0))
     return _reply.pack(HEADER_BYTES, call.xid, zxid, 0)
 
@@ -156,7 +144,7 @@ def _acl(call: Call, zxid: int, reply: AclReply) -> bytes:
 
 def _children(call: Call, zxid: int, reply: ChildrenReply) -> bytes:
     names = _strings(reply.names)
-    return _whole(call, zxid, names + _stat(reply.stat) if call.opcode == GET_CHILDREN_2 else names)
+    return _whole(call, zxid, names + _stat(reply.stat) if call.opcode == op.GET_CHILDREN_2 else names)
 
 
 def _ephemerals(call: Call, zxid: int, reply: EphemeralsReply) -> bytes:
@@ -181,7 +169,7 @@ def _who_am_i(call: Call, zxid: int, reply: WhoAmIReply) -> bytes:
 def _multi(call: Call, zxid: int, reply: MultiDone | MultiReadDone) -> bytes:
     """The header's error is 0 even if a part failed: clients look at the parts."""
     parts = [INNER_REPLIES[type(inner)](kind, inner) for kind, inner in zip(call.kinds, reply.replies, strict=True)]
-    parts.append(_multi_header(MULTI_END, True, -1))
+    parts.append(_multi_header(op.MULTI_END, True, -1))
     return _whole(call, zxid, b"".join(parts))
 
 
@@ -189,32 +177,32 @@ def _multi(call: Call, zxid: int, reply: MultiDone | MultiReadDone) -> bytes:
 
 
 def _inner_failed(kind: int, reply: Failed) -> bytes:
-    return _multi_header(MULTI_ERROR, False, reply.code) + _int(reply.code)
+    return _multi_header(op.MULTI_ERROR, False, reply.code) + _int(reply.code)
 
 
 def _inner_created(kind: int, reply: Created) -> bytes:
-    if kind == CREATE:
-        return _multi_header(CREATE, False, 0) + _string(reply.path)
-    return _multi_header(CREATE_2, False, 0) + _string(reply.path) + _stat(reply.stat)
+    if kind == op.CREATE:
+        return _multi_header(op.CREATE, False, 0) + _string(reply.path)
+    return _multi_header(op.CREATE_2, False, 0) + _string(reply.path) + _stat(reply.stat)
 
 
 def _inner_written(kind: int, reply: Written) -> bytes:
-    return _multi_header(SET_DATA, False, 0) + _stat(reply.stat)
+    return _multi_header(op.SET_DATA, False, 0) + _stat(reply.stat)
 
 
 def _inner_done(kind: int, reply: Done) -> bytes:
-    assert kind in (DELETE, CHECK), f"operation {kind} inside a multi cannot be answered with Done"
+    assert kind in (op.DELETE, op.CHECK), f"operation {kind} inside a multi cannot be answered with Done"
     return _multi_header(kind, False, 0)
 
 
 def _inner_data(kind: int, reply: DataReply) -> bytes:
     data = reply.data
     body = _int(-1) if data is None else _int(len(data)) + data
-    return _multi_header(GET_DATA, False, 0) + body + _stat(reply.stat)
+    return _multi_header(op.GET_DATA, False, 0) + body + _stat(reply.stat)
 
 
 def _inner_children(kind: int, reply: ChildrenReply) -> bytes:
-    return _multi_header(GET_CHILDREN, False, 0) + _strings(reply.names)
+    return _multi_header(op.GET_CHILDREN, False, 0) + _strings(reply.names)
 
 
 # ---- fields
