@@ -24,6 +24,7 @@ from coord.server.config import SETTINGS, Address, SettingError, Unacceptable, f
 
 T = TypeVar("T")
 
+SERVE = (sys.executable, "-m", "coord", "serve")
 HOST = "127.0.0.1"
 PEER_OFFSET = 1000
 """The peer ports are this far above the client ports, or twice, three times ... as far if those are taken."""
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the servers until SIGTERM or SIGINT."""
     options = parsed(make_parser(), arguments)
     environment = {name: value for name, value in os.environ.items() if name not in SET_HERE}
-    extra = given_settings(options)
+    extra = {name: value for name, value in given_settings(options).items() if name not in PER_SERVER}
     try:
         count = checked("--servers", options.servers, whole(1, SERVERS_MAX))
         base_port = checked("--base-port", options.base_port, whole(1, 65535 - PEER_OFFSET - SERVERS_MAX))
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     passed_on = ["--config", str(options.config)] if options.config else []
     passed_on += as_options(extra)
     children = [
-        Child(server, clients[server - 1], [sys.executable, "-m", "coord", "serve", *passed_on, *as_options(each)])
+        Child(server, clients[server - 1], [*SERVE, *passed_on, *as_options(each)])
         for server, each in enumerate(own, 1)
     ]
     ensemble = Ensemble(children, environment, data)

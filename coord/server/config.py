@@ -176,7 +176,7 @@ def words(value: object) -> frozenset[str]:
     return named
 
 
-def super_digest(value: object) -> str | None:
+def super_digest(value: object) -> str:
     """USER:BASE64 of the SHA-1 of "user:password", as ZooKeeper's DigestAuthenticationProvider writes it."""
     if isinstance(value, str):
         user, _, digest = value.partition(":")
@@ -278,8 +278,8 @@ class Config:
     )
 
     # ---- who may do what
-    super_digest: str | None = setting(
-        None,
+    super_digest: str = setting(
+        "",
         super_digest,
         "USER:BASE64SHA1",
         "a superuser: a client that authenticates as it, with scheme digest, passes every ACL",
