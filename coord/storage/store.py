@@ -1,0 +1,494 @@
+"""All that one server keeps on its disk, and the one order in which it is kept.
+
+`perform` does the protocol's steps strictly one after the other. Appends that stand together are one write and one
+sync; before any other step all appends before it are durable, and that step is durable before the next begins. So at
+every instant the disk holds the effect of a prefix of the steps (of the last one perhaps a part), and all of those
+whose `perform` has returned.
+
+After a StorageFailure nothing is done any more: what the disk holds is known only when a new start has read it.
+
+Threads: `perform` is called by one thread at a time. Meanwhile another may write one snapshot (`begin_snapshot`), and
+any may read batches, snapshots and figures.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
+
+from coord.model.entries import Batch
+from coord.model.message import message
+from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
+from coord.storage import log, snapshots
+from coord.storage.ballot import BallotFile, FoundBallot, find_ballot
+from coord.storage.disk import Disk
+from coord.storage.errors import Damaged, OtherVersion, StorageFailure, StorageRefused
+from coord.storage.snapshots import Origin, PartialSnapshot
+from coord.storage.timing import SyncStatistics, SyncTimes
+
+
+@message
+class StoreSettings:
+    """How much is kept, in what pieces. A segment is as long as that, or as its first record needs."""
+
+    segment_bytes: int = 64 << 20
+    snapshots_kept: int = 3
+
+
+@message
+class Recovered:
+    """What a start found: the state at `snapshot_zxid` (0: the empty state) and the batches after it, in order.
+
+    Every batch after `log_start` is on the disk. `ends` are (epoch, last zxid in it) of that log, ascending,
+    `log_start` included unless it is 0.
+    """
+
+    snapshot_zxid: int
+    batches: list[Batch]
+    log_start: int
+    ends: list[tuple[int, int]]
+
+
+@message
+class StorageStatistics:
+    """Figures for the operator. Snapshots are those that are known to be good, oldest first."""
+
+    log_bytes: int
+    bytes_since_snapshot: int
+    snapshots: tuple[int, ...]
+    syncs: SyncStatistics
+
+
+@message
+class _Found:
+    """What a look at the folder found, nothing being changed yet."""
+
+    ballot: FoundBallot | None
+    lineage: int
+    snapshot_zxid: int
+    old_snapshots: list[int]  # of older lineages: void
+    batches: list[Batch]
+    log: log.Survey
+
+
+class Store:
+    """The durable data of one server."""
+
+    @classmethod
+    def open(cls, disk: Disk, *, server: int, identity_if_new: int, settings: StoreSettings | None = None) -> "Store":
+        """Lock the folder, read and verify everything, then repair what a power cut may leave.
+
+        Raises StorageRefused if the folder is not fit for use; then nothing in it was changed.
+        """
+        settings = settings or StoreSettings()
+        disk.lock()
+        try:
+            try:
+                found = _look(disk, server)
+            except StorageFailure as failure:
+                raise StorageRefused(f"the data folder cannot be read: {failure}") from failure
+            return cls(disk, found, Ballot(server, identity_if_new), settings)
+        except BaseException:
+            disk.close()
+            raise
+
+    def __init__(self, disk: Disk, found: _Found, ballot_if_new: Ballot, settings: StoreSettings) -> None:
+        """Use `open`. Here the first changes are made."""
+        self._disk = disk
+        self._settings = settings
+        self._times = SyncTimes()
+        self._failed: str | None = None
+        # Long: held over the disk's work where the set of snapshots changes, by the snapshot's thread or by perform.
+        self._housekeeping = Lock()
+        # Short: a finished snapshot is handed from its thread to perform, if the log is not yet durable up to it.
+        self._handover = Lock()
+        self._waiting: PartialSnapshot | None = None
+        self._taken: PartialSnapshot | None = None
+        self._received: PartialSnapshot | None = None
+
+        if found.ballot is None:
+            self._ballot = BallotFile(disk, ballot_if_new, 1)
+            self._ballot.make(("ballot.a", "ballot.b"))
+        else:
+            self._ballot = BallotFile(disk, found.ballot.ballot, found.ballot.generation)
+            self._ballot.make(found.ballot.repair)
+        self._lineage = found.lineage
+        self._snapshots = [zxid for zxid in snapshots.zxids(disk) if zxid not in found.old_snapshots]
+        # Read to their end by this process, or written by it.
+        self._verified = {found.snapshot_zxid} - {0}
+        self._last_snapshot = found.snapshot_zxid
+        parts = [f"{snapshots.FOLDER}/{name}" for name in snapshots.PARTS]
+        self._remove(
+            [snapshots.name_of(zxid) for zxid in found.old_snapshots]
+            + [part for part in parts if part.rpartition("/")[2] in disk.names(snapshots.FOLDER)]
+        )
+        self._log = log.Log(
+            disk,
+            found.log,
+            identity=self.ballot.identity,
+            lineage=found.lineage,
+            segment_bytes=settings.segment_bytes,
+            times=self._times,
+        )
+        self.recovered = Recovered(found.snapshot_zxid, found.batches, self._log.base, self._log.epoch_ends())
+
+    def __repr__(self) -> str:
+        return f"<Store of server {self.ballot.server}, {self._log}, snapshots {[hex(z) for z in self._snapshots]}>"
+
+    # ---- figures
+
+    @property
+    def instant(self) -> bool:
+        """The disk is memory: no operation is worth a thread."""
+        return self._disk.instant
+
+    @property
+    def ballot(self) -> Ballot:
+        """The durable one."""
+        return self._ballot.ballot
+
+    @property
+    def last(self) -> int:
+        """The zxid of the last durable entry."""
+        return self._log.last
+
+    @property
+    def log_start(self) -> int:
+        """Every batch after this zxid is on the disk."""
+        return self._log.base
+
+    @property
+    def log_bytes(self) -> int:
+        return self._log.size_bytes
+
+    @property
+    def bytes_since_snapshot(self) -> int:
+        """What a restart would have to read and apply after the newest snapshot."""
+        return self._log.bytes_after(self._last_snapshot)
+
+    @property
+    def last_snapshot_zxid(self) -> int:
+        """Of the newest good snapshot, 0 if there is none."""
+        return self._last_snapshot
+
+    @property
+    def snapshot_zxids(self) -> list[int]:
+        """Of all snapshots in the folder, ascending, those found damaged included."""
+        return list(self._snapshots)
+
+    @property
+    def taking_snapshot(self) -> bool:
+        """One was begun, and is neither abandoned nor, with its name and durable, the newest one."""
+        return self._taken is not None
+
+    def statistics(self) -> StorageStatistics:
+        return StorageStatistics(
+            self.log_bytes, self.bytes_since_snapshot, tuple(sorted(self._verified)), self._times.statistics()
+        )
+
+    # ---- reading
+
+    def read_batches(self, after: int, bytes_max: int) -> list[Batch] | None:
+        """The batches that follow `after`: at least one if there is one, else at most `bytes_max` of them.
+
+        Empty if `after` is where the log ends, None if no batch that is on the disk ends there. From any thread.
+        """
+        return self._log.read(after, bytes_max)
+
+    def snapshot_chunks(self, zxid: int | None = None) -> Iterator[bytes]:
+        """The chunks of the snapshot at `zxid` (by default the newest), verified as they are read. From any thread."""
+        if zxid is None:
+            zxid = self._last_snapshot
+        assert zxid, "there is no snapshot to read: the state began empty"
+        try:
+            yield from snapshots.read_chunks(self._disk, zxid)
+        except Damaged as damaged:
+            raise StorageFailure(f"{snapshots.name_of(zxid)} was damaged since the start: {damaged}") from damaged
+
+    # ---- the protocol's steps
+
+    def perform(self, steps: Sequence[Step]) -> None:
+        """Do the steps in their order. When it returns, all of them are durable."""
+        with self._fail_stop():
+            for step in steps:
+                if step.__class__ is Append:
+                    self._log.add(step.batch)
+                else:
+                    self._log.sync()
+                    self._do(step)
+            self._log.sync()
+            if self._waiting is not None:
+                self._publish_waiting()
+
+    def _do(self, step: Step) -> None:
+        match step:
+            case SaveBallot(ballot):
+                self._ballot.save(ballot)
+            case TruncateLog(to):
+                assert to >= self._last_snapshot, (
+                    f"the log cannot be cut at {to:#x}: the state up to {self._last_snapshot:#x} is in a snapshot"
+                )
+                self._log.truncate(to)
+            case SnapshotPart(zxid, index, data):
+                self._receive(zxid, index, data)
+            case InstallSnapshot(zxid):
+                self._install(zxid)
+            case _:
+                raise AssertionError(f"{step!r} is no step that a disk knows")
+
+    def _receive(self, zxid: int, index: int, data: bytes) -> None:
+        if index == 0:
+            if self._received is not None:
+                self._received.discard()
+            origin = Origin(self.ballot.identity, self._lineage + 1, zxid, True)
+            self._received = PartialSnapshot(self._disk, snapshots.RECEIVED_PART, origin)
+        received = self._received
+        assert received is not None, f"part {index} of the snapshot at {zxid:#x} came without a part 0"
+        assert (received.origin.zxid, received.count) == (zxid, index), (
+            f"part {index} of the snapshot at {zxid:#x} does not follow {received}"
+        )
+        received.write(data)
+
+    def _install(self, zxid: int) -> None:
+        """Make the received snapshot the state. The one moment in which old becomes new is when it gets its name."""
+        received = self._received
+        assert received is not None, f"the snapshot at {zxid:#x} cannot be installed: nothing was received"
+        assert received.origin.zxid == zxid, f"the snapshot at {zxid:#x} cannot be installed, {received} was received"
+        self._received = None
+        received.seal()
+        with self._housekeeping:
+            with self._handover:
+                if self._waiting is not None:  # taken of a state that is no longer ours
+                    self._waiting.discard()
+                    self._waiting = self._taken = None
+                self._lineage = received.origin.lineage
+            received.publish()
+            old = [snapshots.name_of(other) for other in self._snapshots if other != zxid]
+            self._snapshots = [zxid]
+            self._verified = {zxid}
+            self._last_snapshot = zxid
+            self._log.start_over(self._lineage, zxid)
+            self._remove(old)
+
+    # ---- taking snapshots
+
+    def begin_snapshot(self, zxid: int) -> "SnapshotWriter":
+        """Start to write the snapshot of the state at `zxid`, which must be later than the newest there is.
+
+        One at a time. Its methods may run in another thread than perform.
+        """
+        assert zxid > self._last_snapshot, (
+            f"a snapshot at {zxid:#x} is not newer than the one at {self._last_snapshot:#x}"
+        )
+        assert self._taken is None, f"a snapshot at {zxid:#x} is begun while {self._taken} is being written"
+        with self._fail_stop():
+            origin = Origin(self.ballot.identity, self._lineage, zxid, False)
+            taken = self._taken = PartialSnapshot(self._disk, snapshots.LOCAL_PART, origin)
+        return SnapshotWriter(
+            zxid,
+            partial(self._write_snapshot, taken),
+            partial(self._finish_snapshot, taken),
+            partial(self._abandon_snapshot, taken),
+        )
+
+    def _write_snapshot(self, taken: PartialSnapshot, chunk: bytes) -> None:
+        with self._fail_stop():
+            taken.write(chunk)
+
+    def _abandon_snapshot(self, taken: PartialSnapshot) -> None:
+        self._taken = None
+        if self._failed is None:
+            taken.discard()
+        else:
+            taken.close()
+
+    def _finish_snapshot(self, taken: PartialSnapshot) -> None:
+        """Publish it, now or as soon as the log is durable up to it.
+
+        A log that ends before the newest snapshot can therefore only be one that was damaged.
+        """
+        with self._fail_stop():
+            taken.seal()
+            self._verify_kept()
+            with self._housekeeping:
+                with self._handover:
+                    if taken.origin.lineage == self._lineage and taken.origin.zxid > self._log.last:
+                        self._waiting = taken
+                        return
+                self._publish(taken)
+
+    def _publish_waiting(self) -> None:
+        with self._housekeeping:
+            with self._handover:
+                taken = self._waiting
+                if taken is None or taken.origin.zxid > self._log.last:
+                    return
+                self._waiting = None
+            self._publish(taken)
+
+    def _publish(self, taken: PartialSnapshot) -> None:
+        zxid = taken.origin.zxid
+        self._taken = None
+        if taken.origin.lineage != self._lineage:
+            taken.discard()
+            return
+        taken.publish()
+        if zxid not in self._snapshots:
+            self._snapshots.append(zxid)
+        self._verified.add(zxid)
+        self._last_snapshot = zxid
+        self._retain()
+
+    def _retain(self) -> None:
+        """Remove what nobody needs: snapshots older than the newest few good ones, and the log before those.
+
+        As long as the log goes back to the very beginning, the empty state counts as a good snapshot.
+        """
+        good = sorted(self._verified | ({0} if self._log.base == 0 else set()))
+        if len(good) < self._settings.snapshots_kept:
+            return
+        oldest = good[-self._settings.snapshots_kept]
+        old = [zxid for zxid in self._snapshots if zxid < oldest or zxid not in self._verified]
+        self._snapshots = [zxid for zxid in self._snapshots if zxid not in old]
+        self._verified -= set(old)
+        self._remove([snapshots.name_of(zxid) for zxid in old])
+        self._log.drop_before(oldest)
+
+    def _verify_kept(self) -> None:
+        """Read the snapshots that retention is about to rely on, if this process has not done so yet (T19)."""
+        for zxid in self._snapshots[-self._settings.snapshots_kept :]:
+            if zxid not in self._verified:
+                try:
+                    snapshots.verify(self._disk, zxid)
+                except Damaged:
+                    continue
+                self._verified.add(zxid)
+
+    # ---- helpers
+
+    def close(self) -> None:
+        """Give the folder back. Everything performed is durable already."""
+        self._log.close()
+        self._disk.close()
+
+    def _remove(self, names: list[str]) -> None:
+        """Remove snapshots or parts of them, durably."""
+        for name in names:
+            self._disk.remove(name)
+        if names:
+            self._disk.sync_folder(snapshots.FOLDER)
+
+    @contextmanager
+    def _fail_stop(self) -> Iterator[None]:
+        """Whatever goes wrong inside, nothing more is done after it: the disk may hold half of it."""
+        if self._failed is not None:
+            raise StorageFailure(f"the disk is not used any more until a new start, because of: {self._failed}")
+        try:
+            yield
+        except BaseException as error:
+            self._failed = str(error) or repr(error)
+            raise
+
+
+class SnapshotWriter:
+    """A snapshot that this server takes while it serves. Ends with `finish` or `abandon`."""
+
+    __slots__ = ("_abandon", "_finish", "_write", "zxid")
+
+    def __init__(
+        self, zxid: int, write: Callable[[bytes], None], finish: Callable[[], None], abandon: Callable[[], None]
+    ) -> None:
+        self.zxid = zxid
+        self._write = write
+        self._finish = finish
+        self._abandon = abandon
+
+    def __repr__(self) -> str:
+        return f"<SnapshotWriter at {self.zxid:#x}>"
+
+    def write(self, chunk: bytes) -> None:
+        self._write(chunk)
+
+    def finish(self) -> None:
+        """Make it durable, give it its name, and remove what is no longer needed.
+
+        Should a snapshot have been installed since it was begun, it is dropped instead. Should the log not yet be
+        durable up to it (a leader applies what its followers have written), perform does the rest when it is.
+        """
+        self._finish()
+
+    def abandon(self) -> None:
+        """Leave nothing of it. After a failure of the disk that is the next start's work."""
+        self._abandon()
+
+
+# ---- looking, at a start
+
+
+def _look(disk: Disk, server: int) -> _Found:
+    """Read and verify everything, changing nothing. Raises StorageRefused."""
+    ballot = find_ballot(disk, server)
+    taken = snapshots.zxids(disk)
+    if ballot is None:
+        if taken or any(map(log.is_zxid_name, disk.names(log.FOLDER))):
+            raise StorageRefused(
+                "the ballot is missing (ballot.a and ballot.b), but there are snapshots or a log: the server's "
+                f"promises are lost, and it must not vote under id {server} again; put the ballot back, or move the "
+                "folder away and let the server join under a new id"
+            )
+        return _Found(None, 0, 0, [], [], log.Survey([], 0, [], False))
+    identity = ballot.ballot.identity
+    origins: dict[int, Origin] = {}
+    trouble: dict[int, str] = {}
+    for zxid in taken:
+        try:
+            origins[zxid] = snapshots.read_origin(disk, zxid)
+        except OtherVersion as other:
+            raise StorageRefused(
+                f"{snapshots.name_of(zxid)} was written by another version of coord: {other}; use that version"
+            ) from other
+        except Damaged as damaged:
+            trouble[zxid] = str(damaged)
+            continue
+        if origins[zxid].identity != identity:
+            raise StorageRefused(
+                f"{snapshots.name_of(zxid)} belongs to the identity {origins[zxid].identity:#x}, the ballot here to "
+                f"{identity:#x}: files of two servers were mixed; put back the whole folder of one"
+            )
+    # Newest first: the highest lineage, and in it the highest zxid.
+    best: Origin | None = None
+    for origin in sorted(origins.values(), key=lambda origin: (origin.lineage, origin.zxid), reverse=True):
+        try:
+            snapshots.verify(disk, origin.zxid)
+        except Damaged as damaged:
+            trouble[origin.zxid] = str(damaged)
+        else:
+            best = origin
+            break
+    zxid, lineage = (best.zxid, best.lineage) if best is not None else (0, 0)
+    found = log.survey(disk, identity, lineage, zxid)
+    _check_together(best, found, trouble)
+    old = [other for other, origin in origins.items() if origin.lineage < lineage]
+    return _Found(ballot, lineage, zxid, old, log.read_survey(disk, found, zxid), found)
+
+
+def _check_together(best: Origin | None, found: log.Survey, trouble: dict[int, str]) -> None:
+    """Refuse unless the log goes on where the snapshot ends, and reaches as far as every snapshot that was taken."""
+    zxid = best.zxid if best is not None else 0
+    damage = "; ".join(f"{snapshots.name_of(bad)} is damaged ({why})" for bad, why in trouble.items())
+    newest = f"the newest good snapshot is at {zxid:#x}" if best is not None else "there is no good snapshot"
+    tail = found.segments[-1] if found.segments else None
+    ends = f"{tail.name} ends with {found.last:#x} at offset {tail.end}" if tail is not None else "the log is empty"
+    if found.base > zxid:
+        raise StorageRefused(
+            f"{newest}, but the log begins only after {found.base:#x}" + (f": {damage}" if damage else "")
+            + f"; {log.ADVICE}"
+        )  # fmt: skip
+    reached = max([zxid, *trouble])
+    if found.last < reached or (tail is None and best is not None and not best.installed):
+        raise StorageRefused(
+            f"{newest} and {ends}, but a snapshot was taken at {reached:#x}, when the log was durable up to there: "
+            "the log, or the part of it after that, is missing or damaged"
+            + (f"; {damage}" if damage else "")
+            + f"; {log.ADVICE}"
+        )

@@ -1,0 +1,154 @@
+"""The one place that decides whether a write to the disk is done at once or in a thread.
+
+A thread for every sync costs a write a third of its speed where the disk answers in a fraction of a millisecond;
+without one, a slow disk stops the event loop. So the disk is measured: while it is quick, a small write into an idle
+store is performed inline, in `submit` itself. As soon as one stalls, or the average grows, everything goes through
+one worker thread, a batch at a time, and what arrives meanwhile is the next batch, with one sync for all of it.
+Only after several quick ones in a row the writer goes inline again.
+
+Promises: what is submitted is performed in the order in which it was submitted, and each `then` is called in that
+order, on the event loop, after its steps are durable. After a StorageFailure nothing more is performed or called.
+"""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Protocol, TypeVar
+
+import trio
+
+from coord.paxos.effects import Append, SaveBallot, Step
+from coord.storage.errors import StorageFailure
+
+T = TypeVar("T")
+
+_QUICK_IN_A_ROW = 8
+"""So many quick performs in the thread are needed to go inline; also at the start, when nothing is known."""
+_STALL_FACTOR = 4
+"""One inline perform of so many times the limit is a stall."""
+_WEIGHT = 1 / 8
+"""Of the latest perform in the average."""
+
+
+class Performer(Protocol):
+    """What of the store the writer needs."""
+
+    @property
+    def instant(self) -> bool: ...
+
+    def perform(self, steps: Sequence[Step]) -> None: ...
+
+
+class Writer:
+    """Performs steps on a store; `run` must be running as a task before the first `submit`."""
+
+    def __init__(self, store: Performer, *, inline_max_s: float = 0.0005, inline_bytes_max: int = 256 << 10) -> None:
+        """Inline while a perform takes less than `inline_max_s` on average and appends at most `inline_bytes_max`."""
+        self._store = store
+        self._inline_max_s = inline_max_s
+        self._inline_bytes_max = inline_bytes_max
+        self._inline = store.instant
+        self._average_s = 0.0
+        self._quick = 0  # performs in a row that took less than inline_max_s, while in the thread
+        self._waiting: list[tuple[Sequence[Step], Callable[[], None]]] = []
+        self._busy = False  # steps are being performed, or their callbacks called
+        self._filled = trio.Event()
+        self._failure: StorageFailure | None = None
+
+    def __repr__(self) -> str:
+        way = "inline" if self._inline else "thread"
+        return f"<Writer {way}, {self._average_s * 1e3:.2f} ms on average, {len(self._waiting)} waiting>"
+
+    @property
+    def inline(self) -> bool:
+        """Small writes are performed at once just now."""
+        return self._inline
+
+    def submit(self, steps: Sequence[Step], then: Callable[[], None]) -> None:
+        """Perform `steps` after all that was submitted before, then call `then`, perhaps both before this returns."""
+        if self._failure is not None:
+            raise StorageFailure(f"the disk is not used any more: {self._failure}") from self._failure
+        self._waiting.append((steps, then))
+        if not self._busy:
+            self._go_on()
+
+    async def run(self) -> None:
+        """Perform in a thread what is not performed inline. Ends by a StorageFailure or by cancellation.
+
+        A cancellation waits for the thread: no write is ever left half done behind the back of a stopped server.
+        """
+        while True:
+            await self._filled.wait()
+            self._filled = trio.Event()
+            gathered, self._waiting = self._waiting, []
+            steps = [step for some, _ in gathered for step in some]
+            with trio.CancelScope(shield=True):
+                took_s = await trio.to_thread.run_sync(self._perform, steps)
+            if not self._inline:  # else it was a large write in good times, which tells nothing about small ones
+                self._learn(took_s)
+            self._call(gathered)
+            self._busy = False
+            self._go_on()
+
+    async def aside(self, function: Callable[[], T]) -> T:
+        """Call what reads the disk or writes a snapshot, beside the steps: in a thread, unless the disk is memory."""
+        if self._store.instant:
+            await trio.lowlevel.checkpoint()
+            return function()
+        return await trio.to_thread.run_sync(function)
+
+    # ---- helpers
+
+    def _go_on(self) -> None:
+        """Perform what waits, or wake the task that does; not while something is in flight."""
+        while self._waiting:
+            self._busy = True
+            if not self._small():
+                self._filled.set()  # the task goes on from here, and stays busy until it has called back
+                return
+            gathered, self._waiting = self._waiting, []
+            took_s = self._perform([step for some, _ in gathered for step in some])
+            self._learn(took_s)
+            self._call(gathered)  # may submit more, which then waits here
+            self._busy = False
+
+    def _small(self) -> bool:
+        if self._store.instant:
+            return True
+        if not self._inline:
+            return False
+        size = 0
+        for steps, _ in self._waiting:
+            for step in steps:
+                if step.__class__ is Append:
+                    size += len(step.batch.encoded)
+                elif step.__class__ is not SaveBallot:
+                    return False
+        return size <= self._inline_bytes_max
+
+    def _perform(self, steps: Sequence[Step]) -> float:
+        """Perform, and say how long it took. In whichever thread."""
+        started = perf_counter()
+        try:
+            self._store.perform(steps)
+        except StorageFailure as failure:
+            self._failure = failure
+            raise
+        return perf_counter() - started
+
+    def _learn(self, took_s: float) -> None:
+        if self._store.instant:
+            return
+        self._average_s += (took_s - self._average_s) * _WEIGHT
+        if self._inline:
+            if took_s > self._inline_max_s * _STALL_FACTOR or self._average_s > self._inline_max_s:
+                self._inline = False
+                self._quick = 0
+            return
+        self._quick = self._quick + 1 if took_s < self._inline_max_s else 0
+        if self._quick >= _QUICK_IN_A_ROW:
+            self._inline = True
+            self._average_s = took_s  # the slow times are over: they must not send us back at once
+
+    def _call(self, gathered: list[tuple[Sequence[Step], Callable[[], None]]]) -> None:
+        for _, then in gathered:
+            then()
