@@ -31,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
-    command = importlib.import_module(f"coord.cli.{chosen.command}")
-    status: int = command.main(chosen.arguments)
+    try:
+        command = importlib.import_module(f"coord.cli.{chosen.command}")
+        status: int = command.main(chosen.arguments)
+    except KeyboardInterrupt:  # so early that the command did not listen for signals yet
+        return 0
     return status

@@ -6,6 +6,7 @@ signal comes, and turns what ended it into a sentence and a status of coord.cli.
 
 import os
 import random
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def explain(error: Exception, log: EventLog) -> ExitCode:
             log.error(
                 "an unexpected error ended this server", error=repr(cause), at=place(cause), exit_status=code.value
             )
-            log.debug("where it came from", exc_info=cause)
+            log.debug("where it came from", traceback="".join(traceback.format_exception(cause)))
         else:
             log.error(str(cause), exit_status=code.value)
     return next((code for _, code in EXITS if code in codes), ExitCode.DEFECT)

@@ -1,23 +1,26 @@
 """How `coord serve` ends: its exit status and the line that says why."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 import coord.cli.serve as command
 from coord.cli.exit_codes import ExitCode
 from coord.server.errors import AddressUnavailable, RefusedByEnsemble
 from coord.storage.errors import StorageFailure, StorageRefused
 
+ROOT = Path(command.__file__).parents[2]
+
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was():
-    import logging
-
     root, coord = logging.getLogger(), logging.getLogger("coord")
     before = root.handlers[:], root.level, coord.level
     yield
@@ -35,6 +38,10 @@ def run_with(monkeypatch, tmp_path, capsys):
         return status, capsys.readouterr().err.splitlines()
 
     return run
+
+
+def errors_of(log):
+    return [line for line in log if line.split()[1] == "error"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -82,7 +89,7 @@ def test_what_a_server_is_known_to_end_with_is_one_line_and_a_status_of_its_own(
 
     status, log = run_with(serve)
     assert status == code
-    (line,) = [line for line in log if " error " in line]
+    (line,) = errors_of(log)
     assert f"{error} exit_status={code.value}" in line
     assert not any("Traceback" in line for line in log)
 
@@ -93,7 +100,7 @@ def test_a_known_cause_gives_the_status_when_others_fail_with_it(run_with):
 
     status, log = run_with(serve)
     assert status == ExitCode.DISK_FAILED
-    assert len([line for line in log if " error " in line]) == 2
+    assert len(errors_of(log)) == 2
 
 
 @pytest.mark.parametrize(("level", "tracebacks"), [("info", 0), ("debug", 1)])
@@ -103,7 +110,7 @@ def test_a_defect_is_one_line_and_its_traceback_shows_at_debug(run_with, level, 
 
     status, log = run_with(serve, "--log-level", level)
     assert status == ExitCode.DEFECT
-    (line,) = [line for line in log if " error " in line]
+    (line,) = errors_of(log)
     assert "KeyError('lost')" in line
     assert "at=test_serve_command.py:" in line
     assert sum("Traceback" in line for line in log) == tracebacks
@@ -143,7 +150,7 @@ def test_a_misspelt_variable_is_warned_of(run_with, monkeypatch):
 def test_wrong_settings_end_the_process_with_one_sentence_and_status_2(arguments, environment, sentence, tmp_path):
     ended = subprocess.run(
         [sys.executable, "-m", "coord", "serve", *arguments],
-        env=os.environ | environment,
+        env=os.environ | environment | {"PYTHONPATH": str(ROOT)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

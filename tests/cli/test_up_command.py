@@ -14,6 +14,7 @@ from coord.cli import up
 from coord.cli.exit_codes import ExitCode
 from coord.cli.up import Address, Child, Ensemble, UpError, claim, free_peer_ports
 
+ROOT = Path(up.__file__).parents[2]
 STAND_IN = """
 import argparse, os, signal, socket, sys
 parser = argparse.ArgumentParser()
@@ -219,7 +220,7 @@ def test_the_process_starts_three_servers_and_a_signal_ends_all_of_it_with_statu
     base = free_ports(3)
     program = f"import sys; from coord.cli import up; up.SERVE = {stand_in!r}; sys.exit(up.main(sys.argv[1:]))"
     arguments = ["--servers", "3", "--base-port", str(base), "--data", "data", "--log-level", "debug"]
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "COORD_ID": "9", "COORD_TICK_MS": "2000"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COORD_ID": "9", "COORD_TICK_MS": "2000"}
     with subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         cwd=tmp_path,
