@@ -2,8 +2,8 @@
 
 A frame is its length (u32, of all that follows it), a kind (u8) and a body. Most bodies are the CBOR array of the
 message's fields; what carries a batch, runs or a part of a snapshot has a fixed header and then those bytes as they
-stand, so that a batch is copied, never encoded again. Each side's first frame is a Hello; whoever does not like
-it answers Rejected and hangs up.
+stand, so that a batch is copied, never encoded again. Each side's first frame is a Hello, or a Rejected before it
+hangs up; who does not like the other's Hello sends Rejected too.
 
 A frame's length is looked at before anything is kept for it, and the first frame may only be short: nobody
 has shown yet who he is.
@@ -115,8 +115,10 @@ class Decoder:
             raise CodecError(f"a frame of {length} bytes comes from a peer; here 1 to {limit} are accepted")
         if kind not in DECODERS:
             raise CodecError(f"a frame of the unknown kind {kind} comes from a peer of another version")
-        if self._greeted == (kind == HELLO):
-            raise CodecError("a peer greets a second time" if self._greeted else "a peer does not greet first")
+        if self._greeted and kind == HELLO:
+            raise CodecError("a peer greets a second time")
+        if not self._greeted and kind not in (HELLO, REJECTED):
+            raise CodecError(f"a peer's first frame is of kind {kind}; it does not greet")
 
 
 HEAD = Struct(">IB")
@@ -198,11 +200,11 @@ def _split_forward(message: Forward) -> tuple[tuple[int, ...], bytes]:
     return (message.epoch, message.count), message.runs
 
 
-HELLO = 1
+HELLO, REJECTED = 1, 2
 
 KINDS: dict[int, type[PeerMessage]] = {
     HELLO: Hello,
-    2: Rejected,
+    REJECTED: Rejected,
     3: Canvass,
     4: Prepare,
     5: Promise,
