@@ -17,10 +17,10 @@ from coord.model.acl import OPEN_ACL, Acl
 MASK = (1 << 64) - 1
 
 # Weights of the fields: odd, below 2**30 (one digit of a Python integer: a product is cheap), otherwise arbitrary.
-CZXID = 0x2545F491
+BORN_ZXID = 0x2545F491  # of czxid; mzxid and pzxid count as differences from it
+BORN_TIME = 0x165667B1  # of ctime; mtime counts as the difference from it
 MZXID = 0x1B873593
 PZXID = 0x27D4EB2F
-CTIME = 0x165667B1
 MTIME = 0x3C6EF373
 VERSION = 0x1E3779B9
 CREATIONS = 0x21F0AAAD
@@ -29,11 +29,11 @@ OWNER = 0x0BDC3D29
 LIFETIME = 0x38B34AE5
 DATA = 0x2C1B3C6D
 ACL = 0x297A2D39
-EXISTS = 0x1B56C4E9
+EXISTS = 0x1B56C4E9  # added to every term, through the ACL's number
 
 _SPREAD = 0x9E3779B97F4A7C15
 _MARK_BITS = (1 << 60) - 1  # two digits of a Python integer: 32 bytes a znode and not 48
-_NULL_DATA = 1 << 32  # beside every crc: null data is not empty data
+_NULL_DATA = DATA << 32  # beside every crc: null data is not empty data
 
 
 def mark_of(path: str) -> int:
@@ -42,20 +42,21 @@ def mark_of(path: str) -> int:
 
 
 def data_number(data: bytes | None) -> int:
-    """What stands for a znode's data in its term."""
-    return _NULL_DATA if data is None else crc32(data)
+    """What a znode's data add to its sum."""
+    return _NULL_DATA if data is None else DATA * crc32(data)
 
 
 @lru_cache(maxsize=4096)
 def _acl_number(acl: Acl) -> int:
-    return crc32("\n".join(f"{perms} {scheme}:{identifier}" for perms, scheme, identifier in acl).encode())
+    text = "\n".join(f"{perms} {scheme}:{identifier}" for perms, scheme, identifier in acl)
+    return EXISTS + ACL * crc32(text.encode())
 
 
 _OPEN = _acl_number(OPEN_ACL)
 
 
 def acl_number(acl: Acl) -> int:
-    """What stands for a znode's ACL in its term."""
+    """What a znode's ACL adds to its sum."""
     return _OPEN if acl is OPEN_ACL else _acl_number(acl)
 
 

@@ -417,6 +417,7 @@ def create_session(machine: Machine, run: Run, request: CreateSession, effects: 
         raise SystemError_(f"session {request.session:#x} exists already; draw another identifier")
     session = Session(request.session, request.password, request.timeout_ms, run.origin)
     machine.replace_session(None, session)
+    effects.append(SessionMoved(session.id, run.origin))
     return SessionOpened(session.id, session.password, session.timeout_ms)
 
 
@@ -426,8 +427,7 @@ def attach_session(machine: Machine, run: Run, request: AttachSession, effects: 
         raise SessionExpiredError(f"session {request.session:#x} does not exist any more; open a new one")
     if not compare_digest(session.password, request.password):
         raise SessionExpiredError(f"session {request.session:#x} has another password; open a new session")
-    if session.owner != run.origin:
-        effects.append(SessionMoved(session.id, run.origin))
+    effects.append(SessionMoved(session.id, run.origin))
     moved = Session(session.id, session.password, request.timeout_ms, run.origin, session.ephemerals)
     machine.replace_session(session, moved)
     return SessionOpened(moved.id, moved.password, moved.timeout_ms)
@@ -485,7 +485,8 @@ def get_children(
 ) -> ChildrenReply:
     znode = _find(machine, request.path)
     require(znode.acl, READ, identities, request.path)
-    return ChildrenReply(list(znode.children or ()), znode)
+    start = len(request.path) + (request.path != "/")
+    return ChildrenReply([path[start:] for path in znode.children or ()], znode)
 
 
 def get_ephemerals(

@@ -10,11 +10,10 @@ rebuilds a tree in this order gets the same listings.
 """
 
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
+from coord.model.paths import parent_of
 from coord.state.digest import (
-    ACL,
     AVERSION,
     CREATIONS,
-    DATA,
     MASK,
     MTIME,
     MZXID,
@@ -65,19 +64,22 @@ class Tree:
 
     def insert(self, path: str, parent_path: str, znode: Znode, pzxid: int, creations: int) -> None:
         """Put `znode` at `path`, which is free; its parent's fields become `pzxid` and `creations`."""
-        parent = self.nodes[parent_path]
+        nodes = self.nodes
+        parent = nodes[parent_path]
         if self.saved is not None:
             self._save(parent_path, parent)
             znode.seen = self.generation
-        self.nodes[path] = znode
-        name = path[path.rfind("/") + 1 :]
+        nodes[path] = znode
         if parent.children is None:
-            parent.children = {name: None}
+            parent.children = {path: None}
         else:
-            parent.children[name] = None
-        self._count_child(parent, pzxid, creations, znode.term())
-        data = znode.data
-        self.bytes += len(path) + len(data) if data else len(path)
+            parent.children[path] = None
+        change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
+        self.digest = self.digest + znode.term() + parent.mark * change & MASK
+        parent.pzxid = pzxid
+        parent.creations = creations
+        size = len(znode.data) if znode.data else 0
+        self.bytes += len(path) + size
         if znode.ephemeral_owner:
             self.sessions[znode.ephemeral_owner].ephemerals[path] = None
         if znode.lifetime_ms:
@@ -85,25 +87,28 @@ class Tree:
         if parent.lifetime_ms:
             self.reaping.update(parent_path, parent)
         if self.quotas:
-            self._count(path, 1, len(data or b""))
+            self._count(path, 1, size)
         if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
             self._quota_changed(path)
 
     def remove(self, path: str, parent_path: str, znode: Znode, pzxid: int, creations: int) -> None:
         """Take the childless `znode` from `path`; its parent's fields become `pzxid` and `creations`."""
-        parent = self.nodes[parent_path]
+        nodes = self.nodes
+        parent = nodes[parent_path]
         if self.saved is not None:
             self._save(parent_path, parent)
             self._save(path, znode)
-        del self.nodes[path]
         children = parent.children
         assert children is not None, "the parent of a znode has children"
-        del children[path[path.rfind("/") + 1 :]]
+        del nodes[path], children[path]
         if not children:
             parent.children = None
-        self._count_child(parent, pzxid, creations, -znode.term())
-        data = znode.data
-        self.bytes -= len(path) + len(data) if data else len(path)
+        change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
+        self.digest = self.digest - znode.term() + parent.mark * change & MASK
+        parent.pzxid = pzxid
+        parent.creations = creations
+        size = len(znode.data) if znode.data else 0
+        self.bytes -= len(path) + size
         if znode.ephemeral_owner:
             del self.sessions[znode.ephemeral_owner].ephemerals[path]
         if znode.lifetime_ms:
@@ -111,7 +116,7 @@ class Tree:
         if parent.lifetime_ms:
             self.reaping.update(parent_path, parent)
         if self.quotas:
-            self._count(path, -1, -len(data or b""))
+            self._count(path, -1, -size)
         if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
             self._quota_changed(path)
 
@@ -126,7 +131,8 @@ class Tree:
                 MZXID * (mzxid - znode.mzxid)
                 + MTIME * (mtime - znode.mtime)
                 + VERSION * (version - znode.version)
-                + DATA * (data_number(data) - data_number(znode.data))
+                + data_number(data)
+                - data_number(znode.data)
             )
         ) & MASK
         growth = len(data or b"") - len(znode.data or b"")
@@ -146,7 +152,7 @@ class Tree:
         """Give `znode`, which is at `path`, this list and aversion."""
         if self.saved is not None:
             self._save(path, znode)
-        change = AVERSION * (aversion - znode.aversion) + ACL * (acl_number(acl) - acl_number(znode.acl))
+        change = AVERSION * (aversion - znode.aversion) + acl_number(acl) - acl_number(znode.acl)
         self.digest = self.digest + znode.mark * change & MASK
         znode.acl = acl
         znode.aversion = aversion
@@ -155,11 +161,10 @@ class Tree:
         """Put back a znode with all its fields; its parent, which has been put back, has its own already."""
         assert path not in self.nodes, f"{path} is put back twice"
         if path != "/":
-            slash = path.rfind("/")
-            parent = self.nodes[path[:slash] or "/"]
+            parent = self.nodes[parent_of(path)]
             if parent.children is None:
                 parent.children = {}
-            parent.children[path[slash + 1 :]] = None
+            parent.children[path] = None
         self.nodes[path] = znode
         self.digest = self.digest + znode.term() & MASK
         self.bytes += len(path) + len(znode.data or b"")
@@ -192,17 +197,10 @@ class Tree:
             count += 1
             size += len(znode.data or b"")
             if znode.children is not None:
-                folder = path if path == "/" else path + "/"
-                waiting += [folder + name for name in znode.children]
+                waiting += znode.children
         return count, size
 
     # ---- what is derived
-
-    def _count_child(self, parent: Znode, pzxid: int, creations: int, term: int) -> None:
-        change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
-        self.digest = self.digest + term + parent.mark * change & MASK
-        parent.pzxid = pzxid
-        parent.creations = creations
 
     def _save(self, path: str, znode: Znode) -> None:
         """Keep what `znode` was when the walk began, unless the walk has been there or it is younger."""
@@ -244,6 +242,6 @@ class Tree:
             return
         if self.saved is not None:
             self._save(path, znode)
-        self.digest = self.digest + znode.mark * DATA * (data_number(data) - data_number(znode.data)) & MASK
+        self.digest = self.digest + znode.mark * (data_number(data) - data_number(znode.data)) & MASK
         self.bytes += len(data) - len(znode.data or b"")
         znode.data = data

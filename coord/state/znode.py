@@ -5,13 +5,10 @@ from typing import Final, TypeAlias
 from coord.model.acl import Acl
 from coord.model.replies import Stat
 from coord.state.digest import (
-    ACL,
     AVERSION,
+    BORN_TIME,
+    BORN_ZXID,
     CREATIONS,
-    CTIME,
-    CZXID,
-    DATA,
-    EXISTS,
     LIFETIME,
     MASK,
     MTIME,
@@ -71,7 +68,7 @@ class Znode:
     aversion: int
     ephemeral_owner: int  # a session, or 0
     lifetime_ms: int  # 0, CONTAINER_LIFETIME, or a TTL
-    children: dict[str, None] | None  # names in order of creation; None when there are none, as with most
+    children: dict[str, None] | None  # their paths, the very strings of the tree, in order; None: it has none
     mark: int  # of its path, see digest.py
     seen: int  # the last snapshot walk that needs nothing more of it
 
@@ -102,26 +99,19 @@ class Znode:
         return len(self.children or ())
 
     def term(self) -> int:
-        """The znode's part of the digest."""
-        return (
-            self.mark
-            * (
-                EXISTS
-                + CZXID * self.czxid
-                + MZXID * self.mzxid
-                + PZXID * self.pzxid
-                + CTIME * self.ctime
-                + MTIME * self.mtime
-                + VERSION * self.version
-                + CREATIONS * self.creations
-                + AVERSION * self.aversion
-                + OWNER * self.ephemeral_owner
-                + LIFETIME * self.lifetime_ms
-                + DATA * data_number(self.data)
-                + ACL * acl_number(self.acl)
-            )
-            & MASK
-        )
+        """The znode's part of the digest: its mark times the weighted sum of its fields.
+
+        Written as what a znode has from its birth, and what most have not: a leaf costs half of the whole.
+        """
+        zxid = self.czxid
+        total = BORN_ZXID * zxid + BORN_TIME * self.ctime + data_number(self.data) + acl_number(self.acl)
+        if self.version or self.mzxid != zxid:
+            total += MZXID * (self.mzxid - zxid) + MTIME * (self.mtime - self.ctime) + VERSION * self.version
+        if self.creations or self.pzxid != zxid:
+            total += PZXID * (self.pzxid - zxid) + CREATIONS * self.creations
+        if self.ephemeral_owner or self.lifetime_ms or self.aversion:
+            total += OWNER * self.ephemeral_owner + LIFETIME * self.lifetime_ms + AVERSION * self.aversion
+        return self.mark * total & MASK
 
     def image(self) -> Image:
         """All that a snapshot must know: children and mark follow from the paths."""
