@@ -32,7 +32,7 @@ clean:  ## leaves ./coord-data, which is yours
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "coord needs Python 3.11 or later; on Debian: apt install python3 python3-venv" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "coord needs Python 3.11 or later, $(PYTHON) is older; give another with make PYTHON=..." >&2; exit 1; }
+	  { echo "coord needs Python 3.11 or later, $(PYTHON) is older or does not run; give another with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is not installed; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
