@@ -19,8 +19,8 @@ FLOORS = [  # a package may import those of the lines above its own, and itself
 ]
 PURE = 4  # so many of them hold no clock, chance, file, socket, thread or log
 ALLOWED = {"abc", "base64", "bisect", "cbor2", "collections", "contextlib", "copy", "dataclasses", "enum", "functools",
-           "hashlib", "heapq", "hmac", "io", "ipaddress", "itertools", "math", "operator", "re", "sortedcontainers", "string",
-           "struct", "sys", "types", "typing", "zlib"}  # fmt: skip
+           "hashlib", "heapq", "hmac", "io", "ipaddress", "itertools", "math", "operator", "re", "sortedcontainers", 
+           "string", "struct", "sys", "types", "typing", "zlib"}  # fmt: skip
 
 
 def modules(root: Path) -> dict[str, ast.Module]:

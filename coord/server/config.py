@@ -9,7 +9,6 @@ The command line goes before the environment, the environment before the file, t
 """
 
 import base64
-import binascii
 import dataclasses
 import difflib
 import math
@@ -183,7 +182,7 @@ def super_digest(value: object) -> str:
         try:
             if user and len(base64.b64decode(digest, validate=True)) == SHA1_BYTES:
                 return value
-        except binascii.Error:
+        except ValueError:  # what is not base64, or not even ASCII
             pass
     raise Unacceptable(
         "must be USER:BASE64, where BASE64 (28 characters) encodes the SHA-1 of USER:PASSWORD; "

@@ -117,7 +117,7 @@ def test_the_super_digest_is_taken_and_never_shown():
     assert "c2VjcmV0" not in refusal({"super_digest": "ann:c2VjcmV0"})
 
 
-@settings(max_examples=200)
+@settings(max_examples=300)
 @given(st.sampled_from(list(SETTINGS)), st.text() | st.integers() | st.floats() | st.booleans() | st.lists(st.text()))
 def test_whatever_is_given_a_setting_is_taken_or_refused_with_a_sentence(name, value):
     try:
@@ -147,6 +147,7 @@ WRONG = [
     ({"observers": "4;5"}, "it must be server ids from 1 to 255 with commas between them"),
     ({"words": "ruok,kill"}, "kill is none of them"),
     ({"super_digest": "ann"}, "option --super-digest: the value (not shown) is wrong: it must be USER:BASE64"),
+    ({"super_digest": "ann:gehört"}, "the SHA-1 of USER:PASSWORD"),
     ({"super_digest": "ann:c2VjcmV0"}, "the SHA-1 of USER:PASSWORD"),
     ({"frame_bytes_max": "1M"}, "option --frame-bytes-max: '1M' is wrong: it must be a whole number from 1024 to"),
     ({"connections_max": "-1"}, "option --connections-max: '-1' is wrong: it must be a whole number of at least 1"),
