@@ -181,7 +181,7 @@ class SessionEnded:
 
 @message
 class SessionMoved:
-    """A session is now served by the server `owner`."""
+    """A session is served by the server `owner` from now on: it was opened there, or its client reconnected there."""
 
     session: int
     owner: int

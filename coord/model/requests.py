@@ -71,7 +71,8 @@ class Multi:
 
 @message
 class DeleteContainer:
-    """Delete a childless container or TTL znode. Sent by the leader's reaper, and accepted from clients as ZooKeeper does."""
+    """Delete a childless znode that is not a session's ephemeral. ZooKeeper keeps it for servers, yet takes it from
+    clients without looking at their rights."""
 
     path: str
 

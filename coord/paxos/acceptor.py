@@ -56,7 +56,7 @@ class Acceptor:
         self.touched: Callable[[], tuple[int, ...]] = tuple  # the sessions heard here since it was last called
 
     def promise(self) -> None:
-        """Make the promise durable, then tell it. Truthful when it is sent: all appends before it are durable then (I7)."""
+        """Make the promise durable, then tell it. All appends before it are durable then, so it is true (I7)."""
         durable = self._durable
         durable.save(promised=self.epoch, promised_to=self.leader)
         history = durable.history
@@ -75,10 +75,9 @@ class Acceptor:
         if message.index != 0 and message.index != self._chunks + 1:
             raise BrokenOrder(f"snapshot part {message.index} came after part {self._chunks}")
         self._chunks = message.index
-        if message.zxid < self._durable.history.commit:
-            raise BrokenOrder(
-                f"the snapshot at {message.zxid:#x} is older than what is committed here, {self._durable.history.commit:#x}"
-            )
+        commit = self._durable.history.commit
+        if message.zxid < commit:
+            raise BrokenOrder(f"the snapshot at {message.zxid:#x} is older than what is committed here, {commit:#x}")
         self._durable.add_snapshot_part(message)
 
     def on_history(self, message: History) -> None:

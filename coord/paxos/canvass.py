@@ -15,7 +15,7 @@ from coord.paxos.quorum import Majority
 class Election:
     """What the servers around this one have said, and what follows from it."""
 
-    __slots__ = ("_me", "_quorum", "_settle_s", "choice", "highest_promised", "since_s", "views")
+    __slots__ = ("_me", "_quorum", "_settle_s", "choice", "highest_promised", "since_s", "strangers", "views")
 
     def __init__(self, me: int, quorum: Majority, settle_s: float) -> None:
         self._me = me
@@ -23,6 +23,7 @@ class Election:
         self._settle_s = settle_s
         self.views: dict[int, Canvass] = {}  # by connected server
         self.choice = 0
+        self.strangers: frozenset[int] = frozenset()  # not who they were: neither candidates nor supporters
         self.highest_promised = 0  # learned from refusals
         self.since_s = 0.0  # when the set of candidates last changed
 
@@ -43,7 +44,11 @@ class Election:
 
     def choose(self, mine: Canvass) -> bool:
         """Find the best candidate; whether that is another one than before."""
-        standings = {peer: said for peer, said in self.views.items() if said.voter and not said.leader}
+        standings = {
+            peer: said
+            for peer, said in self.views.items()
+            if said.voter and not said.leader and peer not in self.strangers
+        }
         if mine.voter:
             standings[self._me] = mine
         best = max(
@@ -66,9 +71,10 @@ class Election:
             return False
         supporters = {peer for peer, said in self.views.items() if not said.leader and said.choice == self._me}
         supporters.add(self._me)
+        supporters -= self.strangers
         if not self._quorum.has(supporters):
             return False
-        undecided = self._quorum.voters.intersection(reachable) - supporters
+        undecided = self._quorum.voters.intersection(reachable) - supporters - self.strangers
         return not undecided or now >= self.since_s + self._settle_s
 
     def epoch_above(self, promised: int) -> int:

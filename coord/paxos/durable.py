@@ -65,9 +65,8 @@ class Durable:
         """Change fields of the ballot, if they differ."""
         ballot = replace(self.ballot, **changes)
         if ballot != self.ballot:
-            assert ballot.promised >= self.ballot.promised and ballot.accepted >= self.ballot.accepted, (
-                "epochs never go back"
-            )
+            assert ballot.promised >= self.ballot.promised, "a promise is never taken back"
+            assert ballot.accepted >= self.ballot.accepted, "an accepted epoch is never given up for an older one"
             assert ballot.accepted <= ballot.promised, "what is accepted was promised"
             self.ballot = ballot
             self.output.steps.append(SaveBallot(ballot))

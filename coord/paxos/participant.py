@@ -135,10 +135,11 @@ class Participant:
         return tuple(self._peers)
 
     @property
-    def synced_followers(self) -> int:
+    def synced_peers(self) -> tuple[int, ...]:
+        """On the leader: those that have established its epoch."""
         if self._proposer is None:
-            return 0
-        return sum(progress.established for progress in self._proposer.progress.values())
+            return ()
+        return tuple(peer for peer, progress in self._proposer.progress.items() if progress.established)
 
     @property
     def settled(self) -> bool:
@@ -181,7 +182,7 @@ class Participant:
 
     def set_strangers(self, strangers: frozenset[int]) -> None:
         """Servers that run under an id whose identity is another's: they may follow, but never count."""
-        self._strangers = strangers
+        self._strangers = self._election.strangers = strangers
         if self._proposer is not None:
             self._proposer.strangers = strangers
 
@@ -335,7 +336,7 @@ class Participant:
             choice=self._election.choice,
             leader=leader,
             epoch=self.epoch if leader else 0,
-            voter=settings.server in self._quorum.voters,
+            voter=settings.server in self._quorum.voters and settings.server not in self._strangers,
         )
 
     def _evaluate(self) -> None:

@@ -51,9 +51,28 @@ class Proposer:
     """Leads `epoch`. Its Progress table holds the servers that promised; the others are invited as they show up."""
 
     __slots__ = (
-        "_asked", "_commit_sent", "_durable", "_limits", "_me", "_quorum", "_round_started", "_uncommitted_bytes",
-        "_under_way", "_waiting", "answered", "cluster", "epoch", "pending", "phase", "progress", "reason_to_withdraw", "round",
-        "rolls_over", "started_s", "strangers", "touched",
+        "_asked",
+        "_commit_sent",
+        "_durable",
+        "_limits",
+        "_me",
+        "_quorum",
+        "_round_started",
+        "_uncommitted_bytes",
+        "_under_way",
+        "_waiting",
+        "answered",
+        "cluster",
+        "epoch",
+        "pending",
+        "phase",
+        "progress",
+        "reason_to_withdraw",
+        "rolls_over",
+        "round",
+        "started_s",
+        "strangers",
+        "touched",
     )  # fmt: skip
 
     def __init__(
@@ -160,12 +179,12 @@ class Proposer:
 
     def advance(self) -> None:
         """Look whether a quorum has been reached; called after each input that may have changed that."""
-        if self.phase == PREPARING and self._durable.saved.promised == self.epoch:
-            if self._quorum.has(self._counted({self._me, *self.progress})):
-                self.phase = SYNCHRONIZING
-                self._durable.save(accepted=self.epoch, cluster=self.cluster)
-                for peer in list(self.progress):
-                    self._synchronize(peer)
+        promised = self._durable.saved.promised == self.epoch
+        if self.phase == PREPARING and promised and self._quorum.has(self._counted({self._me, *self.progress})):
+            self.phase = SYNCHRONIZING
+            self._durable.save(accepted=self.epoch, cluster=self.cluster)
+            for peer in list(self.progress):
+                self._synchronize(peer)
         if self.phase == SYNCHRONIZING and self._quorum.has(self._counted(self._established())):
             self.phase = ESTABLISHED
             # The quorum holds the whole initial history, so all of it is committed.
@@ -284,7 +303,7 @@ class Proposer:
             self._asked.append((server, ticket))
 
     def _end_round(self) -> None:
-        """Answer the barriers if a quorum has answered a heartbeat that was sent after they were asked for (T37, T38)."""
+        """Answer the barriers if a quorum has answered a heartbeat sent after they were asked for (T37, T38)."""
         if not self._waiting or self.phase != ESTABLISHED:
             return
         heard = {peer for peer, progress in self.progress.items() if progress.round >= self._round_started}

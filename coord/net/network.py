@@ -1,0 +1,163 @@
+"""The network as the server sees it: streams that can be tried without waiting.
+
+`TcpNetwork` works on plain non-blocking sockets and Trio's readiness calls: one recv a wake-up into one shared
+buffer, and a send is tried at once, so that a task has to wait only for what the kernel did not take.
+"""
+
+import errno
+import socket
+from collections.abc import Iterable
+from typing import Protocol
+
+import trio
+
+RECEIVE_BYTES_MAX = 256 << 10
+"""What one wake-up takes from a socket at most."""
+
+BACKLOG = 1024
+
+_KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 2, 3
+_USER_TIMEOUT_MS = 10_000
+"""A peer that does not acknowledge what was sent to it for so long counts as gone."""
+
+_buffer = bytearray(RECEIVE_BYTES_MAX)
+_view = memoryview(_buffer)
+
+
+class Stream(Protocol):
+    """One connection. Any failure of it is an OSError or reads as its end."""
+
+    @property
+    def remote(self) -> tuple[str, int]:
+        """Address and port of the other side."""
+
+    async def receive(self) -> bytes:
+        """At least one byte, or none at the end."""
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        """Send as much as can be sent without waiting; how many bytes that were."""
+
+    async def send_all(self, data: bytes | memoryview) -> None: ...
+
+    def keep_alive(self) -> None:
+        """Have the connection break by itself when the other machine has vanished."""
+
+    def close(self) -> None: ...
+
+
+class Listener(Protocol):
+    @property
+    def address(self) -> tuple[str, int]: ...
+
+    async def accept(self) -> Stream: ...
+
+    def close(self) -> None: ...
+
+
+class Network(Protocol):
+    async def listen(self, host: str, port: int) -> Iterable[Listener]:
+        """Listeners on every address that `host` stands for."""
+
+    async def connect(self, host: str, port: int) -> Stream: ...
+
+
+class TcpStream:
+    """A connected TCP socket."""
+
+    __slots__ = ("_closed", "_socket", "remote")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = sock
+        self._closed = False
+        name = sock.getpeername()
+        self.remote: tuple[str, int] = (name[0], name[1])
+
+    def keep_alive(self) -> None:
+        """Find out by itself when the other machine has vanished."""
+        sock = self._socket
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in (
+            ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
+            ("TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_S),
+            ("TCP_KEEPCNT", _KEEPALIVE_COUNT),
+            ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS),
+        ):
+            if hasattr(socket, option):  # not every system has them all
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+
+    async def receive(self) -> bytes:
+        while True:
+            if self._closed:
+                return b""
+            await trio.lowlevel.wait_readable(self._socket)
+            try:
+                count = self._socket.recv_into(_buffer)
+            except BlockingIOError:
+                continue
+            return bytes(_view[:count])
+
+    def send_now(self, data: bytes | memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    async def send_all(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:
+            await trio.lowlevel.wait_writable(self._socket)
+            rest = rest[self.send_now(rest) :]
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+
+class TcpListener:
+    """A listening TCP socket."""
+
+    __slots__ = ("_socket", "address")
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._socket = sock
+        name = sock.getsockname()
+        self.address: tuple[str, int] = (name[0], name[1])
+
+    async def accept(self) -> Stream:
+        while True:
+            try:
+                accepted, _ = await self._socket.accept()
+                return TcpStream(_plain(accepted))
+            except OSError as error:
+                if error.errno in _OUT_OF_FILES:
+                    await trio.sleep(0.1)  # others must close theirs first; the backlog keeps who comes meanwhile
+                elif error.errno not in _GONE_AGAIN:
+                    raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class TcpNetwork:
+    """TCP over the machine's own network."""
+
+    async def listen(self, host: str, port: int) -> Iterable[Listener]:
+        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        return [TcpListener(listener.socket) for listener in listeners]
+
+    async def connect(self, host: str, port: int) -> Stream:
+        stream = await trio.open_tcp_stream(host, port)
+        return TcpStream(_plain(stream.socket))
+
+
+def _plain(sock: trio.socket.SocketType) -> socket.socket:
+    """The same connection as a plain socket: Trio's own would make a task of each send."""
+    return socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+
+
+_OUT_OF_FILES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_GONE_AGAIN = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENOTCONN))

@@ -1,0 +1,77 @@
+"""What this server has forwarded for its clients and not yet seen applied, in order.
+
+Each run carries the server, its incarnation and a sequence number, so that after a leader change exactly those that the
+new history lacks are forwarded again (DESIGN 4), and the state machine would refuse one that came twice.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from coord.replica.pipeline import Pipeline
+
+
+@dataclass(slots=True)
+class Forwarded:
+    """One run on its way: its first sequence number, its entries, its bytes, and who waits for the replies."""
+
+    sequence: int
+    count: int
+    runs: bytes
+    pipeline: Pipeline | None  # None: nobody waits
+
+
+class Forwards:
+    """The runs under way. `unsent` are those no leader has been given yet."""
+
+    __slots__ = ("_next", "_under_way", "bytes", "unsent", "unsent_count")
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._under_way: deque[Forwarded] = deque()
+        self.unsent: list[bytes] = []
+        self.unsent_count = 0
+        self.bytes = 0  # under way
+
+    @property
+    def next_sequence(self) -> int:
+        return self._next
+
+    def add(self, count: int, runs: bytes, pipeline: Pipeline | None) -> None:
+        self._under_way.append(Forwarded(self._next, count, runs, pipeline))
+        self._next += count
+        self.unsent.append(runs)
+        self.unsent_count += count
+        self.bytes += len(runs)
+
+    def take_unsent(self) -> tuple[int, bytes]:
+        count, runs = self.unsent_count, b"".join(self.unsent)
+        self.unsent, self.unsent_count = [], 0
+        return count, runs
+
+    def applied(self, sequence: int) -> Forwarded:
+        """The run that begins with `sequence` is being applied: it is the oldest one under way."""
+        forwarded = self._under_way.popleft()
+        assert forwarded.sequence == sequence, (
+            f"the run {sequence} was applied, but the oldest under way is {forwarded.sequence}"
+        )
+        self.bytes -= len(forwarded.runs)
+        return forwarded
+
+    def resubmit_after(self, sequence: int) -> int:
+        """A new leader: forward again all that begins above `sequence`; how many entries that are."""
+        again = [forwarded for forwarded in self._under_way if forwarded.sequence > sequence]
+        self.unsent = [forwarded.runs for forwarded in again]
+        self.unsent_count = sum(forwarded.count for forwarded in again)
+        return self.unsent_count
+
+    def lost_upto(self, sequence: int) -> list[Forwarded]:
+        """Those up to `sequence` that were applied without our seeing it (a snapshot came in their place)."""
+        lost: list[Forwarded] = []
+        while self._under_way and self._under_way[0].sequence <= sequence:
+            forwarded = self._under_way.popleft()
+            self.bytes -= len(forwarded.runs)
+            lost.append(forwarded)
+        return lost
+
+    def __len__(self) -> int:
+        return len(self._under_way)

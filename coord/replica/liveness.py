@@ -1,0 +1,68 @@
+"""Which sessions have been heard, and which are overdue. Kept by the leader only, and anew by each leader.
+
+A session is overdue when nothing was heard of it for its timeout on this leader's monotonic clock, counted from the
+leader's own start at the earliest (I17): a new leader gives everyone the full time, since it cannot know.
+"""
+
+from sortedcontainers import SortedDict
+
+BUCKET_S = 0.25
+"""Deadlines are looked at in steps of this: a session ends at most so much late, never early."""
+
+
+class Liveness:
+    """Deadlines in buckets. Hearing of a session costs one dict store; its bucket is corrected when it comes up."""
+
+    __slots__ = ("_buckets", "_heard_s", "_timeout_s")
+
+    def __init__(self) -> None:
+        self._heard_s: dict[int, float] = {}
+        self._timeout_s: dict[int, float] = {}
+        self._buckets: SortedDict[int, dict[int, None]] = SortedDict()  # number of the bucket -> sessions
+
+    def track(self, session: int, timeout_ms: int, now: float) -> None:
+        """Follow a session from now on, with its full timeout."""
+        known = session in self._timeout_s
+        self._heard_s[session] = now
+        self._timeout_s[session] = timeout_ms / 1000
+        if not known:
+            self._file(session)
+
+    def hear(self, session: int, now: float) -> None:
+        if session in self._heard_s:
+            self._heard_s[session] = now
+
+    def forget(self, session: int) -> None:
+        self._heard_s.pop(session, None)
+        self._timeout_s.pop(session, None)
+
+    def overdue(self, now: float) -> list[int]:
+        """The sessions whose time is up. They are no longer tracked."""
+        ended: list[int] = []
+        current = int(now / BUCKET_S)
+        while self._buckets and self._buckets.peekitem(0)[0] < current:
+            _, sessions = self._buckets.popitem(0)
+            for session in sessions:
+                if session not in self._timeout_s:
+                    continue
+                if now >= self._heard_s[session] + self._timeout_s[session]:
+                    self.forget(session)
+                    ended.append(session)
+                else:
+                    self._file(session)
+        return ended
+
+    def restart(self, now: float) -> None:
+        """Everybody gets the full time again: this process was paused, and heard nobody for its own fault (T31)."""
+        for session in self._heard_s:
+            self._heard_s[session] = now
+
+    def _file(self, session: int) -> None:
+        bucket = int((self._heard_s[session] + self._timeout_s[session]) / BUCKET_S) + 1
+        sessions = self._buckets.get(bucket)
+        if sessions is None:
+            sessions = self._buckets[bucket] = {}
+        sessions[session] = None
+
+    def __len__(self) -> int:
+        return len(self._timeout_s)

@@ -1,0 +1,60 @@
+"""One client's requests, in order.
+
+Writes are forwarded as they come; a read waits only behind its own session's earlier writes, and sees the state in
+which the last of them left the tree. Replies leave in the order of the requests.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from coord.codec.jute import Call
+from coord.model.acl import Identity
+from coord.model.replies import Event, Reply, SessionOpened
+from coord.model.requests import Connect
+
+
+class ClientCodec(Protocol):
+    """How replies and events become bytes: one implementation a protocol."""
+
+    def encode_reply(self, call: Call, zxid: int, reply: Reply) -> bytes: ...
+    def encode_event(self, event: Event) -> bytes: ...
+    def encode_session(self, opened: SessionOpened | None, connect: Connect) -> bytes: ...
+
+
+@dataclass(slots=True)
+class Answered:
+    """A reply that is ready before its turn, because a sync ahead of it is not."""
+
+    frame: bytes
+
+
+@dataclass(slots=True)
+class ConnectionCounters:
+    """What the four-letter words tell of a connection."""
+
+    received: int = 0
+    sent: int = 0
+    last_zxid: int = 0
+    last_xid: int = 0
+    last_opcode: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Pipeline:
+    """A connection as the replica sees it. Hashes by identity, so it can stand in tables of watchers."""
+
+    connection: int
+    codec: ClientCodec
+    identities: tuple[Identity, ...]
+    address: str
+    session: int = 0  # 0 until it is opened
+    timeout_ms: int = 0
+    connect: Connect | None = None  # the handshake, while and after it is answered
+    gone: bool = False  # hung up: nothing is delivered any more
+    waiting: "deque[Call | Answered]" = field(default_factory=deque)
+    early: list[Call] = field(default_factory=list)  # sent before the session was open
+    out: list[bytes] = field(default_factory=list)  # frames to deliver
+    out_bytes: int = 0  # of answers to reads among them
+    stalled: bool = False  # the client does not take what it asked for: reads are held back
+    counters: ConnectionCounters = field(default_factory=ConnectionCounters)

@@ -1,0 +1,409 @@
+"""One server's whole brain: clients' requests, peers' messages, finished disk steps and time go in; `take()` comes out.
+
+Here the broadcast, the state machine, the pipelines of the clients and the watches meet. Rules of this file:
+a batch is applied by every server in the same way, and only when it is committed; events of a change are queued before
+anything that shows it; a reply is encoded before the next entry is applied, since it may show a live znode.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from coord.codec.batch import encode_batch
+from coord.codec.entries import decode_runs, encode_run
+from coord.codec.jute import Call
+from coord.model.acl import Identity
+from coord.model.entries import Batch, Run
+from coord.model.errors import CoordError
+from coord.model.message import message
+from coord.model.replies import Change, Effect, Event, Failed, Reply, SessionEnded, SessionMoved
+from coord.model.requests import CloseSession, RegisterServer, Write
+from coord.paxos.effects import Append, Ballot
+from coord.paxos.history import History
+from coord.paxos.messages import Message, SnapshotChunk
+from coord.paxos.participant import Participant
+from coord.replica.clients import Clients
+from coord.replica.forwards import Forwards
+from coord.replica.liveness import Liveness
+from coord.replica.pipeline import ClientCodec, Pipeline
+from coord.replica.ready import Ready
+from coord.replica.settings import ReplicaSettings
+from coord.replica.watches import Watches
+from coord.state.machine import Machine
+from coord.state.snapshot import Restoring, SnapshotError
+
+DIGESTS_KEPT = 256
+"""Digests of the last so many batches, to compare with what the leader says of a position already passed."""
+
+
+class StateDiverged(Exception):
+    """This server's state differs from its leader's at the same zxid: a defect, or rot in memory. It must not go on."""
+
+
+@message
+class PeerIdentity:
+    """Who a connected peer says it is."""
+
+    identity: int
+    description: str
+
+
+@dataclass(slots=True)
+class _Duties:
+    """What only a leader does; made anew with each leadership."""
+
+    liveness: Liveness = field(default_factory=Liveness)
+    registered: set[int] = field(default_factory=set)  # servers proposed to be remembered
+    reaped_s: float = 0.0
+
+
+class Replica:
+    """See the module. `draw` gives random integers of so many bits: chance enters here and nowhere below."""
+
+    def __init__(
+        self,
+        settings: ReplicaSettings,
+        ballot: Ballot,
+        history: History,
+        machine: Machine,
+        draw: Callable[[int], int],
+        now: float,
+    ) -> None:
+        self.settings = settings
+        self.server = settings.paxos.server
+        self.machine = machine
+        self.watches = Watches()
+        self.forwards = Forwards()
+        self.participant = Participant(settings.paxos, ballot, history, now)
+        self.participant.touched_here = self._take_touched
+        self.clients = Clients(self, draw)
+        self.now = now
+        self.wall_ms = 0
+        self.serving_since_s = now
+        self.ever_served = False
+        self.digests: OrderedDict[int, int] = OrderedDict()  # of the latest batches, for comparison and for `hash`
+        self._effects: list[Effect] = []
+        self._restoring: Restoring | None = None
+        self._servers_known = -1  # how many the machine remembered when strangers were last looked for
+        self._service = 0  # the participant's, as it was when forwards were last looked through
+        self._duties: _Duties | None = None
+        self._peers: dict[int, PeerIdentity] = {}
+        self._ticked_s = now
+        self._notes: list[str] = []
+
+    # ---- inputs: clients
+
+    def attach(self, connection: int, codec: ClientCodec, identities: tuple[Identity, ...], address: str) -> Pipeline:
+        """A client has connected; it has said nothing yet."""
+        return self.clients.attach(connection, codec, identities, address)
+
+    def detach(self, pipeline: Pipeline) -> None:
+        """Its connection is gone. The session lives on until its timeout."""
+        self.clients.detach(pipeline)
+
+    def submit(self, pipeline: Pipeline, calls: Sequence[Call]) -> None:
+        """Requests of one client, in order."""
+        self.clients.submit(pipeline, calls)
+
+    # ---- inputs: peers, disk, time
+
+    def connected(self, peer: int, who: PeerIdentity, now: float) -> None:
+        self.now = now
+        self._peers[peer] = who
+        self._find_strangers()
+        self.participant.connected(peer, now)
+
+    def disconnected(self, peer: int, now: float) -> None:
+        self.now = now
+        self._peers.pop(peer, None)
+        self.participant.disconnected(peer, now)
+
+    def receive(self, peer: int, message: Message, now: float) -> None:
+        self.now = now
+        if type(message) is SnapshotChunk and not self._restore(peer, message):
+            return
+        self.participant.receive(peer, message, now)
+
+    def durable(self, serial: int, now: float) -> None:
+        self.now = now
+        self.participant.durable(serial, now)
+
+    def streamed(self, peer: int, epoch: int, position: int, now: float) -> None:
+        self.now = now
+        self.participant.streamed(peer, epoch, position, now)
+
+    def tick(self, now: float, wall_ms: int) -> None:
+        """Time has passed: heartbeats, timeouts, expiry. `wall_ms` is Unix time, for timestamps only."""
+        pause_s = now - self._ticked_s
+        self._ticked_s = self.now = now
+        self.wall_ms = wall_ms
+        self.participant.tick(now)
+        if len(self.machine.servers) != self._servers_known:
+            self._find_strangers()
+        if self.participant.leads:
+            self._lead(pause_s)
+        else:
+            self._duties = None
+        if self.participant.serving:
+            self.serving_since_s = now
+        else:
+            self.clients.let_go(now - self.serving_since_s)
+
+    # ---- output
+
+    def take(self, now: float, wall_ms: int) -> Ready | None:
+        """What is to be done now; call again until there is nothing.
+
+        What others wait for (batches, acknowledgements) comes first; only when there is none of that are committed
+        entries applied here and clients answered.
+        """
+        self.now = now
+        self.wall_ms = wall_ms
+        participant = self.participant
+        if participant.service != self._service:
+            self._begin_service()
+        if participant.serving:
+            self._forward()
+        if participant.leads:
+            participant.propose(max(wall_ms, self.machine.time_ms), self.machine.zxid, self.machine.digest)
+        output = participant.take()
+        ready = Ready(
+            output.send_now, output.steps, output.send_when_durable, output.serial, output.stream, participant.broken
+        )
+        if participant.broken:
+            participant.broken = []
+        if not output and not ready.break_peers:
+            self._apply_committed()
+            for ticket, zxid in participant.take_barriers():
+                self.clients.barrier_passed(ticket, zxid)
+            self.clients.release_syncs()
+        else:
+            for step in output.steps:
+                if type(step) is Append and not step.batch.encoded:
+                    encode_batch(step.batch)
+        self.clients.collect(ready)
+        ready.notes = self._take_notes()
+        if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers:
+            return ready
+        return None
+
+    def _forward(self) -> None:
+        if self.forwards.unsent:
+            count, runs = self.forwards.take_unsent()
+            forwarded = self.participant.forward(count, runs)
+            assert forwarded, "a server that serves has a leader"
+        self.clients.ask_barriers()
+
+    def _begin_service(self) -> None:
+        """A leader is established (again): what the new history lacks of ours is forwarded anew, in order."""
+        self._service = self.participant.service
+        self.ever_served = True
+        self._duties = None
+        applied = self._last_applied_of_mine()
+        for lost in self.forwards.lost_upto(applied):
+            if lost.pipeline is not None:
+                self.clients.hang_up(lost.pipeline, "its requests were applied while this server took a snapshot")
+        again = self.forwards.resubmit_after(self._last_logged_of_mine(applied))
+        if again:
+            self._notes.append(f"forwarding {again} requests again to the new leader")
+        self.clients.begin_service()
+
+    def _last_applied_of_mine(self) -> int:
+        incarnation, sequence = self.machine.origins.get(self.server, (0, 0))
+        return sequence if incarnation == self.settings.incarnation else 0
+
+    def _last_logged_of_mine(self, applied: int) -> int:
+        """The last sequence number of ours that is in the history, applied or not."""
+        last = applied
+        for batch in self.participant.log.after(self.machine.zxid) or ():
+            for run in decode_runs(batch.body):
+                if run.origin == self.server and run.incarnation == self.settings.incarnation:
+                    last = max(last, run.sequence + len(run.requests) - 1)
+        return last
+
+    # ---- applying
+
+    def _apply_committed(self) -> None:
+        log, machine = self.participant.log, self.machine
+        if machine.zxid >= log.commit:
+            return
+        batches = log.after(machine.zxid, log.commit)
+        assert batches is not None, f"what follows {machine.zxid:#x} is not in memory, but was not applied"
+        budget = self.settings.apply_entries_max
+        for batch in batches:
+            self._apply(batch)
+            budget -= batch.count
+            if budget <= 0:
+                break
+        log.trim(machine.zxid, self.settings.history_bytes_max)
+
+    def _apply(self, batch: Batch) -> None:
+        """Apply one committed batch: entry by entry the state machine, the watches, the reply if it is ours."""
+        self._check_digest(batch)
+        machine, effects, clients = self.machine, self._effects, self.clients
+        apply, time_ms, zxid = machine.apply, batch.time_ms, batch.first
+        me, incarnation = self.server, self.settings.incarnation
+        for run in decode_runs(batch.body):
+            mine = run.origin == me and run.incarnation == incarnation
+            if not machine.admit(run):
+                for _ in run.requests:
+                    machine.skip(zxid, time_ms)
+                    zxid += 1
+                continue
+            pipeline = self.forwards.applied(run.sequence).pipeline if mine else None
+            for request in run.requests:
+                reply = apply(zxid, time_ms, run, request, effects)
+                if effects:
+                    self._tell(effects, zxid)
+                    effects.clear()
+                if pipeline is not None:
+                    clients.answer_write(pipeline, request, reply)
+                zxid += 1
+        assert zxid == batch.last + 1, f"a batch of {batch.count} entries held {zxid - batch.first}"
+        self.digests[machine.zxid] = machine.digest
+        if len(self.digests) > DIGESTS_KEPT:
+            self.digests.popitem(last=False)
+        if machine.notices:
+            self._notes += machine.notices
+            machine.notices.clear()
+
+    def _check_digest(self, batch: Batch) -> None:
+        machine, zxid = self.machine, batch.digest_zxid
+        mine = machine.digest if zxid == machine.zxid else self.digests.get(zxid)
+        if mine is not None and mine != batch.digest:
+            raise StateDiverged(
+                f"at zxid {zxid:#x} this server's state has the digest {mine:016x}, its leader's {batch.digest:016x}: "
+                "stop it, move its data folder away and let it copy the state anew, and report this with both folders"
+            )
+
+    def _tell(self, effects: Sequence[Effect], zxid: int) -> None:
+        """Queue the events of one entry, before anything that shows its state."""
+        for effect in effects:
+            kind = type(effect)
+            if kind is Change:
+                if self.watches:
+                    self._fire(effect, zxid)  # type: ignore[arg-type]
+            else:
+                _ON_SESSION[kind](self, effect)
+
+    def _fire(self, change: Change, zxid: int) -> None:
+        may_read = self.machine.may_read
+        for watcher, kind, path, acl in self.watches.fire(change):
+            assert isinstance(watcher, Pipeline)
+            if may_read(watcher.identities, acl):
+                self.clients.deliver_event(watcher, Event(kind, path, zxid))
+
+    def _on_session_ended(self, ended: SessionEnded) -> None:
+        if self._duties is not None:
+            self._duties.liveness.forget(ended.session)
+        if ended.expired:
+            self.clients.session_expired(ended.session)
+
+    def _on_session_moved(self, moved: SessionMoved) -> None:
+        if self._duties is not None:
+            session = self.machine.sessions.get(moved.session)
+            if session is not None:
+                self._duties.liveness.track(moved.session, session.timeout_ms, self.now)
+        if moved.owner != self.server:
+            self.clients.session_moved(moved.session, moved.owner)
+
+    # ---- a snapshot in the place of the log
+
+    def _restore(self, peer: int, chunk: SnapshotChunk) -> bool:
+        """Take a part of a snapshot; nothing of the old state is given up before the new one is whole and verified."""
+        if (self.participant.leader, self.participant.epoch) != (peer, chunk.epoch) or self.participant.leads:
+            return False
+        if chunk.index == 0:
+            self._restoring = Restoring()
+        if self._restoring is None:
+            return False
+        try:
+            self._restoring.add(chunk.data)
+            if chunk.final:
+                machine, self._restoring = self._restoring.finish(), None
+                if machine.zxid != chunk.zxid:
+                    raise SnapshotError(f"it is of {machine.zxid:#x}, not of {chunk.zxid:#x}")
+                self._replace_machine(machine)
+        except SnapshotError as error:
+            self._restoring = None
+            self.participant.broken.append((peer, f"the snapshot it sends is not usable: {error}"))
+            return False
+        return True
+
+    def _replace_machine(self, machine: Machine) -> None:
+        self.machine = machine
+        self.digests.clear()
+        self._find_strangers()
+        self.clients.state_replaced()
+        self._notes.append(f"took the state at {machine.zxid:#x} from the leader's snapshot")
+
+    # ---- a leader's duties
+
+    def _lead(self, pause_s: float) -> None:
+        machine, now = self.machine, self.now
+        if machine.zxid < self.participant.log.commit:
+            return  # sessions of the initial history are tracked when it has been applied
+        duties = self._duties
+        if duties is None:
+            duties = self._duties = _Duties(reaped_s=now)
+            for session in machine.sessions.values():
+                duties.liveness.track(session.id, session.timeout_ms, now)
+        if pause_s > self.settings.paxos.leader_timeout_s / 2:
+            duties.liveness.restart(now)
+        for identifier in (*self.participant.take_touched(), *self._take_touched()):
+            duties.liveness.hear(identifier, now)
+        for identifier in duties.liveness.overdue(now):
+            if identifier in machine.sessions:
+                self._propose_own(CloseSession(identifier, expired=True))
+        if now - duties.reaped_s >= self.settings.reap_interval_s:
+            duties.reaped_s = now
+            never_used_ms = int(self.settings.container_never_used_s * 1000)
+            for reap in machine.reapable(self.wall_ms, never_used_ms, self.settings.reaped_at_once_max):
+                self._propose_own(reap)
+        self._register(duties)
+
+    def _register(self, duties: _Duties) -> None:
+        """Have the ensemble remember who runs under which id, once."""
+        mine = PeerIdentity(self.settings.identity, self.settings.description)
+        for server, who in ((self.server, mine), *self._peers.items()):
+            if server not in self.machine.servers and server not in duties.registered:
+                duties.registered.add(server)
+                self._propose_own(RegisterServer(server, who.identity, who.description))
+
+    def _propose_own(self, request: Write) -> None:
+        """A write of the leader itself. Bound to its epoch: should that end first, it is forgotten (T31)."""
+        self.participant.forward(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))
+
+    def _find_strangers(self) -> None:
+        """Peers that run under another server's id: a replaced data folder, whose promises are lost (I12)."""
+        known = self.machine.servers
+        self._servers_known = len(known)
+        strangers = frozenset(
+            peer for peer, who in self._peers.items() if peer in known and known[peer][0] != who.identity
+        )
+        if self.server in known and known[self.server][0] != self.settings.identity:
+            strangers |= {self.server}
+        self.participant.set_strangers(strangers)
+
+    def _take_touched(self) -> tuple[int, ...]:
+        return self.clients.take_touched()
+
+    def note(self, sentence: str) -> None:
+        self._notes.append(sentence)
+
+    def _take_notes(self) -> list[str]:
+        notes, self._notes = self._notes + self.participant.notes, []
+        self.participant.notes = []
+        return notes
+
+    def __repr__(self) -> str:
+        return f"<Replica {self.server}, {self.participant!r}, applied {self.machine.zxid:#x}>"
+
+
+_ON_SESSION: dict[type, Callable[[Replica, Any], None]] = {
+    SessionEnded: Replica._on_session_ended,
+    SessionMoved: Replica._on_session_moved,
+}
+
+__all__ = ["CoordError", "Failed", "PeerIdentity", "Replica", "ReplicaSettings", "Reply", "StateDiverged"]

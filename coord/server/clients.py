@@ -1,0 +1,217 @@
+"""Client connections: bytes in, calls to the replica, frames out. One task a connection reads; nothing waits to send
+but a writer task, and that only for what the kernel did not take.
+
+The first four bytes tell who is there: a four-letter word, or the length of ZooKeeper's connect request.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+
+import trio
+
+from coord.codec import jute
+from coord.codec.errors import CodecError
+from coord.codec.frames import first_frame
+from coord.net.network import Listener, Stream
+from coord.net.outbox import Outbox
+from coord.replica.pipeline import Pipeline
+from coord.server.config import Config
+from coord.server.driver import Driver
+from coord.server.log_lines import EventLog
+
+SWEEP_S = 1.0
+"""How often it is looked who keeps the server waiting."""
+
+CONNECT_BYTES_MAX = 1024
+"""A longer first frame is not a connect request."""
+
+RESUME_BELOW = 2
+"""Reading goes on when the unanswered requests are down to the limit divided by this."""
+
+Words = Callable[[bytes], bytes | None]
+"""The answer to a four-letter word, None if the bytes are not one."""
+
+
+class ClientConnection:
+    """One client's socket, its outbox and its place in the replica."""
+
+    __slots__ = ("_driver", "_reply_bytes_max", "half_since_s", "outbox", "pipeline", "reading_s", "resume", "since_s")
+
+    def __init__(self, driver: Driver, pipeline: Pipeline, outbox: Outbox, now: float) -> None:
+        self._driver = driver
+        self.pipeline = pipeline
+        self.outbox = outbox
+        self.since_s = now
+        self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
+        self.resume: trio.Event | None = None  # set when the reader may go on
+
+    def deliver(self, frames: bytes) -> None:
+        """Frames of the replica. Backpressure: reads are held back while the client does not take what it got."""
+        outbox, pipeline = self.outbox, self.pipeline
+        outbox.put(frames)
+        if outbox.bytes_waiting:
+            pipeline.stalled = True
+        elif pipeline.stalled:
+            self._go_on()
+        if self.resume is not None:
+            self.resume.set()
+
+    def drained(self) -> None:
+        """The outbox is empty again."""
+        if self.pipeline.stalled and not self.pipeline.gone:
+            self._go_on()
+        if self.resume is not None:
+            self.resume.set()
+
+    def _go_on(self) -> None:
+        self._driver.replica.clients.resume(self.pipeline)
+        self._driver.feed()
+
+    def hang_up(self, why: str) -> None:
+        self.outbox.finish(why)
+
+
+class ClientPort:
+    """Accepts clients and serves each of them, within the limits of the configuration."""
+
+    def __init__(self, config: Config, driver: Driver, log: EventLog, words: Words) -> None:
+        self._config = config
+        self._driver = driver
+        self._log = log
+        self._words = words
+        self._numbers = itertools.count(1)
+        self._by_address: Counter[str] = Counter()
+        self.connections: dict[int, ClientConnection] = {}
+        self._open = 0
+
+    async def run(self, listener: Listener) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                stream = await listener.accept()
+                refusal = self._refusal(stream.remote[0])
+                if refusal:
+                    self._log.warning(refusal, client=stream.remote[0])
+                    stream.close()
+                else:
+                    nursery.start_soon(self._serve, stream)
+
+    def _refusal(self, address: str) -> str:
+        config = self._config
+        if self._open >= config.connections_max:
+            return f"a client is hung up on: there are connections_max = {config.connections_max} already"
+        limit = config.connections_per_address_max
+        if limit and self._by_address[address] >= limit:
+            return f"a client is hung up on: its address has connections_per_address_max = {limit} already"
+        return ""
+
+    async def _serve(self, stream: Stream) -> None:
+        """One connection from its first to its last byte."""
+        address = stream.remote[0]
+        self._open += 1
+        self._by_address[address] += 1
+        number = next(self._numbers)
+        outbox = Outbox(stream, self._config.reply_bytes_max)
+        pipeline = self._driver.replica.attach(number, jute, (("ip", address),), f"{address}:{stream.remote[1]}")
+        client = ClientConnection(self._driver, pipeline, outbox, trio.current_time())
+        self.connections[number] = self._driver.clients[number] = client
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(outbox.run, client.drained)
+                await self._read(stream, client)
+                nursery.cancel_scope.cancel()
+        finally:
+            if outbox.why:
+                self._log.debug(f"client {pipeline.address} is hung up on: {outbox.why}")
+            outbox.close("the client has gone")
+            del self.connections[number], self._driver.clients[number]
+            if not pipeline.gone:
+                self._driver.replica.detach(pipeline)
+            self._open -= 1
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    async def _read(self, stream: Stream, client: ClientConnection) -> None:
+        try:
+            rest = await self._greet(stream, client)
+            if rest is not None:
+                await self._read_calls(stream, client, rest)
+        except CodecError as error:
+            client.outbox.close(str(error))
+        except (OSError, trio.ClosedResourceError) as error:
+            client.outbox.close(f"the connection broke: {error}")
+        if client.outbox.finishing:
+            await client.outbox.wait_drained()
+
+    async def _greet(self, stream: Stream, client: ClientConnection) -> bytes | None:
+        """Read the connect request; the bytes after it, or None if this was a four-letter word or nothing."""
+        buffer = b""
+        while True:
+            data = await stream.receive()
+            if not data:
+                return None
+            buffer += data
+            if len(buffer) < 4:
+                continue
+            answer = self._words(buffer[:4])
+            if answer is not None:
+                client.outbox.put(answer)
+                client.outbox.finish("a four-letter word was answered")
+                return None
+            frame = first_frame(buffer, CONNECT_BYTES_MAX)
+            if frame is not None:
+                payload, consumed = frame
+                self._driver.replica.clients.open(client.pipeline, jute.decode_connect(payload))
+                self._driver.feed()
+                client.half_since_s = None
+                return buffer[consumed:]
+
+    async def _read_calls(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
+        config, driver, pipeline = self._config, self._driver, client.pipeline
+        frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
+        decode, submit, waiting = jute.decode_calls, driver.replica.submit, pipeline.waiting
+        while True:
+            if buffer:
+                calls, consumed = decode(buffer, frame_bytes_max)
+                if calls:
+                    submit(pipeline, calls)
+                    driver.feed()
+                    client.half_since_s = None
+                buffer = buffer[consumed:]
+                if not buffer:
+                    client.half_since_s = None
+                elif client.half_since_s is None:
+                    client.half_since_s = trio.current_time()
+            if len(waiting) + len(pipeline.early) >= requests_max:
+                await self._wait_for_room(client, requests_max // RESUME_BELOW)
+            data = await stream.receive()
+            if not data:
+                return
+            buffer = buffer + data if buffer else data
+
+    async def _wait_for_room(self, client: ClientConnection, low: int) -> None:
+        """Stop reading while too many requests are unanswered."""
+        pipeline = client.pipeline
+        half_since_s, client.half_since_s = client.half_since_s, None  # not the client's fault meanwhile
+        while len(pipeline.waiting) + len(pipeline.early) > low and not client.outbox.closed:
+            client.resume = trio.Event()
+            await client.resume.wait()
+        client.resume = None
+        client.half_since_s = None if half_since_s is None else trio.current_time()
+
+    async def run_sweep(self) -> None:
+        """Hang up on those who do not finish a handshake or a frame in time."""
+        config = self._config
+        while True:
+            await trio.sleep(SWEEP_S)
+            now = trio.current_time()
+            for client in list(self.connections.values()):
+                since = client.half_since_s
+                if since is None:
+                    continue
+                if client.pipeline.connect is None:
+                    if now - since > config.handshake_timeout_s:
+                        client.outbox.close(f"no handshake within {config.handshake_timeout_s:g} s")
+                elif now - since > config.frame_timeout_s:
+                    client.outbox.close(f"a request stayed half sent for {config.frame_timeout_s:g} s")

@@ -1,0 +1,165 @@
+"""The one place where what the replica decides becomes an effect.
+
+Inputs are fed as they come; then one pump takes the output and performs it, in the order of its fields. Everyone who
+was ready in one turn of the event loop has fed before the pump runs, so that a turn's requests share a batch, a
+write and a send ("feed, feed, feed, pump once").
+"""
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from coord.codec.peer import encode
+from coord.paxos.durable import StreamRequest
+from coord.paxos.messages import Message
+from coord.replica.ready import Ready
+from coord.replica.replica import Replica
+from coord.server.log_lines import EventLog
+from coord.storage.writer import Writer
+
+LONG_PUMP_S = 0.02
+"""After so long the pump lets the other tasks run before it goes on."""
+
+
+class Link(Protocol):
+    """A connected peer, as the driver uses it."""
+
+    def send(self, frame: bytes) -> None: ...
+    def hang_up(self, why: str) -> None: ...
+
+
+class Client(Protocol):
+    """A connected client, as the driver uses it."""
+
+    def deliver(self, frames: bytes) -> None: ...
+    def hang_up(self, why: str) -> None: ...
+
+
+class Driver:
+    """Owns the replica; everything else feeds it through here."""
+
+    def __init__(self, replica: Replica, writer: Writer, log: EventLog) -> None:
+        self.replica = replica
+        self.links: dict[int, Link] = {}
+        self.clients: dict[int, Client] = {}
+        self.stream: Callable[[StreamRequest], None] = _nobody_streams
+        self.after_pump: Callable[[], None] = _nothing
+        self.started_s = trio.current_time()
+        self._writer = writer
+        self._log = log
+        self._parked: trio.lowlevel.Task | None = None
+        self._fed = True
+        self._last_message: Message | None = None  # an Accept goes to every follower: it is encoded once
+        self._last_frame = b""
+
+    # ---- feeding
+
+    def feed(self) -> None:
+        """Something was put into the replica: have the pump run in the next turn."""
+        self._fed = True
+        if self._parked is not None:
+            task, self._parked = self._parked, None
+            trio.lowlevel.reschedule(task)
+
+    def link_up(self, peer: int, link: Link) -> None:
+        self.links[peer] = link
+
+    # ---- running
+
+    async def run_pump(self) -> None:
+        while True:
+            while self._fed:
+                self._fed = False
+                await self._pump()
+            await self._wait_fed()
+
+    async def run_ticks(self, interval_s: float) -> None:
+        """Let the replica know that time passes."""
+        due = trio.current_time()
+        while True:
+            self.replica.tick(trio.current_time(), wall_ms())
+            self.feed()
+            due = max(due + interval_s, trio.current_time())
+            await trio.sleep_until(due)
+
+    async def _wait_fed(self) -> None:
+        def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
+            self._parked = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._parked = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    async def _pump(self) -> None:
+        replica = self.replica
+        began = trio.current_time()
+        while (ready := replica.take(trio.current_time(), wall_ms())) is not None:
+            self._perform(ready)
+            if trio.current_time() - began > LONG_PUMP_S:
+                await trio.lowlevel.checkpoint()
+                began = trio.current_time()
+        self.after_pump()
+
+    # ---- performing
+
+    def _perform(self, ready: Ready) -> None:
+        """Do what the replica decided. The order of these lines is the order of durability."""
+        links = self.links
+        for peer, message in ready.send_now:
+            link = links.get(peer)
+            if link is not None:
+                link.send(self._encode(message))
+        if ready.serial:
+            self._store(ready)
+        for request in ready.stream:
+            self.stream(request)
+        for peer, why in ready.break_peers:
+            if peer in links:
+                links[peer].hang_up(why)
+        clients = self.clients
+        for connection, frames in ready.deliver:
+            client = clients.get(connection)
+            if client is not None:
+                client.deliver(frames)
+        for connection, why in ready.hang_up:
+            client = clients.get(connection)
+            if client is not None:
+                client.hang_up(why)
+        if ready.notes:
+            self._log.epoch = self.replica.participant.epoch
+            self._log.zxid = self.replica.machine.zxid
+            for note in ready.notes:
+                self._log.info(note)
+
+    def _store(self, ready: Ready) -> None:
+        # To the links as they are now: a peer that reconnects meanwhile is told anew, not what was meant for before.
+        later = [(self.links[peer], message) for peer, message in ready.send_when_durable if peer in self.links]
+        serial = ready.serial
+
+        def when_durable() -> None:
+            for link, message in later:
+                link.send(self._encode(message))
+            self.replica.durable(serial, trio.current_time())
+            self.feed()
+
+        self._writer.submit(ready.steps, when_durable)
+
+    def _encode(self, message: Message) -> bytes:
+        if message is not self._last_message:
+            self._last_message, self._last_frame = message, encode(message)
+        return self._last_frame
+
+
+def wall_ms() -> int:
+    """Unix time in milliseconds, for the timestamps of znodes only: timeouts never depend on it."""
+    return time.time_ns() // 1_000_000
+
+
+def _nothing() -> None:
+    pass
+
+
+def _nobody_streams(request: StreamRequest) -> None:
+    raise AssertionError("the driver was not given anyone to stream")

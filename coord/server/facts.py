@@ -1,0 +1,227 @@
+"""What a server tells of itself when a four-letter word asks."""
+
+import os
+import platform
+import resource
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+import trio
+
+from coord import __version__
+from coord.codec.words import (
+    FOLLOWER,
+    LEADER,
+    OBSERVER,
+    STANDALONE,
+    ConnectionStatistics,
+    DiskUsage,
+    Latency,
+    Leading,
+    MonitorStatistics,
+    ProposalSizes,
+    ServerStatistics,
+    SessionDump,
+    WatchSummary,
+)
+from coord.paxos.participant import LEADING, OBSERVING
+from coord.replica.pipeline import ConnectionCounters, Pipeline
+from coord.server.clients import ClientPort
+from coord.server.config import Config
+from coord.server.driver import Driver, wall_ms
+from coord.state.tree import Tree
+from coord.storage.store import Store
+
+SPOKEN_VERSION = f"3.8.0-coord-{__version__}, built on 2026-11-23 00:00 UTC"
+"""Clients read a ZooKeeper version here and choose what they dare to use by it."""
+
+
+DATA_SAMPLE = 10_000
+"""So many znodes are looked at to estimate the data's size."""
+
+
+class ServerFacts:
+    """See coord.codec.words.Facts."""
+
+    def __init__(self, config: Config, driver: Driver, store: Store) -> None:
+        self._config = config
+        self._driver = driver
+        self._store = store
+        self._received_before = self._sent_before = 0  # of connections that are gone, and what was reset
+        self.port: ClientPort | None = None
+
+    @property
+    def _pipelines(self) -> list[Pipeline]:
+        return [
+            pipeline for pipeline in self._driver.replica.clients.pipelines.values() if pipeline.connect is not None
+        ]
+
+    def serving(self) -> bool:
+        return self._driver.replica.participant.serving
+
+    def read_only(self) -> bool:
+        return False
+
+    def server(self) -> ServerStatistics:
+        replica = self._driver.replica
+        clients = replica.clients
+        pipelines = self._pipelines
+        mode = STANDALONE if len(self._config.servers) == 1 else _MODES.get(replica.participant.role, FOLLOWER)
+        return ServerStatistics(
+            version=SPOKEN_VERSION,
+            mode=mode,
+            latency=Latency(),
+            received=clients.received,
+            sent=clients.sent,
+            connections=len(pipelines),
+            outstanding=sum(len(pipeline.waiting) for pipeline in pipelines),
+            zxid=replica.machine.zxid,
+            znodes=len(replica.machine.tree.nodes),
+            proposals=ProposalSizes() if mode == LEADER else None,
+        )
+
+    def monitor(self) -> MonitorStatistics:
+        replica = self._driver.replica
+        machine, participant = replica.machine, replica.participant
+        uptime_ms = int((trio.current_time() - self._driver.started_s) * 1000)
+        leading = None
+        if participant.role == LEADING:
+            followers = [peer for peer in participant.connected_peers if peer in self._config.voters]
+            observers = [peer for peer in participant.synced_peers if peer not in self._config.voters]
+            synced = [peer for peer in participant.synced_peers if peer in self._config.voters]
+            leading = Leading(len(followers), len(synced), len(observers), 0, uptime_ms)
+        syncs = self._store.statistics().syncs
+        more: dict[str, int | float | str] = {
+            "epoch": participant.epoch,
+            "last_committed_zxid": participant.log.commit,
+            "last_durable_zxid": participant.log.durable,
+            "fsync_count": syncs.count,
+            "fsync_p99_ms": round(syncs.recent_p99_ms, 3),
+            "forwards_under_way": len(replica.forwards),
+        }
+        return MonitorStatistics(
+            uptime_ms=uptime_ms,
+            watches=replica.watches.count,
+            ephemerals=sum(len(session.ephemerals) for session in machine.sessions.values()),
+            sessions=len(machine.sessions),
+            data_bytes=_data_bytes(machine.tree),
+            files_open=_files_open(),
+            files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            voters=len(self._config.voters),
+            leading=leading,
+            more=more,
+        )
+
+    def connections(self) -> Iterable[ConnectionStatistics]:
+        now, now_ms = trio.current_time(), wall_ms()
+        for pipeline in self._pipelines:
+            client = None if self.port is None else self.port.connections.get(pipeline.connection)
+            age_s = now - client.since_s if client is not None else 0
+            counters = pipeline.counters
+            yield ConnectionStatistics(
+                address=pipeline.address,
+                outstanding=len(pipeline.waiting),
+                received=counters.received,
+                sent=counters.sent,
+                reading=client is None or client.resume is None,
+                session=pipeline.session,
+                established_ms=now_ms - int(age_s * 1000),
+                timeout_ms=pipeline.timeout_ms,
+                last_opcode=counters.last_opcode,
+                last_xid=counters.last_xid,
+                last_zxid=counters.last_zxid,
+            )
+
+    def configuration(self) -> Mapping[str, str | int]:
+        config = self._config
+        return {
+            "clientPort": config.client.port,
+            "dataDir": str(config.data),
+            "dataDirSize": self.disk_usage().data_bytes,
+            "dataLogDir": str(config.data),
+            "dataLogSize": self.disk_usage().log_bytes,
+            "tickTime": config.tick_ms,
+            "maxClientCnxns": config.connections_per_address_max,
+            "minSessionTimeout": config.session_timeout_min_ms,
+            "maxSessionTimeout": config.session_timeout_max_ms,
+            "clientPortListenBacklog": -1,
+            "serverId": config.id,
+            "peerType": 1 if config.id in config.observers else 0,
+            "membership": " ".join(f"server.{server}={where}" for server, where in sorted(config.ensemble.items())),
+        }
+
+    def environment(self) -> Mapping[str, str]:
+        return {
+            "zookeeper.version": SPOKEN_VERSION,
+            "coord.version": __version__,
+            "host.name": socket.gethostname(),
+            "python.version": platform.python_version(),
+            "python.executable": sys.executable,
+            "os.name": platform.system(),
+            "os.arch": platform.machine(),
+            "os.version": platform.release(),
+            "user.dir": os.getcwd(),
+        }
+
+    def disk_usage(self) -> DiskUsage:
+        folder = self._config.data / "snapshots"
+        try:
+            snapshot_bytes = sum(file.stat().st_size for file in folder.iterdir())
+        except OSError:
+            snapshot_bytes = 0  # the data are not in a folder, or just changing
+        return DiskUsage(snapshot_bytes, self._store.log_bytes)
+
+    def session_dump(self) -> SessionDump:
+        sessions = self._driver.replica.machine.sessions.values()
+        return SessionDump(
+            expiring=None,
+            timeouts=[(session.id, session.timeout_ms) for session in sessions],
+            ephemerals=[(session.id, list(session.ephemerals)) for session in sessions if session.ephemerals],
+            connections=[(pipeline.address, pipeline.session) for pipeline in self._pipelines],
+        )
+
+    def digests(self) -> Iterable[tuple[int, int]]:
+        return list(self._driver.replica.digests.items())
+
+    def watch_summary(self) -> WatchSummary:
+        watches = self._driver.replica.watches
+        return WatchSummary(watches.watcher_count, watches.path_count, watches.count)
+
+    def watches_by_session(self) -> Iterable[tuple[int, Iterable[str]]]:
+        by_session: dict[int, list[str]] = {}
+        for path, sessions in self.watches_by_path():
+            for session in sessions:
+                by_session.setdefault(session, []).append(path)
+        return by_session.items()
+
+    def watches_by_path(self) -> Iterable[tuple[str, Iterable[int]]]:
+        for path, watchers in self._driver.replica.watches.by_path().items():
+            yield path, [watcher.session for watcher in watchers if isinstance(watcher, Pipeline)]
+
+    def reset_connection_statistics(self) -> None:
+        for pipeline in self._pipelines:
+            pipeline.counters = ConnectionCounters()
+
+    def reset_server_statistics(self) -> None:
+        clients = self._driver.replica.clients
+        clients.received = clients.sent = 0
+
+
+def _data_bytes(tree: Tree) -> int:
+    """Paths and data, estimated by looking at some: a million znodes would take a tenth of a second."""
+    count = len(tree.nodes)
+    looked_at = min(count, DATA_SAMPLE)
+    found = sum(len(path) + len(znode.data or b"") for path, znode in islice(tree.nodes.items(), DATA_SAMPLE))
+    return found * count // looked_at
+
+
+def _files_open() -> int:
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return -1  # not a system that tells
+
+
+_MODES = {LEADING: LEADER, OBSERVING: OBSERVER}

@@ -1,0 +1,231 @@
+"""Connections between servers: one a pair, opened by the server with the higher id.
+
+Each side's first frame is a Hello; who is not welcome gets the reason, and both sides log it. What is checked: the
+protocol's version, the ensemble's identity, that the id belongs to the ensemble, and that no other server has it.
+"""
+
+from collections.abc import Callable
+
+import trio
+
+from coord.codec.errors import CodecError
+from coord.codec.peer import Decoder, Hello, PeerMessage, Rejected, encode
+from coord.net.network import Listener, Network, Stream
+from coord.net.outbox import Outbox
+from coord.replica.replica import PeerIdentity
+from coord.server.config import Config
+from coord.server.driver import Driver
+from coord.server.log_lines import EventLog
+
+DIAL_AGAIN_S = (0.05, 0.1, 0.2, 0.4)
+"""Pauses between attempts to reach a peer; the last one is repeated."""
+
+DIAL_REFUSED_S = 5.0
+"""Pause after a peer refused this server: that needs an operator."""
+
+HELLO_TIMEOUT_S = 5.0
+
+
+class PeerLink:
+    """A connected peer that has been welcomed."""
+
+    __slots__ = ("identity", "outbox", "peer")
+
+    def __init__(self, peer: int, identity: int, outbox: Outbox) -> None:
+        self.peer = peer
+        self.identity = identity
+        self.outbox = outbox
+
+    def send(self, frame: bytes) -> None:
+        self.outbox.put(frame)
+
+    def hang_up(self, why: str) -> None:
+        self.outbox.close(why)
+
+
+class NotWelcome(Exception):
+    """A peer is refused, by us or we by it; the text says why."""
+
+
+class Peers:
+    """Dials those with a lower id, accepts those with a higher one."""
+
+    def __init__(
+        self, config: Config, driver: Driver, network: Network, log: EventLog, hello: Callable[[], Hello]
+    ) -> None:
+        self._config = config
+        self._driver = driver
+        self._network = network
+        self._log = log
+        self._hello = hello
+        self._links: dict[int, PeerLink] = {}
+        self._said: dict[str, str] = {}  # the last complaint about each address, so that it is logged once
+
+    def link(self, peer: int) -> PeerLink | None:
+        """The connection with a peer, if it stands."""
+        return self._links.get(peer)
+
+    async def run_listener(self, listener: Listener) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                nursery.start_soon(self._accepted, await listener.accept())
+
+    async def run_dialer(self, peer: int) -> None:
+        """Keep a connection to a peer with a lower id."""
+        host, port = self._config.ensemble[peer]
+        failures = 0
+        while True:
+            pause = DIAL_AGAIN_S[min(failures, len(DIAL_AGAIN_S) - 1)]
+            try:
+                with trio.fail_after(HELLO_TIMEOUT_S):
+                    stream = await self._network.connect(host, port)
+            except (OSError, trio.TooSlowError):
+                failures += 1
+            else:
+                failures = 0
+                try:
+                    await self._talk(stream, peer)
+                except NotWelcome as refusal:
+                    self._complain(f"server {peer} at {host}:{port}", str(refusal))
+                    pause = DIAL_REFUSED_S
+            await trio.sleep(pause)
+
+    async def _accepted(self, stream: Stream) -> None:
+        try:
+            await self._talk(stream, None)
+        except NotWelcome as refusal:
+            self._complain(f"a server at {stream.remote[0]}", str(refusal))
+
+    def _complain(self, who: str, why: str) -> None:
+        if self._said.get(who) != why:
+            self._said[who] = why
+            self._log.error(f"no connection with {who}: {why}")
+
+    async def _talk(self, stream: Stream, expected: int | None) -> None:
+        """One connection, from the greeting to its end. NotWelcome: one side refused the other."""
+        decoder = Decoder(self._config.peer_frame_bytes_max)
+        outbox = Outbox(stream, self._config.peer_outbox_bytes_max)
+        try:
+            stream.keep_alive()
+            outbox.put(encode(self._hello()))
+            with trio.fail_after(HELLO_TIMEOUT_S):
+                first, *messages = await self._first_messages(stream, decoder)
+            link = self._welcome(first, outbox, expected)
+            await self._stay(stream, decoder, link, messages)
+        except CodecError as error:
+            raise NotWelcome(f"what it sends cannot be read: {error}") from error
+        except (OSError, trio.ClosedResourceError, trio.TooSlowError):
+            pass  # it is gone, or never spoke; who dials tries again
+        finally:
+            outbox.close("the connection has ended")
+
+    async def _first_messages(self, stream: Stream, decoder: Decoder) -> list[PeerMessage]:
+        while True:
+            data = await stream.receive()
+            if not data:
+                raise ConnectionResetError("it hung up before it said who it is")
+            messages = decoder.feed(data)
+            if messages:
+                return messages
+
+    def _welcome(self, first: PeerMessage, outbox: Outbox, expected: int | None) -> PeerLink:
+        """Look at a peer's Hello; either it becomes a link or it is told why not."""
+        if isinstance(first, Rejected):
+            raise NotWelcome(f"it refuses this server: {first.reason}")
+        assert isinstance(first, Hello), "the decoder lets nothing else come first"
+        refusal = self._refusal(first, expected)
+        if refusal:
+            outbox.put(encode(Rejected(refusal)))
+            raise NotWelcome(f"this server refuses it: {refusal}")
+        link = PeerLink(first.server, first.identity, outbox)
+        former = self._links.get(first.server)
+        if former is not None:
+            self._leave(former, "it has connected anew")
+        self._links[first.server] = link
+        self._driver.links[first.server] = link
+        self._said.clear()
+        self._driver.replica.connected(
+            first.server, PeerIdentity(first.identity, first.description), trio.current_time()
+        )
+        self._driver.feed()
+        return link
+
+    def _refusal(self, hello: Hello, expected: int | None) -> str:
+        """Why this peer is not one to talk to; empty if it is."""
+        mine, peer = self._hello(), hello.server
+        if hello.protocol_version != mine.protocol_version:
+            return (
+                f"it speaks version {hello.protocol_version} of the protocol between servers, server {mine.server} "
+                f"speaks {mine.protocol_version}; run the same release of coord on both"
+            )
+        if hello.cluster and mine.cluster and hello.cluster != mine.cluster:
+            return (
+                f"its data belongs to another ensemble ({hello.cluster:016x}) than the data of server {mine.server} "
+                f"({mine.cluster:016x}); check the addresses in `ensemble` and the data folders"
+            )
+        if hello.identity == mine.identity:
+            return f"its data folder is a copy of the one of server {mine.server}; give it an empty one"
+        if peer == mine.server:
+            return f"server {peer} at {mine.description} has this id already; each server needs its own"
+        if peer not in self._config.ensemble:
+            return f"the id {peer} is not in `ensemble` of server {mine.server}; add it there, or correct the id"
+        if expected is not None and peer != expected:
+            return f"it answers at the address of server {expected}, but says it is {peer}; check `ensemble`"
+        return self._doubted_identity(hello)
+
+    def _doubted_identity(self, hello: Hello) -> str:
+        """Two servers with one id: who is known by the ensemble stays, else who was here first."""
+        peer, known = hello.server, self._driver.replica.machine.servers.get(hello.server)
+        link = self._links.get(peer)
+        rightful = known is not None and known[0] == hello.identity
+        if link is not None and link.identity != hello.identity and not rightful:
+            return (
+                f"another server with the id {peer} is connected already; stop one of the two, "
+                f"or give this one ({hello.description}) an id of its own"
+            )
+        if known is not None and not rightful:
+            self._log.warning(
+                f"server {peer} comes with another identity than the ensemble knows: its data folder was replaced, "
+                "and its promises with it; it may follow and serve, but its vote does not count",
+                known=known[1],
+                now=hello.description,
+            )
+        return ""
+
+    async def _stay(self, stream: Stream, decoder: Decoder, link: PeerLink, messages: list[PeerMessage]) -> None:
+        """Feed the replica with what the peer sends, until the connection ends."""
+        failure: Exception | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.outbox.run)
+                try:
+                    await self._feed(stream, decoder, link, messages)
+                except (OSError, trio.ClosedResourceError, CodecError, NotWelcome) as error:
+                    failure = error  # raised outside of the nursery, which would wrap it
+                nursery.cancel_scope.cancel()
+        finally:
+            self._leave(link, "the connection has ended")
+        if failure is not None:
+            raise failure
+
+    async def _feed(self, stream: Stream, decoder: Decoder, link: PeerLink, messages: list[PeerMessage]) -> None:
+        replica, driver, peer, outbox = self._driver.replica, self._driver, link.peer, link.outbox
+        while not outbox.closed:
+            now = trio.current_time()
+            for message in messages:
+                if isinstance(message, Rejected):
+                    raise NotWelcome(f"it refuses this server: {message.reason}")
+                assert not isinstance(message, Hello), "the decoder lets no second one pass"
+                replica.receive(peer, message, now)
+            driver.feed()
+            data = await stream.receive()
+            if not data:
+                return
+            messages = decoder.feed(data)
+
+    def _leave(self, link: PeerLink, why: str) -> None:
+        link.outbox.close(why)
+        if self._links.get(link.peer) is link:
+            del self._links[link.peer], self._driver.links[link.peer]
+            self._driver.replica.disconnected(link.peer, trio.current_time())
+            self._driver.feed()

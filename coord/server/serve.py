@@ -1,0 +1,167 @@
+"""Read this first: one server, from its data folder to its two ports.
+
+`serve` builds the floors on top of each other (store, state machine, history, replica, driver) and runs their tasks in
+one nursery. It touches the world only by what it is given: settings, a disk, a network, and chance.
+"""
+
+import gc
+import random
+from functools import partial
+
+import trio
+
+from coord.codec.peer import PROTOCOL_VERSION, Hello
+from coord.codec.words import WORDS, answer
+from coord.net.network import Listener, Network
+from coord.paxos.history import History
+from coord.paxos.participant import PaxosSettings
+from coord.replica.replica import Replica, ReplicaSettings
+from coord.server.clients import ClientPort
+from coord.server.config import Address, Config
+from coord.server.driver import Driver
+from coord.server.errors import AddressUnavailable
+from coord.server.facts import ServerFacts
+from coord.server.log_lines import EventLog
+from coord.server.peers import Peers
+from coord.server.snapshots import SnapshotTaker
+from coord.server.streams import Streams
+from coord.state.machine import Machine
+from coord.state.snapshot import Restoring
+from coord.storage.disk import Disk
+from coord.storage.store import Store, StoreSettings
+from coord.storage.writer import Writer
+
+TICKS_A_HEARTBEAT = 2
+FEATURES = 0
+IDENTITY_BITS = 63
+
+
+async def serve(
+    config: Config,
+    disk: Disk,
+    network: Network,
+    rng: random.Random,
+    *,
+    task_status: trio.TaskStatus[Replica] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run one server until it is cancelled.
+
+    `task_status` tells when its ports are open; that it serves clients shows on its client port. Raises
+    StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
+    """
+    log = EventLog(config.id)
+    settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
+    store = Store.open(disk, server=config.id, identity_if_new=_draw_identity(rng), settings=settings)
+    try:
+        replica = _make_replica(config, store, rng)
+        _keep_collector_short()
+        log.epoch, log.zxid = store.ballot.accepted, replica.machine.zxid
+        log.info(
+            "the data folder is read",
+            last_zxid=hex(replica.participant.log.last),
+            snapshot=hex(store.last_snapshot_zxid),
+        )
+        client_listeners = await _listen(network, config.client, "clients")
+        peer_listeners = (
+            await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
+        )
+        async with trio.open_nursery() as nursery:
+            writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
+            driver = Driver(replica, writer, log)
+            facts = ServerFacts(config, driver, store)
+            port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
+            peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
+            taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)
+            driver.stream = Streams(nursery, driver, peers, store, writer, taker, log).start
+            driver.after_pump = taker.look
+            nursery.start_soon(writer.run)
+            nursery.start_soon(driver.run_pump)
+            nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)
+            nursery.start_soon(taker.run)
+            nursery.start_soon(port.run_sweep)
+            for listener in client_listeners:
+                nursery.start_soon(port.run, listener)
+            for listener in peer_listeners:
+                nursery.start_soon(peers.run_listener, listener)
+            for peer in config.servers:
+                if peer < config.id:
+                    nursery.start_soon(peers.run_dialer, peer)
+            log.info("ports are open", client=config.client, peer=config.peer)
+            task_status.started(replica)
+    finally:
+        store.close()
+
+
+def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
+    """The state as the newest snapshot and the log have it, and the protocol where it left off."""
+    recovered = store.recovered
+    machine = Machine()
+    if recovered.snapshot_zxid:
+        restoring = Restoring()
+        for chunk in store.snapshot_chunks(recovered.snapshot_zxid):
+            restoring.add(chunk)
+        machine = restoring.finish()
+    # A batch's header tells how far its leader had applied: so far at least everything is committed.
+    committed = max([recovered.snapshot_zxid, *(batch.digest_zxid for batch in recovered.batches)])
+    history = History(recovered.snapshot_zxid, recovered.batches, recovered.ends, committed)
+    paxos = PaxosSettings(
+        server=config.id,
+        voters=frozenset(config.voters),
+        cluster_if_new=_draw_identity(rng),
+        priority=config.priority,
+        heartbeat_s=config.heartbeat_ms / 1000,
+        leader_timeout_s=config.leader_timeout_ms / 1000,
+        settle_s=config.settle_ms / 1000,
+    )
+    settings = ReplicaSettings(
+        paxos=paxos,
+        incarnation=_draw_identity(rng),
+        identity=store.ballot.identity,
+        description=str(config.peer or config.client),
+        session_timeout_min_ms=config.session_timeout_min_ms,
+        session_timeout_max_ms=config.session_timeout_max_ms,
+        history_bytes_max=config.history_bytes_max,
+        reap_interval_s=config.reap_interval_s,
+        container_never_used_s=config.container_never_used_s,
+        super_digest=config.super_digest or "",
+    )
+    return Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time())
+
+
+def _draw_identity(rng: random.Random) -> int:
+    return rng.getrandbits(IDENTITY_BITS) | 1  # 0 stands for "not known"
+
+
+def _hello(config: Config, replica: Replica, store: Store) -> Hello:
+    """An ensemble's identity binds a server that has something of its own to lose."""
+    participant = replica.participant
+    return Hello(
+        protocol_version=PROTOCOL_VERSION,
+        cluster=participant.ballot.cluster if participant.log.last else 0,
+        server=config.id,
+        identity=store.ballot.identity,
+        features=FEATURES,
+        voter=config.id in config.voters,
+        description=str(config.peer),
+    )
+
+
+def _answer_word(config: Config, facts: ServerFacts, first_bytes: bytes) -> bytes | None:
+    word = first_bytes.decode("latin-1")
+    return answer(word, facts, config.words).encode() if word in WORDS else None
+
+
+async def _listen(network: Network, address: Address, whom: str) -> list[Listener]:
+    try:
+        return list(await network.listen(address.host, address.port))
+    except OSError as error:
+        raise AddressUnavailable(
+            f"cannot listen for {whom} on {address}: {error.strerror or error}; free the port or choose another"
+        ) from error
+
+
+def _keep_collector_short() -> None:
+    """What was loaded stays: the cyclic collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

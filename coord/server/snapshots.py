@@ -1,0 +1,71 @@
+"""Taking a snapshot while serving: the state machine is walked a slice at a time, the slices are written in a thread.
+
+The snapshot is of exactly the zxid at which the walk began; what changes before the walk gets there leaves its old
+image behind (coord/state/walk.py).
+"""
+
+from functools import partial
+
+import trio
+
+from coord.server.driver import Driver
+from coord.server.log_lines import EventLog
+from coord.storage.store import Store
+from coord.storage.writer import Writer
+
+SLICE_ZNODES = 500
+"""Walked at a time: a millisecond or so, in which nobody else is served."""
+
+
+class SnapshotTaker:
+    """One snapshot at a time; whoever wants one while it is taken gets that one."""
+
+    def __init__(self, driver: Driver, store: Store, writer: Writer, after_bytes: int, log: EventLog) -> None:
+        self._driver = driver
+        self._store = store
+        self._writer = writer
+        self._after_bytes = after_bytes
+        self._log = log
+        self._wanted = trio.Event()
+        self._turn = trio.Lock()
+
+    def look(self) -> None:
+        """Called after each pump: has enough log been written since the last snapshot?"""
+        if self._store.bytes_since_snapshot > self._after_bytes:
+            self._wanted.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            if self._driver.replica.machine.zxid > self._store.last_snapshot_zxid:
+                await self.take()
+            self._wanted = trio.Event()
+
+    async def take(self) -> int:
+        """Take a snapshot now; the zxid of the newest one when it is done."""
+        asked_at = self._driver.replica.machine.zxid
+        async with self._turn:
+            if self._store.last_snapshot_zxid < asked_at:
+                await self._take()
+            return self._store.last_snapshot_zxid
+
+    async def _take(self) -> None:
+        machine = self._driver.replica.machine
+        began, zxid, count = trio.current_time(), machine.zxid, len(machine.tree.nodes)
+        walk = machine.begin_walk()
+        file = await self._writer.aside(partial(self._store.begin_snapshot, zxid))
+        done = False
+        try:
+            while (chunk := walk.next_chunk(SLICE_ZNODES)) is not None:
+                await self._writer.aside(partial(file.write, chunk))
+                if self._driver.replica.machine is not machine:
+                    return  # the state came from the leader meanwhile; this one is history
+            with trio.CancelScope(shield=True):
+                await self._writer.aside(file.finish)
+            done = True
+        finally:
+            if not done:
+                walk.cancel()
+                file.abandon()
+        seconds = trio.current_time() - began
+        self._log.info(f"took a snapshot at {zxid:#x}", znodes=count, seconds=round(seconds, 3))

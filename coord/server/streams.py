@@ -1,0 +1,90 @@
+"""Sending a follower what is no longer in memory: the log from disk, or a snapshot and then the log.
+
+Runs beside the broadcast, in as many pieces as the follower takes; when memory can go on from where it ends, the
+replica is told. A stream whose connection or epoch has ended stops by itself, and its follower asks anew.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+import trio
+
+from coord.codec.peer import encode
+from coord.paxos.durable import StreamRequest
+from coord.paxos.messages import History, Message, SnapshotChunk
+from coord.server.driver import Driver
+from coord.server.log_lines import EventLog
+from coord.server.peers import PeerLink, Peers
+from coord.server.snapshots import SnapshotTaker
+from coord.storage.store import Store
+from coord.storage.writer import Writer
+
+READ_BYTES_MAX = 1 << 20
+"""How much log is read at once."""
+
+
+class Streams:
+    """Carries out the stream requests of this server's replica."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        driver: Driver,
+        peers: Peers,
+        store: Store,
+        writer: Writer,
+        taker: SnapshotTaker,
+        log: EventLog,
+    ) -> None:
+        self._nursery = nursery
+        self._driver = driver
+        self._peers = peers
+        self._store = store
+        self._writer = writer
+        self._taker = taker
+        self._log = log
+
+    def start(self, request: StreamRequest) -> None:
+        link = self._peers.link(request.peer)
+        if link is not None:
+            self._nursery.start_soon(self._run, request, link)
+
+    async def _run(self, request: StreamRequest, link: PeerLink) -> None:
+        position = request.after
+        if request.snapshot:
+            position = await self._send_snapshot(request, link)
+        while not link.outbox.closed:
+            batches = await self._writer.aside(partial(self._store.read_batches, position, READ_BYTES_MAX))
+            if batches is None:
+                position = await self._send_snapshot(request, link)
+                continue
+            if not batches:
+                break
+            for batch in batches:
+                link.send(encode(History(request.epoch, batch)))
+            position = batches[-1].last
+            await link.outbox.wait_drained()
+            if position >= self._driver.replica.participant.log.floor:
+                break  # the rest is in memory
+        if not link.outbox.closed:
+            self._driver.replica.streamed(request.peer, request.epoch, position, trio.current_time())
+            self._driver.feed()
+
+    async def _send_snapshot(self, request: StreamRequest, link: PeerLink) -> int:
+        """Send the newest snapshot, or a new one if there is none that reaches the log; its zxid."""
+        zxid = self._store.last_snapshot_zxid
+        if not zxid or zxid < self._store.log_start:
+            zxid = await self._taker.take()
+        self._log.info(f"sending server {request.peer} the snapshot at {zxid:#x}")
+        chunks = self._store.snapshot_chunks(zxid)
+        index, chunk = 0, await self._next(chunks)
+        while chunk is not None and not link.outbox.closed:
+            following = await self._next(chunks)
+            message: Message = SnapshotChunk(request.epoch, zxid, index, following is None, chunk)
+            link.send(encode(message))
+            await link.outbox.wait_drained()
+            index, chunk = index + 1, following
+        return zxid
+
+    async def _next(self, chunks: Iterator[bytes]) -> bytes | None:
+        return await self._writer.aside(lambda: next(chunks, None))
