@@ -21,18 +21,18 @@ HIDDEN = "(hidden)"
 
 
 class EventLog:
-    """One server's voice. `epoch` and `zxid` are kept up to date by whoever drives the server."""
+    """One server's voice. Whoever drives the server keeps `epoch` and `zxid` up to date; None is not shown."""
 
     __slots__ = ("epoch", "logger", "server", "zxid")
 
     def __init__(self, server: int) -> None:
         self.server = server
-        self.epoch = 0
-        self.zxid = 0
+        self.epoch: int | None = None
+        self.zxid: int | None = None
         self.logger = logging.getLogger(LOGGER)
 
     def __repr__(self) -> str:
-        return f"<EventLog server={self.server} epoch={self.epoch} zxid={self.zxid:#x}>"
+        return f"<EventLog {' '.join(f'{name}={value}' for name, value in shown(self._speaker()).items())}>"
 
     def debug(self, sentence: str, /, **fields: object) -> None:
         self._log(logging.DEBUG, sentence, fields)
@@ -48,8 +48,11 @@ class EventLog:
 
     def _log(self, level: int, sentence: str, fields: Mapping[str, object]) -> None:
         if self.logger.isEnabledFor(level):
-            speaker = {"server": self.server, "epoch": self.epoch, "zxid": self.zxid}
-            self.logger.log(level, sentence, extra={"speaker": speaker, "fields": fields})
+            self.logger.log(level, sentence, extra={"speaker": self._speaker(), "fields": fields})
+
+    def _speaker(self) -> dict[str, object]:
+        who = {"server": self.server, "epoch": self.epoch, "zxid": self.zxid}
+        return {name: value for name, value in who.items() if value is not None}
 
 
 class TextLine(logging.Formatter):

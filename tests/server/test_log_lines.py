@@ -56,6 +56,15 @@ def test_the_speaker_follows_the_server():
     assert [" epoch=3 " in line for line in lines_of("text", say)] == [True, False]
 
 
+def test_what_is_not_known_of_the_speaker_is_not_shown():
+    def say(log):
+        log.epoch = log.zxid = None
+        log.info("starting")
+        assert repr(log) == "<EventLog server=1>"
+
+    assert lines_of("text", say)[0].endswith("Z info server=1 starting")
+
+
 def test_events_below_the_level_are_not_written():
     def say(log):
         log.debug("d")
