@@ -1,0 +1,1 @@
+"""Real processes under faults: who writes meanwhile, and whether every promise was kept."""
