@@ -235,10 +235,10 @@ def create(machine: Machine, run: Run, request: Create, effects: list[Effect]) -
         require(parent.acl, CREATE, run.identities, parent_path)
     if kind in _SEQUENTIAL:
         path = f"{path}{parent.creations:010d}"
-    if not _plain_name(path, slash + 1):
-        check_path(path)  # of the parent, which exists, it is known
+    if slash == 1 or not _plain_name(path, slash + 1):
+        check_path(path)  # of the parent, which exists, it is known; "//a" seems to have one too
     if path in tree.nodes:
-        raise NodeExistsError(f"{path} exists already")
+        raise NodeExistsError(f"{path} exists already; change it with a set, or take another path")
     if parent.ephemeral_owner:
         raise NoChildrenForEphemeralsError(f"{parent_path} is ephemeral and cannot have the child {path}")
     data = request.data
@@ -512,7 +512,7 @@ def multi_read(machine: Machine, identities: tuple[Identity, ...], session: int,
 def who_am_i(machine: Machine, identities: tuple[Identity, ...], session: int, request: WhoAmI) -> WhoAmIReply:
     """Users' names, without the hashes of their passwords."""
     return WhoAmIReply(
-        [(scheme, name.partition(":")[0] if scheme == "digest" else name) for scheme, name in identities]
+        sorted((scheme, name.partition(":")[0] if scheme == "digest" else name) for scheme, name in identities)
     )
 
 
