@@ -230,7 +230,11 @@ def _string(value: str) -> bytes:
 
 
 def _strings(values: Sequence[str]) -> bytes:
-    return b"".join([_int(len(values)), *[_string(value) for value in values]])
+    parts = [_int(len(values))]
+    for value in values:
+        encoded = value.encode()
+        parts += (_int(len(encoded)), encoded)
+    return b"".join(parts)
 
 
 # ---- which body belongs to which reply

@@ -12,6 +12,10 @@ import trio
 from coord.net.network import Stream
 
 
+PIECE_BYTES = 64 << 10
+"""What is sent at a time, so that one can see whether a slow receiver takes anything."""
+
+
 class Outbox:
     """`put` never waits and never raises: when the connection fails it closes it, and its reader sees the end."""
 
@@ -24,6 +28,7 @@ class Outbox:
         "bytes_waiting",
         "closed",
         "finishing",
+        "pieces_sent",
         "why",
     )
 
@@ -34,6 +39,7 @@ class Outbox:
         self._filled = trio.Event()
         self._drained = trio.Event()
         self.bytes_waiting = 0
+        self.pieces_sent = 0  # while it grows the receiver takes what it gets
         self.closed = False
         self.finishing = False  # close as soon as all has left
         self.why = ""  # it was closed from this side
@@ -42,7 +48,7 @@ class Outbox:
         if self.closed or self.finishing:
             return
         sent = 0
-        if not self._queue:
+        if not self.bytes_waiting:
             try:
                 sent = self._stream.send_now(data)
             except OSError as error:
@@ -62,14 +68,17 @@ class Outbox:
         while not self.closed:
             await self._filled.wait()
             while self._queue and not self.closed:
-                data = self._queue[0]
+                data = self._queue.popleft()
+                if len(data) > PIECE_BYTES:
+                    self._queue.appendleft(memoryview(data)[PIECE_BYTES:])
+                    data = memoryview(data)[:PIECE_BYTES]
                 try:
                     await self._stream.send_all(data)
                 except (OSError, trio.ClosedResourceError) as error:
                     self.close(f"sending failed: {error}")
                     return
-                if self._queue:
-                    self._queue.popleft()
+                self.pieces_sent += 1
+                if not self.closed:
                     self.bytes_waiting -= len(data)
             self._filled = trio.Event()
             self._drained.set()
@@ -81,13 +90,13 @@ class Outbox:
 
     async def wait_drained(self) -> None:
         """Until nothing waits, or the connection is closed: for those who send a lot."""
-        if self._queue and not self.closed:
+        if self.bytes_waiting and not self.closed:
             await self._drained.wait()
 
     def finish(self, why: str) -> None:
         """Close once all that was put has left."""
         self.why = why
-        if self._queue and not self.closed:
+        if self.bytes_waiting and not self.closed:
             self.finishing = True
         else:
             self.close(why)

@@ -36,7 +36,9 @@ Words = Callable[[bytes], bytes | None]
 class ClientConnection:
     """One client's socket, its outbox and its place in the replica."""
 
-    __slots__ = ("_driver", "_reply_bytes_max", "half_since_s", "outbox", "pipeline", "reading_s", "resume", "since_s")
+    __slots__ = (
+        "_driver", "half_since_s", "outbox", "pieces_seen", "pipeline", "resume", "since_s", "stuck_since_s",
+    )  # fmt: skip
 
     def __init__(self, driver: Driver, pipeline: Pipeline, outbox: Outbox, now: float) -> None:
         self._driver = driver
@@ -44,6 +46,8 @@ class ClientConnection:
         self.outbox = outbox
         self.since_s = now
         self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
+        self.pieces_seen = 0  # of the outbox, when it was last looked at
+        self.stuck_since_s = now  # since when it has taken nothing
         self.resume: trio.Event | None = None  # set when the reader may go on
 
     def deliver(self, frames: bytes) -> None:
@@ -207,6 +211,7 @@ class ClientPort:
             await trio.sleep(SWEEP_S)
             now = trio.current_time()
             for client in list(self.connections.values()):
+                self._look_for_stuck(client, now)
                 since = client.half_since_s
                 if since is None:
                     continue
@@ -215,3 +220,11 @@ class ClientPort:
                         client.outbox.close(f"no handshake within {config.handshake_timeout_s:g} s")
                 elif now - since > config.frame_timeout_s:
                     client.outbox.close(f"a request stayed half sent for {config.frame_timeout_s:g} s")
+
+    def _look_for_stuck(self, client: ClientConnection, now: float) -> None:
+        """A client that takes nothing of what waits for it is not kept for ever."""
+        outbox, limit_s = client.outbox, self._config.reply_timeout_s
+        if not outbox.bytes_waiting or outbox.pieces_sent != client.pieces_seen:
+            client.pieces_seen, client.stuck_since_s = outbox.pieces_sent, now
+        elif now - client.stuck_since_s > limit_s:
+            outbox.close(f"it has taken none of {outbox.bytes_waiting} waiting bytes for {limit_s:g} s")

@@ -317,6 +317,12 @@ class Config:
     frame_timeout_s: float = setting(
         30.0, number(0.001), "seconds", "longest time a request stays half sent; then the client is hung up on"
     )
+    reply_timeout_s: float = setting(
+        30.0,
+        number(0.001),
+        "seconds",
+        "longest time a client takes nothing of the replies that wait for it; then it is hung up on",
+    )
     session_timeout_min_ms: int = setting(
         1000, whole(1), "milliseconds", "shortest session timeout; a client that asks for less gets this"
     )

@@ -166,12 +166,13 @@ class ServerFacts:
         }
 
     def disk_usage(self) -> DiskUsage:
-        folder = self._config.data / "snapshots"
+        folder = self._config.data
+        files = [*folder.glob("*"), *folder.glob("snapshots/*")]
         try:
-            snapshot_bytes = sum(file.stat().st_size for file in folder.iterdir())
+            beside_log = sum(file.stat().st_size for file in files if file.is_file())
         except OSError:
-            snapshot_bytes = 0  # the data are not in a folder, or just changing
-        return DiskUsage(snapshot_bytes, self._store.log_bytes)
+            beside_log = 0  # just changing
+        return DiskUsage(beside_log, self._store.log_bytes)
 
     def session_dump(self) -> SessionDump:
         sessions = self._driver.replica.machine.sessions.values()

@@ -27,11 +27,14 @@ class MemoryDisk:
     instant = True
 
     def __init__(
-        self, *, before: Callable[[str, str], None] | None = None, ignored: frozenset[str] = frozenset()
+        self,
+        *,
+        before: Callable[[str, str], None] | None = None,
+        lies: Callable[[str, str], bool] | None = None,
     ) -> None:
-        """`ignored` names operations ("sync", "sync_folder") that report success and do nothing: a lying disk."""
+        """Both are asked with an operation and a name; where `lies` says so, a sync succeeds and does nothing."""
         self.before = before
-        self.ignored = ignored
+        self.lies = lies
         self._files: dict[str, _Inode] = {}
         self._durable: dict[str, _Inode] = {}
         self._pending: list[_NameChange] = []  # names not yet durable, in the order in which they were changed
@@ -75,7 +78,7 @@ class MemoryDisk:
 
     def sync_folder(self, folder: str) -> None:
         self._ask("sync_folder", folder)
-        if "sync_folder" in self.ignored:
+        if self.lies is not None and self.lies("sync_folder", folder):
             return
         waiting: list[_NameChange] = []
         for change in self._pending:
@@ -101,7 +104,7 @@ class MemoryDisk:
 
     def copy(self) -> "MemoryDisk":
         """Another disk with the same content, durable and not; nobody has it open."""
-        other = MemoryDisk(ignored=self.ignored)
+        other = MemoryDisk(lies=self.lies)
         inodes: dict[int, _Inode] = {}
 
         def twin(inode: _Inode) -> _Inode:
@@ -176,7 +179,7 @@ class MemoryFile:
 
     def sync(self) -> None:
         self._ask("sync")
-        if "sync" not in self._disk.ignored:
+        if self._disk.lies is None or not self._disk.lies("sync", self._name):
             self._inode.sync()
 
     def close(self) -> None:
