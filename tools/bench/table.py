@@ -1,0 +1,95 @@
+"""Numbers to lines of text. Pure."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from tools.bench.failover import Trial
+from tools.bench.memory import Memory
+from tools.bench.rows import Measurement, Row
+
+_MEBIBYTE = 1 << 20
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def throughput(found: Mapping[str, Mapping[Row, Measurement]]) -> str:
+    """The main table: a line a row, a group of columns a software, and the ratio of the first to the second."""
+    names = list(found)
+    header = ["operation, connections x in flight, value"]
+    for name in names:
+        header += [f"{name} /s", "p50 ms", "p99 ms", "CPUs", "errors"]
+    if len(names) == 2:
+        header.append(f"{names[0]}/{names[1]}")
+    header.append("generator CPU")
+    lines = [header]
+    for row in found[names[0]]:
+        measured = [found[name][row] for name in names]
+        line = [str(row)]
+        for each in measured:
+            line += [
+                f"{each.per_second:,.0f}",
+                f"{each.p50_ms:.2f}",
+                f"{each.p99_ms:.2f}",
+                f"{each.servers_cpu:.2f}",
+                str(each.errors),
+            ]
+        if len(names) == 2:
+            line.append(ratio(measured[0].per_second, measured[1].per_second))
+        line.append(" / ".join(f"{each.generator_cpu:.0%}" for each in measured))
+        lines.append(line)
+    return aligned(lines)
+
+
+def errors(found: Mapping[str, Mapping[Row, Measurement]]) -> str:
+    """A line for each row that had errors, with what they were."""
+    return "\n".join(
+        f"{name}: {row}: {measurement.error_text}"
+        for name, by_row in found.items()
+        for row, measurement in by_row.items()
+        if measurement.errors
+    )
+
+
+def ratio(first: float, second: float) -> str:
+    return f"{first / second:.2f}" if second else "-"
+
+
+def failover(found: Mapping[str, Mapping[str, Sequence[Trial]]]) -> str:
+    """A line a fault: how long writes on survivors stood still."""
+    lines = [["leader", "software", "trials", "median ms", "max ms", "connections lost"]]
+    for name, by_fault in found.items():
+        for fault, trials in by_fault.items():
+            gaps = [trial.gap_s * 1000 for trial in trials]
+            lost = sum(trial.connections_lost for trial in trials)
+            lines.append([fault, name, str(len(gaps)), f"{statistics.median(gaps):.0f}", f"{max(gaps):.0f}", str(lost)])
+    return aligned(lines)
+
+
+def memory(found: Mapping[str, Memory]) -> str:
+    """A line a server: resident memory before and after, and the difference for each znode."""
+    lines = [["server", "before MiB", "after MiB", "bytes a znode"]]
+    for name, measured in found.items():
+        for id, after in measured.after_bytes.items():
+            before = measured.before_bytes[id]
+            lines.append(
+                [
+                    f"{name} {id}",
+                    f"{before / _MEBIBYTE:.1f}",
+                    f"{after / _MEBIBYTE:.1f}",
+                    f"{measured.per_znode(id):.0f}",
+                ]
+            )
+    sizes = {(each.znodes, each.value_bytes) for each in found.values()}
+    times = ", ".join(f"{name} {each.seconds:.1f} s" for name, each in found.items())
+    (znodes, value_bytes), *_ = sizes
+    return f"{znodes:,} znodes of {value_bytes} B, created in: {times}\n{aligned(lines)}"
