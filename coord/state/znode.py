@@ -105,7 +105,7 @@ class Znode:
         """
         zxid = self.czxid
         total = BORN_ZXID * zxid + BORN_TIME * self.ctime + data_number(self.data) + acl_number(self.acl)
-        if self.version or self.mzxid != zxid:
+        if self.version or self.mzxid != zxid or self.mtime != self.ctime:
             total += MZXID * (self.mzxid - zxid) + MTIME * (self.mtime - self.ctime) + VERSION * self.version
         if self.creations or self.pzxid != zxid:
             total += PZXID * (self.pzxid - zxid) + CREATIONS * self.creations

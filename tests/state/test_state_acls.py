@@ -180,7 +180,7 @@ def test_the_config_can_be_read_by_all_and_written_by_none_but_super(world):
 def test_ephemerals_and_own_identities_need_no_permission(world):
     world.make("/e", kind=1, acl=only(0))
     assert world.read(GetEphemerals("/")).paths == ["/e"]
-    assert world.read(WhoAmI(), ANN) == WhoAmIReply([ADDRESS, ("digest", "ann")])
+    assert world.read(WhoAmI(), ANN) == WhoAmIReply([("digest", "ann"), ADDRESS])
 
 
 def test_a_watcher_may_hear_of_what_it_may_read(world):
