@@ -102,9 +102,8 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
                         for _ in range(options.trials):
                             done = trial(ensemble, fault)
                             trials[software.name][fault].append(done)
-                            say(
-                                f"  leader {fault}: {done.gap_s * 1000:.0f} ms, lost {done.connections_lost} connections"
-                            )
+                            lost = f"{done.connections_lost} connections lost"
+                            say(f"  leader {fault}: {done.gap_s * 1000:.0f} ms, {lost}")
     found = {name: {row: median(each) for row, each in by_row.items()} for name, by_row in measurements.items()}
     if options.rows:
         print(f"\n{table.throughput(found)}\n{table.errors(found)}")
