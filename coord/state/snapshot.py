@@ -22,6 +22,9 @@ from coord.state.znode import Znode
 Body: TypeAlias = list[Any]
 """What a chunk says after its kind: unknown until it is checked."""
 
+_DATA_TYPES = (bytes, type(None))
+_NUMBER_TYPES = [int] * 10
+
 
 class SnapshotError(ValueError):
     """A snapshot cannot be used: its bytes are not what a walk wrote, or not all of it, or of another version."""
@@ -117,14 +120,18 @@ class Restoring:
         listed, rows = body
         acls = [OPEN_ACL, *map(_acl, listed)]
         tree, sessions = self._machine.tree, self._machine.sessions
+        nodes = tree.nodes
         for path, data, acl, *numbers in rows:
-            _check(type(path) is str and (data is None or type(data) is bytes), "a znode")
-            _check(path not in tree.nodes, "a znode")
-            _check(path == "/" or (path[:1] == "/" and parent_of(path) in tree.nodes), "a znode without a parent")
-            _check(type(acl) is int and 0 <= acl < len(acls), "an ACL")
-            _check_integers(*numbers)
+            if type(path) is not str or path[:1] != "/" or path in nodes or type(data) not in _DATA_TYPES:
+                raise SnapshotError(f"a znode in the snapshot has the path {path!r} and data of {type(data).__name__}")
+            parent = nodes.get(parent_of(path))
+            if parent is None and path != "/":
+                raise SnapshotError(f"the snapshot has the znode {path!r}, but not its parent")
+            if [*map(type, numbers)] != _NUMBER_TYPES or type(acl) is not int or not 0 <= acl < len(acls):
+                raise SnapshotError(f"the snapshot has the znode {path!r} with the fields {acl!r}, {numbers!r}")
             czxid, mzxid, pzxid, ctime, mtime, version, creations, aversion, owner, lifetime_ms = numbers
-            _check(not owner or owner in sessions, "the owner of an ephemeral znode")
+            if owner and owner not in sessions:
+                raise SnapshotError(f"the snapshot has {path!r} of session {owner:#x}, but not that session")
             if ctime == self._time_ms:
                 ctime = self._time_ms
             else:
@@ -137,7 +144,7 @@ class Restoring:
             if mtime:
                 znode.mtime = ctime + mtime
             znode.version, znode.creations, znode.aversion = version, creations, aversion
-            tree.restore(path, znode)
+            tree.restore(path, znode, parent)
         self._znodes_missing -= len(rows)
 
     def _end(self, body: Body) -> None:

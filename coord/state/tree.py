@@ -57,7 +57,8 @@ class Tree:
         tree = cls(sessions, notices)
         for path in SPECIAL_PATHS:
             acl = READ_ONLY_ACL if path == "/zookeeper/config" else OPEN_ACL
-            tree.restore(path, Znode(b"", acl, 0, 0, 0, 0, mark_of(path)))
+            parent = None if path == "/" else tree.nodes[parent_of(path)]
+            tree.restore(path, Znode(b"", acl, 0, 0, 0, 0, mark_of(path)), parent)
         return tree
 
     # ---- primitives
@@ -157,11 +158,10 @@ class Tree:
         znode.acl = acl
         znode.aversion = aversion
 
-    def restore(self, path: str, znode: Znode) -> None:
-        """Put back a znode with all its fields; its parent, which has been put back, has its own already."""
+    def restore(self, path: str, znode: Znode, parent: Znode | None) -> None:
+        """Put a znode with all its fields back at `path`; `parent` has its own already. The root has none."""
         assert path not in self.nodes, f"{path} is put back twice"
-        if path != "/":
-            parent = self.nodes[parent_of(path)]
+        if parent is not None:
             if parent.children is None:
                 parent.children = {}
             parent.children[path] = None

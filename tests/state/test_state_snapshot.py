@@ -99,6 +99,7 @@ def test_the_walk_shows_the_moment_of_its_beginning_though_all_is_changed_meanwh
     assert walk.zxid == full.zxid
     chunks = [walk.next_chunk(1), walk.next_chunk(1), walk.next_chunk(3)]
     full.do(Multi((Delete("/a/b"), Create("/a/b", b"another", OPEN_ACL), Create("/new", b"", OPEN_ACL))))
+    full.do(SetData("/a/b", b"and again"))
     full.do(Multi((Delete("/a/null"), SetData("/acl", b"x"), Delete("/none"))))
     full.do(SetAcl("/acl2", OPEN_ACL))
     full.do(CloseSession(2, True), session=0)
@@ -137,6 +138,18 @@ def test_a_walk_among_random_writes_is_the_state_at_its_start(history, start, zn
     for index in range(start, len(entries)):
         apply(again, index)
     assert everything(again) == everything(machine)
+
+
+def test_nothing_is_saved_of_what_the_walk_has_seen_or_what_is_younger(full):
+    walk = full.machine.begin_walk()
+    for _ in range(3):
+        walk.next_chunk()
+    full.make("/new")
+    full.do(SetData("/new", b"x"))
+    full.do(SetData("/a", b"x"))
+    full.do(Delete("/c"))
+    assert full.machine.tree.saved == {}
+    walk.cancel()
 
 
 def test_there_is_one_walk_at_a_time_and_a_cancelled_one_leaves_nothing_behind(full):
