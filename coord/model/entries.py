@@ -65,3 +65,8 @@ class Batch:
     def last(self) -> int:
         """The zxid of the last entry."""
         return self.first + self.count - 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """About what it takes in memory: the body, and the body once more in `encoded`."""
+        return 2 * len(self.body)

@@ -11,7 +11,6 @@ import trio
 
 from coord.net.network import Stream
 
-
 PIECE_BYTES = 64 << 10
 """What is sent at a time, so that one can see whether a slow receiver takes anything."""
 

@@ -62,7 +62,7 @@ class History:
         self._ends[batch.epoch] = batch.last
         self._batches.append(batch)
         self._lasts.append(batch.last)
-        self._bytes += len(batch.body)
+        self._bytes += batch.memory_bytes
 
     def has_end(self, zxid: int) -> bool:
         """Whether a batch in memory, or what is below memory, ends exactly at `zxid`."""
@@ -76,7 +76,7 @@ class History:
         assert to >= self.commit, f"asked to cut the log at {to:#x}, below the committed {self.commit:#x}"
         assert self.has_end(to), f"no batch ends at {to:#x}"
         keep = bisect_right(self._lasts, to)
-        self._bytes -= sum(len(batch.body) for batch in self._batches[keep:])
+        self._bytes -= sum(batch.memory_bytes for batch in self._batches[keep:])
         del self._batches[keep:], self._lasts[keep:]
         self.last = to
         self.durable = min(self.durable, to)
@@ -109,7 +109,7 @@ class History:
         target, count = bytes_max * 3 // 4, 0
         safe = min(applied, self.durable, self.commit)
         while self._bytes > target and count < len(self._lasts) and self._lasts[count] <= safe:
-            self._bytes -= len(self._batches[count].body)
+            self._bytes -= self._batches[count].memory_bytes
             count += 1
         if count:
             self.floor = self._lasts[count - 1]

@@ -67,6 +67,7 @@ from coord.model.requests import (
 )
 from coord.paxos.participant import Participant
 from coord.replica.auth import authenticate
+from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
 from coord.replica.pipeline import Answered, ClientCodec, Pipeline
 from coord.replica.ready import Ready
@@ -90,6 +91,7 @@ class Brain(Protocol):
     forwards: Forwards
     participant: Participant
     ever_served: bool
+    now: float
 
     def note(self, sentence: str) -> None: ...
 
@@ -99,12 +101,13 @@ class Clients:
 
     __slots__ = (
         "_asked", "_brain", "_by_session", "_dirty", "_draw", "_hang_ups", "_lobby", "_passed", "_ticket", "_to_ask",
-        "_touched", "pipelines", "received", "sent",
+        "_touched", "latency_s", "pipelines", "received", "sent",
     )  # fmt: skip
 
     def __init__(self, brain: Brain, draw: Callable[[int], int]) -> None:
         self._brain = brain
         self._draw = draw
+        self.latency_s = Sizes()  # of writes that found their pipeline empty: one in many is timed
         self.received = 0  # requests
         self.sent = 0  # frames: replies and events
         self.pipelines: dict[int, Pipeline] = {}  # by connection
@@ -248,6 +251,8 @@ class Clients:
             request = call.request
             kind = type(request)
             if kind in CLIENT_WRITES:
+                if not waiting:
+                    pipeline.timed, pipeline.timed_s = call, self._brain.now
                 writes.append(request)  # type: ignore[arg-type]
                 waiting.append(call)
             elif kind is Authenticate:
@@ -306,6 +311,9 @@ class Clients:
         if type(head) is Call and type(head.request) in CLIENT_WRITES:
             waiting.popleft()
             pipeline.out.append(pipeline.codec.encode_reply(head, zxid, reply))
+            if head is pipeline.timed:
+                pipeline.timed = None
+                self.latency_s.note(self._brain.now - pipeline.timed_s)
             if waiting:
                 self._answer_waiting(pipeline)
         else:

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from coord.replica.pipeline import Pipeline
 
+FORWARD_BYTES_MAX = 1 << 20
+"""A longer message to the leader is cut between two runs."""
+
 
 @dataclass(slots=True)
 class Forwarded:
@@ -23,13 +26,12 @@ class Forwarded:
 class Forwards:
     """The runs under way. `unsent` are those no leader has been given yet."""
 
-    __slots__ = ("_next", "_under_way", "bytes", "unsent", "unsent_count")
+    __slots__ = ("_next", "_under_way", "bytes", "unsent")
 
     def __init__(self) -> None:
         self._next = 1
         self._under_way: deque[Forwarded] = deque()
-        self.unsent: list[bytes] = []
-        self.unsent_count = 0
+        self.unsent: list[tuple[int, bytes]] = []  # (entries, a run)
         self.bytes = 0  # under way
 
     @property
@@ -39,14 +41,24 @@ class Forwards:
     def add(self, count: int, runs: bytes, pipeline: Pipeline | None) -> None:
         self._under_way.append(Forwarded(self._next, count, runs, pipeline))
         self._next += count
-        self.unsent.append(runs)
-        self.unsent_count += count
+        self.unsent.append((count, runs))
         self.bytes += len(runs)
 
-    def take_unsent(self) -> tuple[int, bytes]:
-        count, runs = self.unsent_count, b"".join(self.unsent)
-        self.unsent, self.unsent_count = [], 0
-        return count, runs
+    def take_unsent(self) -> list[tuple[int, bytes]]:
+        """What is to be forwarded now, as (entries, runs), in pieces that a peer takes in one message."""
+        pieces: list[tuple[int, bytes]] = []
+        count = size = 0
+        runs: list[bytes] = []
+        for run_count, run in self.unsent:
+            if runs and size + len(run) > FORWARD_BYTES_MAX:
+                pieces.append((count, b"".join(runs)))
+                count, size, runs = 0, 0, []
+            count += run_count
+            size += len(run)
+            runs.append(run)
+        pieces.append((count, b"".join(runs)))
+        self.unsent = []
+        return pieces
 
     def applied(self, sequence: int) -> Forwarded:
         """The run that begins with `sequence` is being applied: it is the oldest one under way."""
@@ -60,9 +72,8 @@ class Forwards:
     def resubmit_after(self, sequence: int) -> int:
         """A new leader: forward again all that begins above `sequence`; how many entries that are."""
         again = [forwarded for forwarded in self._under_way if forwarded.sequence > sequence]
-        self.unsent = [forwarded.runs for forwarded in again]
-        self.unsent_count = sum(forwarded.count for forwarded in again)
-        return self.unsent_count
+        self.unsent = [(forwarded.count, forwarded.runs) for forwarded in again]
+        return sum(forwarded.count for forwarded in again)
 
     def lost_upto(self, sequence: int) -> list[Forwarded]:
         """Those up to `sequence` that were applied without our seeing it (a snapshot came in their place)."""

@@ -52,6 +52,8 @@ class Pipeline:
     timeout_ms: int = 0
     connect: Connect | None = None  # the handshake, while and after it is answered
     gone: bool = False  # hung up: nothing is delivered any more
+    timed: Call | None = None  # the write whose latency is being measured
+    timed_s: float = 0.0  # since when
     waiting: "deque[Call | Answered]" = field(default_factory=deque)
     early: list[Call] = field(default_factory=list)  # sent before the session was open
     out: list[bytes] = field(default_factory=list)  # frames to deliver

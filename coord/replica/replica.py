@@ -24,6 +24,7 @@ from coord.paxos.history import History
 from coord.paxos.messages import Message, SnapshotChunk
 from coord.paxos.participant import Participant
 from coord.replica.clients import Clients
+from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
 from coord.replica.liveness import Liveness
 from coord.replica.pipeline import ClientCodec, Pipeline
@@ -83,6 +84,7 @@ class Replica:
         self.serving_since_s = now
         self.ever_served = False
         self.digests: OrderedDict[int, int] = OrderedDict()  # of the latest batches, for comparison and for `hash`
+        self.proposals = Sizes()  # of the batches this server proposed, in bytes
         self._effects: list[Effect] = []
         self._restoring: Restoring | None = None
         self._servers_known = -1  # how many the machine remembered when strangers were last looked for
@@ -181,7 +183,7 @@ class Replica:
         else:
             for step in output.steps:
                 if type(step) is Append and not step.batch.encoded:
-                    encode_batch(step.batch)
+                    self.proposals.note(len(encode_batch(step.batch)))
         self.clients.collect(ready)
         ready.notes = self._take_notes()
         if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers:
@@ -190,9 +192,9 @@ class Replica:
 
     def _forward(self) -> None:
         if self.forwards.unsent:
-            count, runs = self.forwards.take_unsent()
-            forwarded = self.participant.forward(count, runs)
-            assert forwarded, "a server that serves has a leader"
+            for count, runs in self.forwards.take_unsent():
+                forwarded = self.participant.forward(count, runs)
+                assert forwarded, "a server that serves has a leader"
         self.clients.ask_barriers()
 
     def _begin_service(self) -> None:

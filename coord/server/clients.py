@@ -29,6 +29,9 @@ CONNECT_BYTES_MAX = 1024
 RESUME_BELOW = 2
 """Reading goes on when the unanswered requests are down to the limit divided by this."""
 
+FORWARDS_BYTES_MAX = 64 << 20
+"""With so many bytes of writes on their way to the leader, or waiting for one, nothing more is read from anyone."""
+
 Words = Callable[[bytes], bytes | None]
 """The answer to a four-letter word, None if the bytes are not one."""
 
@@ -174,11 +177,13 @@ class ClientPort:
     async def _read_calls(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
         config, driver, pipeline = self._config, self._driver, client.pipeline
         frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
-        decode, submit, waiting = jute.decode_calls, driver.replica.submit, pipeline.waiting
+        replica = driver.replica
+        decode, submit, waiting = jute.decode_calls, replica.submit, pipeline.waiting
         while True:
             if buffer:
                 calls, consumed = decode(buffer, frame_bytes_max)
                 if calls:
+                    replica.now = trio.current_time()
                     submit(pipeline, calls)
                     driver.feed()
                     client.half_since_s = None
@@ -189,6 +194,8 @@ class ClientPort:
                     client.half_since_s = trio.current_time()
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
+            while replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
+                await driver.wait_pumped()
             data = await stream.receive()
             if not data:
                 return

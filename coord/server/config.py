@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from coord.codec.words import COSTLY
+from coord.codec.words import WORDS as words_table
+
 T = TypeVar("T")
 
 
@@ -35,11 +38,8 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-WORDS = (
-    "conf", "cons", "crst", "dirs", "dump", "envi", "hash", "isro",
-    "mntr", "ruok", "srst", "srvr", "stat", "wchc", "wchp", "wchs",
-)  # fmt: skip
-COSTLY_WORDS = ("dump", "wchc", "wchp")
+WORDS = tuple(sorted(words_table))
+COSTLY_WORDS = tuple(sorted(COSTLY))
 """Answers that grow with every session and watch, and name paths whatever their ACL: only on request."""
 
 MEBIBYTE = 1 << 20

@@ -49,6 +49,7 @@ class Driver:
         self.started_s = trio.current_time()
         self._writer = writer
         self._log = log
+        self._pumped: trio.Event | None = None
         self._parked: trio.lowlevel.Task | None = None
         self._fed = True
         self._last_message: Message | None = None  # an Accept goes to every follower: it is encoded once
@@ -74,6 +75,12 @@ class Driver:
                 self._fed = False
                 await self._pump()
             await self._wait_fed()
+
+    async def wait_pumped(self) -> None:
+        """Until the pump has run once more."""
+        if self._pumped is None:
+            self._pumped = trio.Event()
+        await self._pumped.wait()
 
     async def run_ticks(self, interval_s: float) -> None:
         """Let the replica know that time passes."""
@@ -101,6 +108,9 @@ class Driver:
                 await trio.lowlevel.checkpoint()
                 began = trio.current_time()
         self.after_pump()
+        if self._pumped is not None:
+            self._pumped.set()
+            self._pumped = None
 
     # ---- performing
 

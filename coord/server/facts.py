@@ -49,7 +49,6 @@ class ServerFacts:
         self._config = config
         self._driver = driver
         self._store = store
-        self._received_before = self._sent_before = 0  # of connections that are gone, and what was reset
         self.port: ClientPort | None = None
 
     @property
@@ -67,19 +66,22 @@ class ServerFacts:
     def server(self) -> ServerStatistics:
         replica = self._driver.replica
         clients = replica.clients
-        pipelines = self._pipelines
+        pipelines, latency, sizes = self._pipelines, clients.latency_s, replica.proposals
+        proposals = ProposalSizes()
+        if sizes.count:
+            proposals = ProposalSizes(int(sizes.last), int(sizes.least), int(sizes.greatest))
         mode = STANDALONE if len(self._config.servers) == 1 else _MODES.get(replica.participant.role, FOLLOWER)
         return ServerStatistics(
             version=SPOKEN_VERSION,
             mode=mode,
-            latency=Latency(),
+            latency=Latency(_ms(latency.least), latency.mean * 1000, _ms(latency.greatest)),
             received=clients.received,
             sent=clients.sent,
             connections=len(pipelines),
             outstanding=sum(len(pipeline.waiting) for pipeline in pipelines),
             zxid=replica.machine.zxid,
             znodes=len(replica.machine.tree.nodes),
-            proposals=ProposalSizes() if mode == LEADER else None,
+            proposals=proposals if mode == LEADER else None,
         )
 
     def monitor(self) -> MonitorStatistics:
@@ -208,6 +210,8 @@ class ServerFacts:
     def reset_server_statistics(self) -> None:
         clients = self._driver.replica.clients
         clients.received = clients.sent = 0
+        clients.latency_s.reset()
+        self._driver.replica.proposals.reset()
 
 
 def _data_bytes(tree: Tree) -> int:
@@ -216,6 +220,10 @@ def _data_bytes(tree: Tree) -> int:
     looked_at = min(count, DATA_SAMPLE)
     found = sum(len(path) + len(znode.data or b"") for path, znode in islice(tree.nodes.items(), DATA_SAMPLE))
     return found * count // looked_at
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
 
 
 def _files_open() -> int:

@@ -5,6 +5,7 @@ protocol's version, the ensemble's identity, that the id belongs to the ensemble
 """
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import trio
 
@@ -15,6 +16,7 @@ from coord.net.outbox import Outbox
 from coord.replica.replica import PeerIdentity
 from coord.server.config import Config
 from coord.server.driver import Driver
+from coord.server.errors import RefusedByEnsemble
 from coord.server.log_lines import EventLog
 
 DIAL_AGAIN_S = (0.05, 0.1, 0.2, 0.4)
@@ -59,6 +61,7 @@ class Peers:
         self._log = log
         self._hello = hello
         self._links: dict[int, PeerLink] = {}
+        self._refused_by: dict[int, str] = {}  # servers that do not want this one, and why
         self._said: dict[str, str] = {}  # the last complaint about each address, so that it is logged once
 
     def link(self, peer: int) -> PeerLink | None:
@@ -131,7 +134,7 @@ class Peers:
     def _welcome(self, first: PeerMessage, outbox: Outbox, expected: int | None) -> PeerLink:
         """Look at a peer's Hello; either it becomes a link or it is told why not."""
         if isinstance(first, Rejected):
-            raise NotWelcome(f"it refuses this server: {first.reason}")
+            self._refused(expected, first.reason)
         assert isinstance(first, Hello), "the decoder lets nothing else come first"
         refusal = self._refusal(first, expected)
         if refusal:
@@ -144,11 +147,20 @@ class Peers:
         self._links[first.server] = link
         self._driver.links[first.server] = link
         self._said.clear()
+        self._refused_by.pop(first.server, None)
         self._driver.replica.connected(
             first.server, PeerIdentity(first.identity, first.description), trio.current_time()
         )
         self._driver.feed()
         return link
+
+    def _refused(self, peer: int | None, reason: str) -> NoReturn:
+        """A peer does not want this server. When most of the ensemble does not, it had better stop and say why."""
+        if peer is not None:
+            self._refused_by[peer] = reason
+            if 2 * len(self._refused_by) > len(self._config.servers):
+                raise RefusedByEnsemble(f"the servers {sorted(self._refused_by)} refuse this one: {reason}")
+        raise NotWelcome(f"it refuses this server: {reason}")
 
     def _refusal(self, hello: Hello, expected: int | None) -> str:
         """Why this peer is not one to talk to; empty if it is."""
@@ -200,7 +212,7 @@ class Peers:
                 nursery.start_soon(link.outbox.run)
                 try:
                     await self._feed(stream, decoder, link, messages)
-                except (OSError, trio.ClosedResourceError, CodecError, NotWelcome) as error:
+                except (OSError, trio.ClosedResourceError, CodecError, NotWelcome, RefusedByEnsemble) as error:
                     failure = error  # raised outside of the nursery, which would wrap it
                 nursery.cancel_scope.cancel()
         finally:
@@ -214,7 +226,7 @@ class Peers:
             now = trio.current_time()
             for message in messages:
                 if isinstance(message, Rejected):
-                    raise NotWelcome(f"it refuses this server: {message.reason}")
+                    self._refused(peer, message.reason)
                 assert not isinstance(message, Hello), "the decoder lets no second one pass"
                 replica.receive(peer, message, now)
             driver.feed()
