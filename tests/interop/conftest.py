@@ -29,7 +29,16 @@ def _software() -> Software:
                 options=(
                     *("--session-timeout-min-ms", str(SESSION_TIMEOUT_MIN_MS)),
                     *("--reap-interval-s", "0.2", "--container-never-used-s", "300"),
-                    *("--handshake-timeout-s", "3", "--frame-timeout-s", "3", "--reply-timeout-s", "3"),
+                    *(
+                        "--handshake-timeout-s",
+                        "3",
+                        "--frame-timeout-s",
+                        "3",
+                        "--reply-timeout-s",
+                        "3",
+                        "--reply-timeout-s",
+                        "3",
+                    ),
                     *("--super-digest", _SUPER_DIGEST, "--words", "*", "--log-level", "debug"),
                 )
             )

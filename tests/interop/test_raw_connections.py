@@ -11,6 +11,8 @@ import pytest
 
 from tools.ensembles import Ensemble
 from tools.ensembles.ports import HOST
+from tools.ensembles.resources import resident_bytes
+from tools.ensembles.words import ask
 from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient, SessionRefusedError
 from tools.wire.jute import Op, Reader
@@ -122,11 +124,18 @@ def test_a_second_connection_of_a_session_ends_the_first_on_the_same_server(
     second.set(root, b"x")
 
 
-def test_a_session_that_moved_is_not_served_by_the_old_server(connect_raw: Callable[..., RawClient], root: str) -> None:
+@pytest.mark.parametrize("to", ["follower", "leader"])
+def test_a_session_that_moved_is_not_served_by_the_old_server(
+    ensemble: Ensemble, connect_raw: Callable[..., RawClient], root: str, is_coord: bool, to: str
+) -> None:
     """The old connection's write gets SESSIONMOVED (or just the end), and is not done."""
-    first = connect_raw(1)
+    if not is_coord:
+        pytest.skip("ZooKeeper 3.8 mostly does so, but sometimes (one in ten here) takes the old server's write, too")
+    old, *_ = followers = ensemble.followers()
+    new = followers[1] if to == "follower" else ensemble.wait_leader()
+    first = connect_raw(old)
     first.sync(root)
-    second = connect_raw(2, session=first.session, password=first.password)
+    second = connect_raw(new, session=first.session, password=first.password)
     second.sync(root)
     second.set(root, b"moved")
     with contextlib.suppress(HungUpError, BrokenPipeError):
@@ -355,28 +364,31 @@ def test_half_a_connect_request_is_not_waited_for_forever(stream: socket.socket,
     assert read_to_end(stream) == b""
 
 
-def test_a_client_that_does_not_read_its_replies_is_dropped(
-    connect_raw: Callable[..., RawClient], bystander: RawClient, root: str, is_coord: bool
+def test_a_client_that_does_not_read_its_replies_costs_little_and_is_dropped(
+    ensemble: Ensemble, connect_raw: Callable[..., RawClient], bystander: RawClient, root: str, is_coord: bool
 ) -> None:
-    """Asks for far more than the server may keep for it, without reading, while another is served.
+    """Asks for a hundred megabytes and reads none of them, while another is served.
 
-    ZooKeeper keeps it all (its memory is the limit), so only the other client is looked at there.
+    ZooKeeper keeps all of it for as long as the session lives, so only the other client is looked at there.
     """
     greedy = connect_raw()
-    greedy.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     greedy.sync(root)
     greedy.create(f"{root}/big", b"x" * 1_000_000)
     bystander.sync(root)
-    request = jute.request(1, Op.GET_DATA, jute.path_and_watch(f"{root}/big"))
-    greedy.stream.settimeout(2.0)
-    with contextlib.suppress(OSError):
-        for _ in range(100 if is_coord else 30):
-            greedy.stream.sendall(request)
-            bystander.get(root)
-    if is_coord:
-        greedy.stream.settimeout(HANG_UP_S)
-        received = len(read_to_end(greedy.stream))
-        assert received < 100 * 1_000_000
+    before = resident_bytes(ensemble.pid(1))
+    for _ in range(100 if is_coord else 30):
+        greedy.send(Op.GET_DATA, jute.path_and_watch(f"{root}/big"))
+        bystander.get(root)
+    if not is_coord:
+        return
+    session = f"sid=0x{greedy.session & (1 << 64) - 1:x},"
+
+    def dropped() -> bool:
+        bystander.ping()
+        assert resident_bytes(ensemble.pid(1)) - before < 40_000_000
+        return session not in ask(ensemble.members[1].client_port, "cons")
+
+    ensemble.wait_until(dropped, "the client that does not read to be dropped", HANG_UP_S)
 
 
 def test_a_client_that_resets_its_connection_in_the_middle_disturbs_nobody(
