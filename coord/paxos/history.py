@@ -27,7 +27,7 @@ class History:
     `floor` <= applied, so that whatever is still to be applied is here.
     """
 
-    __slots__ = ("_batches", "_bytes", "_ends", "_lasts", "commit", "durable", "floor", "last")
+    __slots__ = ("_batches", "_bytes", "_ends", "_lasts", "commit", "durable", "floor", "last", "time_ms")
 
     def __init__(self, floor: int, batches: Sequence[Batch], ends: Iterable[tuple[int, int]], commit: int) -> None:
         """`floor`: zxid of the snapshot the server starts from; `batches` follow it; all of this is durable."""
@@ -37,6 +37,7 @@ class History:
         self._batches: list[Batch] = []
         self._lasts: list[int] = []
         self._bytes = 0
+        self.time_ms = 0  # of the latest batch seen: the leader's clock, which must not go back
         if floor:
             self._ends[epoch_of(floor)] = max(floor, self._ends.get(epoch_of(floor), 0))
         for batch in batches:
@@ -63,6 +64,7 @@ class History:
         self._batches.append(batch)
         self._lasts.append(batch.last)
         self._bytes += batch.memory_bytes
+        self.time_ms = max(self.time_ms, batch.time_ms)
 
     def has_end(self, zxid: int) -> bool:
         """Whether a batch in memory, or what is below memory, ends exactly at `zxid`."""

@@ -63,7 +63,7 @@ class Participant:
 
     __slots__ = (
         "_acceptor", "_barriers", "_beat_s", "_durable", "_election", "_now", "_peers", "_proposer", "_quorum",
-        "_said", "_service", "_settings", "_strangers", "broken", "log", "notes", "touched_here",
+        "_said", "_service", "_settings", "_strangers", "_ticked_s", "broken", "log", "notes", "touched_here",
     )  # fmt: skip
 
     def __init__(self, settings: PaxosSettings, ballot: Ballot, log: Log, now: float) -> None:
@@ -79,7 +79,7 @@ class Participant:
         self._said: Canvass | None = None  # what we last told everyone
         self._service = 0
         self._beat_s = now
-        self._now = now
+        self._now = self._ticked_s = now
         self._barriers: list[tuple[int, int]] = []
         self.log = log
         self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
@@ -251,8 +251,10 @@ class Participant:
 
     def tick(self, now: float) -> None:
         """Time has passed. Called several times in a heartbeat."""
-        self._now = now
         proposer, acceptor, settings = self._proposer, self._acceptor, self._settings
+        if acceptor is not None and now - self._ticked_s > settings.leader_timeout_s / 2:
+            acceptor.heard_s = now  # it was this server that stood still; the leader's words may wait unread
+        self._now = self._ticked_s = now
         if proposer is not None:
             patience = settings.leader_timeout_s
             if now - proposer.started_s > patience and not proposer.has_contact(now, patience):

@@ -89,6 +89,7 @@ class Replica:
         self._restoring: Restoring | None = None
         self._servers_known = -1  # how many the machine remembered when strangers were last looked for
         self._service = 0  # the participant's, as it was when forwards were last looked through
+        self._initial_zxid = 0  # where the history ended when this server began to serve under the present leader
         self._duties: _Duties | None = None
         self._peers: dict[int, PeerIdentity] = {}
         self._ticked_s = now
@@ -123,9 +124,10 @@ class Replica:
 
     def receive(self, peer: int, message: Message, now: float) -> None:
         self.now = now
-        if type(message) is SnapshotChunk and not self._restore(peer, message):
-            return
-        self.participant.receive(peer, message, now)
+        if type(message) is SnapshotChunk:
+            self._receive_chunk(peer, message)
+        else:
+            self.participant.receive(peer, message, now)
 
     def durable(self, serial: int, now: float) -> None:
         self.now = now
@@ -168,7 +170,9 @@ class Replica:
         if participant.serving:
             self._forward()
         if participant.leads:
-            participant.propose(max(wall_ms, self.machine.time_ms), self.machine.zxid, self.machine.digest)
+            participant.propose(
+                max(wall_ms, participant.log.time_ms, self.machine.time_ms), self.machine.zxid, self.machine.digest
+            )
         output = participant.take()
         ready = Ready(
             output.send_now, output.steps, output.send_when_durable, output.serial, output.stream, participant.broken
@@ -186,7 +190,8 @@ class Replica:
                     self.proposals.note(len(encode_batch(step.batch)))
         self.clients.collect(ready)
         ready.notes = self._take_notes()
-        if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers:
+        unapplied = self.machine.zxid < participant.log.commit
+        if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers or unapplied:
             return ready
         return None
 
@@ -200,6 +205,7 @@ class Replica:
     def _begin_service(self) -> None:
         """A leader is established (again): what the new history lacks of ours is forwarded anew, in order."""
         self._service = self.participant.service
+        self._initial_zxid = self.participant.log.commit
         self.ever_served = True
         self._duties = None
         applied = self._last_applied_of_mine()
@@ -312,26 +318,28 @@ class Replica:
 
     # ---- a snapshot in the place of the log
 
-    def _restore(self, peer: int, chunk: SnapshotChunk) -> bool:
+    def _receive_chunk(self, peer: int, chunk: SnapshotChunk) -> None:
         """Take a part of a snapshot; nothing of the old state is given up before the new one is whole and verified."""
-        if (self.participant.leader, self.participant.epoch) != (peer, chunk.epoch) or self.participant.leads:
-            return False
+        participant = self.participant
+        if participant.leads or (participant.leader, participant.epoch) != (peer, chunk.epoch):
+            return
         if chunk.index == 0:
             self._restoring = Restoring()
-        if self._restoring is None:
-            return False
+        machine = None
         try:
-            self._restoring.add(chunk.data)
-            if chunk.final:
+            if self._restoring is not None:
+                self._restoring.add(chunk.data)
+            if self._restoring is not None and chunk.final:
                 machine, self._restoring = self._restoring.finish(), None
                 if machine.zxid != chunk.zxid:
                     raise SnapshotError(f"it is of {machine.zxid:#x}, not of {chunk.zxid:#x}")
-                self._replace_machine(machine)
         except SnapshotError as error:
             self._restoring = None
-            self.participant.broken.append((peer, f"the snapshot it sends is not usable: {error}"))
-            return False
-        return True
+            participant.broken.append((peer, f"the snapshot it sends is not usable: {error}"))
+            return
+        participant.receive(peer, chunk, self.now)  # which may find that it does not fit
+        if machine is not None and participant.log.floor == participant.log.last == machine.zxid:
+            self._replace_machine(machine)
 
     def _replace_machine(self, machine: Machine) -> None:
         self.machine = machine
@@ -344,10 +352,10 @@ class Replica:
 
     def _lead(self, pause_s: float) -> None:
         machine, now = self.machine, self.now
-        if machine.zxid < self.participant.log.commit:
-            return  # sessions of the initial history are tracked when it has been applied
         duties = self._duties
         if duties is None:
+            if machine.zxid < self._initial_zxid:
+                return  # sessions are tracked when the initial history has been applied
             duties = self._duties = _Duties(reaped_s=now)
             for session in machine.sessions.values():
                 duties.liveness.track(session.id, session.timeout_ms, now)

@@ -16,7 +16,7 @@ class ReplicaSettings:
     session_timeout_min_ms: int = 1000
     session_timeout_max_ms: int = 60000
     history_bytes_max: int = 64 << 20
-    apply_entries_max: int = 20_000  # in one turn; then peers and disk get theirs
+    apply_entries_max: int = 2_000  # in one turn; then peers and disk get theirs
     reap_interval_s: float = 60.0
     container_never_used_s: float = 300.0
     reaped_at_once_max: int = 10_000
