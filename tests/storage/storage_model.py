@@ -6,6 +6,7 @@ from random import Random
 from coord.codec.batch import encode_batch
 from coord.model.entries import Batch, zxid_of
 from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
+from coord.storage.disk import Disk
 from coord.storage.memory import MemoryDisk
 from coord.storage.store import Store, StoreSettings
 
@@ -31,7 +32,7 @@ def make_batches(count: int, *, previous: int = 0, body: bytes = b"body") -> lis
     return batches
 
 
-def open_store(disk: MemoryDisk, settings: StoreSettings = SETTINGS, identity: int = IDENTITY) -> Store:
+def open_store(disk: Disk, settings: StoreSettings = SETTINGS, identity: int = IDENTITY) -> Store:
     return Store.open(disk, server=SERVER, identity_if_new=identity, settings=settings)
 
 
@@ -146,7 +147,10 @@ class Walk:
         if self.chance.random() < 0.2 or previous >> 40 != self.epoch:
             self.epoch = epoch = self.epoch + 1
         return make_batch(
-            previous, epoch=epoch, count=self.chance.randint(1, 4), body=self.chance.randbytes(self.chance.randrange(300))
+            previous,
+            epoch=epoch,
+            count=self.chance.randint(1, 4),
+            body=self.chance.randbytes(self.chance.randrange(300)),
         )
 
     def next_batches(self) -> list[Batch]:

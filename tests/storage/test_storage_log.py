@@ -1,6 +1,7 @@
 """The log: what is a torn tail and what is rot, exact cuts, reading beside the writer."""
 
 import threading
+from itertools import pairwise
 from random import Random
 from zlib import crc32
 
@@ -302,12 +303,13 @@ def test_batches_are_read_beside_the_writer_that_appends_and_cuts() -> None:
     store = open_store(MemoryDisk(), StoreSettings(segment_bytes=2000))
     seen: list[list[Batch]] = []
     trouble: list[BaseException] = []
-    stop = threading.Event()
+    started, stop = threading.Event(), threading.Event()
 
     def read() -> None:
         chance = Random(1)
         try:
             while not stop.is_set():
+                started.set()
                 found = store.read_batches(chance.choice([0, zxid_of(1, 3), store.last]), 1500)
                 if found:
                     seen.append(found)
@@ -317,6 +319,7 @@ def test_batches_are_read_beside_the_writer_that_appends_and_cuts() -> None:
     append_all(store, make_batches(5, body=b"x" * 100))
     reader = threading.Thread(target=read)
     reader.start()
+    started.wait()
     try:
         for epoch in range(2, 150):
             batch = make_batch(store.last, epoch=epoch, body=b"x" * 100)
@@ -327,7 +330,7 @@ def test_batches_are_read_beside_the_writer_that_appends_and_cuts() -> None:
         stop.set()
         reader.join()
     assert trouble == []
-    assert all(a.last == b.previous for found in seen for a, b in zip(found, found[1:], strict=False))
+    assert all(a.last == b.previous for found in seen for a, b in pairwise(found))
 
 
 def test_damage_that_is_met_while_serving_ends_the_use_of_the_disk() -> None:
