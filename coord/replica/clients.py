@@ -339,7 +339,8 @@ class Clients:
         while waiting and not pipeline.gone and not pipeline.stalled:
             head = waiting[0]
             if type(head) is Answered:
-                pipeline.out.append(head.frame)
+                # Encoded when it was applied; what was sent since (a ping's answer, the sync's) may show a later zxid.
+                pipeline.out.append(pipeline.codec.restamp(head.frame, self._brain.machine.zxid))
             else:
                 assert type(head) is Call
                 kind = type(head.request)

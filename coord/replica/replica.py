@@ -251,6 +251,7 @@ class Replica:
         self._check_digest(batch)
         machine, effects, clients = self.machine, self._effects, self.clients
         apply, time_ms, zxid = machine.apply, batch.time_ms, batch.first
+        data_watches, child_watches = self.watches.tables
         me, incarnation = self.server, self.settings.incarnation
         for run in decode_runs(batch.body):
             mine = run.origin == me and run.incarnation == incarnation
@@ -263,7 +264,8 @@ class Replica:
             for request in run.requests:
                 reply = apply(zxid, time_ms, run, request, effects)
                 if effects:
-                    self._tell(effects, zxid)
+                    if data_watches or child_watches or type(effects[-1]) is not Change:
+                        self._tell(effects, zxid)
                     effects.clear()
                 if pipeline is not None:
                     clients.answer_write(pipeline, request, reply)
@@ -290,8 +292,7 @@ class Replica:
         for effect in effects:
             kind = type(effect)
             if kind is Change:
-                if self.watches:
-                    self._fire(effect, zxid)  # type: ignore[arg-type]
+                self._fire(effect, zxid)  # type: ignore[arg-type]
             else:
                 _ON_SESSION[kind](self, effect)
 

@@ -24,23 +24,23 @@ W = TypeVar("W")
 class Table:
     """path -> watcher -> modes, and the same turned round so that a watcher can leave."""
 
-    __slots__ = ("_by_path", "_by_watcher")
+    __slots__ = ("_by_watcher", "by_path")
 
     def __init__(self) -> None:
-        self._by_path: dict[str, dict[object, int]] = {}
+        self.by_path: dict[str, dict[object, int]] = {}
         self._by_watcher: dict[object, dict[str, None]] = {}
 
     def add(self, path: str, watcher: object, mode: int) -> None:
-        watchers = self._by_path.setdefault(path, {})
+        watchers = self.by_path.setdefault(path, {})
         watchers[watcher] = watchers.get(watcher, 0) | mode
         self._by_watcher.setdefault(watcher, {})[path] = None
 
     def modes(self, path: str, watcher: object) -> int:
-        return self._by_path.get(path, {}).get(watcher, 0)
+        return self.by_path.get(path, {}).get(watcher, 0)
 
     def remove(self, path: str, watcher: object, modes: int) -> int:
         """Take these modes away; those that were there."""
-        watchers = self._by_path.get(path)
+        watchers = self.by_path.get(path)
         had = watchers.get(watcher, 0) if watchers is not None else 0
         if watchers is None or not had & modes:
             return 0
@@ -52,7 +52,7 @@ class Table:
 
     def fire(self, path: str, modes: int) -> list[object]:
         """Those who watch `path` in one of `modes`; one-shot watches are used up by it."""
-        watchers = self._by_path.get(path)
+        watchers = self.by_path.get(path)
         if watchers is None:
             return []
         told = [watcher for watcher, mode in watchers.items() if mode & modes]
@@ -68,52 +68,40 @@ class Table:
         """The watcher is gone; how many of its entries were recursive."""
         recursive = 0
         for path in self._by_watcher.pop(watcher, {}):
-            watchers = self._by_path[path]
+            watchers = self.by_path[path]
             recursive += bool(watchers.pop(watcher) & RECURSIVE)
             if not watchers:
-                del self._by_path[path]
+                del self.by_path[path]
         return recursive
 
     def _drop(self, path: str, watchers: dict[object, int], watcher: object) -> None:
         del watchers[watcher]
         if not watchers:
-            del self._by_path[path]
+            del self.by_path[path]
         paths = self._by_watcher[watcher]
         del paths[path]
         if not paths:
             del self._by_watcher[watcher]
 
-    def __bool__(self) -> bool:
-        return bool(self._by_path)
-
     def __len__(self) -> int:
-        return sum(map(len, self._by_path.values()))
-
-    @property
-    def paths(self) -> int:
-        return len(self._by_path)
-
-    @property
-    def watchers(self) -> int:
-        return len(self._by_watcher)
+        return sum(map(len, self.by_path.values()))
 
     def items(self) -> Iterator[tuple[str, list[object]]]:
-        for path, watchers in self._by_path.items():
+        for path, watchers in self.by_path.items():
             yield path, list(watchers)
 
 
 class Watches:
     """All watches of one server. A watcher is whatever hashes by identity: a connection's pipeline."""
 
-    __slots__ = ("_children", "_data", "_recursive")
+    __slots__ = ("_children", "_data", "_recursive", "tables")
 
     def __init__(self) -> None:
         self._data = Table()  # getData, exists, persistent, recursive
         self._children = Table()  # getChildren, persistent
         self._recursive = 0  # while it is 0 no ancestor has to be looked up
-
-    def __bool__(self) -> bool:
-        return bool(self._data or self._children)
+        # Never replaced, so that whoever fires can see at no cost that nobody watches anything.
+        self.tables = (self._data.by_path, self._children.by_path)
 
     def watch_data(self, path: str, watcher: object) -> None:
         self._data.add(path, watcher, ONE_SHOT)
