@@ -88,15 +88,16 @@ class Znode:
     @property
     def cversion(self) -> int:
         """Creations and deletions of children, as clients see it."""
-        return int32(2 * self.creations - len(self.children or ()))
+        shown = 2 * self.creations - (len(self.children) if self.children else 0)
+        return shown if -INT32_MAX <= shown <= INT32_MAX else int32(shown)
 
     @property
     def data_length(self) -> int:
-        return len(self.data or b"")
+        return len(self.data) if self.data else 0
 
     @property
     def children_count(self) -> int:
-        return len(self.children or ())
+        return len(self.children) if self.children else 0
 
     def term(self) -> int:
         """The znode's part of the digest: its mark times the weighted sum of its fields.
