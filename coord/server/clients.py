@@ -124,7 +124,7 @@ class ClientPort:
         self.connections[number] = self._driver.clients[number] = client
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(outbox.run, client.drained)
+                nursery.start_soon(self._write, client, nursery.cancel_scope)
                 await self._read(stream, client)
                 nursery.cancel_scope.cancel()
         finally:
@@ -138,6 +138,11 @@ class ClientPort:
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
+
+    async def _write(self, client: ClientConnection, connection: trio.CancelScope) -> None:
+        """Send what waits. When that ends the connection is closed, whatever its reader is waiting for."""
+        await client.outbox.run(client.drained)
+        connection.cancel()
 
     async def _read(self, stream: Stream, client: ClientConnection) -> None:
         try:

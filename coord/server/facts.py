@@ -6,7 +6,6 @@ import resource
 import socket
 import sys
 from collections.abc import Iterable, Mapping
-from itertools import islice
 
 import trio
 
@@ -31,15 +30,10 @@ from coord.replica.pipeline import ConnectionCounters, Pipeline
 from coord.server.clients import ClientPort
 from coord.server.config import Config
 from coord.server.driver import Driver, wall_ms
-from coord.state.tree import Tree
 from coord.storage.store import Store
 
 SPOKEN_VERSION = f"3.8.0-coord-{__version__}, built on 2026-11-23 00:00 UTC"
 """Clients read a ZooKeeper version here and choose what they dare to use by it."""
-
-
-DATA_SAMPLE = 10_000
-"""So many znodes are looked at to estimate the data's size."""
 
 
 class ServerFacts:
@@ -108,7 +102,7 @@ class ServerFacts:
             watches=replica.watches.count,
             ephemerals=sum(len(session.ephemerals) for session in machine.sessions.values()),
             sessions=len(machine.sessions),
-            data_bytes=_data_bytes(machine.tree),
+            data_bytes=machine.tree.bytes,
             files_open=_files_open(),
             files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             voters=len(self._config.voters),
@@ -212,14 +206,6 @@ class ServerFacts:
         clients.received = clients.sent = 0
         clients.latency_s.reset()
         self._driver.replica.proposals.reset()
-
-
-def _data_bytes(tree: Tree) -> int:
-    """Paths and data, estimated by looking at some: a million znodes would take a tenth of a second."""
-    count = len(tree.nodes)
-    looked_at = min(count, DATA_SAMPLE)
-    found = sum(len(path) + len(znode.data or b"") for path, znode in islice(tree.nodes.items(), DATA_SAMPLE))
-    return found * count // looked_at
 
 
 def _ms(seconds: float) -> int:

@@ -13,7 +13,7 @@ from coord.server.log_lines import EventLog
 from coord.storage.store import Store
 from coord.storage.writer import Writer
 
-SLICE_ZNODES = 500
+SLICE_ZNODES = 300
 """Walked at a time: a millisecond or so, in which nobody else is served."""
 
 
