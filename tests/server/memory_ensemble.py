@@ -198,8 +198,8 @@ class MemoryEnsemble:
     async def wait(self, condition: Callable[[], bool], limit_s: float = 60.0) -> float:
         """Until the condition holds, looked at each 10 ms of virtual time; the time then."""
         with trio.fail_after(limit_s):
-            while not condition():
-                await trio.sleep(0.01)  # noqa: ASYNC110  the condition is on plain state, under a virtual clock
+            while not condition():  # noqa: ASYNC110  it is on plain state, and the clock is virtual
+                await trio.sleep(0.01)
         return trio.current_time()
 
     async def wait_leader(self, servers: list[int] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Three whole servers in one process: they elect, serve, lose a leader, and come together again. All time is virtual."""
+"""Three whole servers in one process elect, serve, lose a leader, and come together again. All time is virtual."""
 
 import logging
 from typing import Any
