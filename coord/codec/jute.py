@@ -2,6 +2,6 @@
 
 from coord.codec.jute_calls import Call
 from coord.codec.jute_read import decode_calls, decode_connect
-from coord.codec.jute_write import encode_event, encode_reply, encode_session
+from coord.codec.jute_write import encode_event, encode_reply, encode_session, restamp
 
-__all__ = ["Call", "decode_calls", "decode_connect", "encode_event", "encode_reply", "encode_session"]
+__all__ = ["Call", "decode_calls", "decode_connect", "encode_event", "encode_reply", "encode_session", "restamp"]

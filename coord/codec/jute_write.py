@@ -39,6 +39,7 @@ NOTIFICATION_XID = -1
 PASSWORD_BYTES = 16
 
 _int = Struct("!i").pack
+_long = Struct("!q").pack
 _flag = Struct("!?").pack
 _reply = Struct("!iiqi")  # length, xid, zxid, error
 _reply_with_stat = Struct("!iiqi qqqqiiiqiiq")
@@ -49,6 +50,7 @@ _multi_header = Struct("!i?i").pack
 _session = Struct("!iiqi")  # protocol version, timeout, session, password's length
 
 HEADER_BYTES = _reply.size - 4
+ZXID_AT = 8  # in a reply's frame: after its length and xid
 STAT_BYTES = _stat_fields.size
 
 
@@ -64,6 +66,11 @@ def encode_session(opened: SessionOpened | None, connect: Connect, read_only: bo
 def encode_reply(call: Call, zxid: int, reply: Reply) -> bytes:
     """The whole frame that answers `call`; `zxid` is the last one this server has applied."""
     return REPLIES[type(reply)](call, zxid, reply)
+
+
+def restamp(frame: bytes, zxid: int) -> bytes:
+    """The same answer, sent only when the server has come to `zxid`: a client never sees zxids go back."""
+    return frame[:ZXID_AT] + _long(zxid) + frame[ZXID_AT + 8 :]
 
 
 def encode_event(event: Event) -> bytes:
