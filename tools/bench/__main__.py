@@ -25,6 +25,7 @@ from tools.bench.failover import FAULTS, Trial, trial
 from tools.bench.memory import Memory, memory
 from tools.bench.rows import Measurement, Row, measure, median, rows, warm_up
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware
+from tools.wire.client import HungUpError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(table.memory({each.name: measure_memory(each, folder, options) for each in softwares}))
         else:
             measure_all(softwares, folder, options)
-    except EnsembleError as error:
+    except (EnsembleError, HungUpError, OSError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:

@@ -170,6 +170,10 @@ class Ensemble:
                 return id
         return None
 
+    def _leaders(self) -> int:
+        modes = [self.mode(id) for id in self.members if self.is_running(id)]
+        return sum(mode in ("leader", "standalone") for mode in modes)
+
     def followers(self) -> list[int]:
         return [id for id in self.members if self.is_running(id) and self.mode(id) == "follower"]
 
@@ -183,7 +187,10 @@ class Ensemble:
     # ---- waiting
 
     def wait_serving(self, ids: Iterable[int] | None = None, timeout_s: float = 60.0) -> None:
-        """Until each of these servers (all) serves, and one of the ensemble leads."""
+        """Until each of these servers (all) serves, and exactly one running server leads.
+
+        One that was frozen may believe for a moment after its thawing that it leads still.
+        """
         wanted = list(self.members if ids is None else ids)
         modes: dict[int, str | None] = {}
 
@@ -194,7 +201,7 @@ class Ensemble:
                 modes[id] = self.mode(id)
                 if modes[id] is None:
                     return False
-            return self.leader() is not None
+            return self._leaders() == 1
 
         self.wait_until(serving, f"servers {wanted} to serve under a leader", timeout_s, lambda: f"modes: {modes}")
 
