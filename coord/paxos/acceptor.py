@@ -34,7 +34,6 @@ class Acceptor:
     __slots__ = (
         "_chunks",
         "_durable",
-        "_now",
         "_owes_accepted",
         "epoch",
         "established",
@@ -63,6 +62,7 @@ class Acceptor:
         self._reply(Promise(self.epoch, durable.ballot.accepted, history.last, history.ends))
 
     def on_truncate(self, message: Truncate) -> None:
+        self._require_history_open("a truncation")
         history = self._durable.history
         if message.to >= history.commit and history.has_end(message.to):
             if message.to < history.last:
@@ -72,6 +72,7 @@ class Acceptor:
         self._durable.output.send_now.append((self.leader, NeedSnapshot(self.epoch)))
 
     def on_snapshot_chunk(self, message: SnapshotChunk) -> None:
+        self._require_history_open("a snapshot")
         if message.index != 0 and message.index != self._chunks + 1:
             raise BrokenOrder(f"snapshot part {message.index} came after part {self._chunks}")
         self._chunks = message.index
@@ -116,6 +117,11 @@ class Acceptor:
         if self._owes_accepted:
             self._owes_accepted = False
             self._reply(Accepted(self.epoch, self._durable.history.last))
+
+    def _require_history_open(self, what: str) -> None:
+        """What was acknowledged with Established must stay."""
+        if self.established:
+            raise BrokenOrder(f"{what} came after the initial history was complete")
 
     def _append(self, message: History | Accept) -> None:
         batch, history = message.batch, self._durable.history

@@ -89,6 +89,13 @@ class Durable:
             for mark in self._marks:
                 mark.last = min(mark.last, chunk.zxid)
 
+    def forget(self, peer: int) -> None:
+        """The connection to `peer` is gone, and with it what was to be sent through it."""
+        output = self.output
+        output.send_now = [item for item in output.send_now if item[0] != peer]
+        output.send_when_durable = [item for item in output.send_when_durable if item[0] != peer]
+        output.stream = [request for request in output.stream if request.peer != peer]
+
     # ---- out, and back
 
     def take(self) -> Output:

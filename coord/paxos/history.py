@@ -27,10 +27,16 @@ class History:
     `floor` <= applied, so that whatever is still to be applied is here.
     """
 
-    __slots__ = ("_batches", "_bytes", "_ends", "_lasts", "commit", "durable", "floor", "last", "time_ms")
+    __slots__ = ("_batches", "_bytes", "_ends", "_lasts", "commit", "durable", "floor", "last", "start", "time_ms")
 
-    def __init__(self, floor: int, batches: Sequence[Batch], ends: Iterable[tuple[int, int]], commit: int) -> None:
-        """`floor`: zxid of the snapshot the server starts from; `batches` follow it; all of this is durable."""
+    def __init__(
+        self, floor: int, batches: Sequence[Batch], ends: Iterable[tuple[int, int]], commit: int, start: int = 0
+    ) -> None:
+        """`floor`: zxid of the snapshot the server starts from; `batches` follow it; all of this is durable.
+
+        `ends` are of the log after `start`, and of `start` itself unless it is 0; what ended before is not known.
+        """
+        self.start = start
         self.floor = floor
         self.last = floor
         self._ends: dict[int, int] = dict(ends)
@@ -90,10 +96,10 @@ class History:
         self._batches.clear()
         self._lasts.clear()
         self._bytes = 0
-        self.floor = self.last = self.commit = zxid
+        self.floor = self.last = self.commit = self.start = zxid
         self.durable = min(self.durable, zxid)
-        self._ends = {epoch: end for epoch, end in self._ends.items() if end < zxid}
-        self._ends[epoch_of(zxid)] = zxid
+        # The ends before it are forgotten with the log: they were this server's, perhaps not those of the history.
+        self._ends = {epoch_of(zxid): zxid}
 
     def after(self, zxid: int, upto: int | None = None) -> list[Batch] | None:
         """The batches after `zxid` (a batch's end), None if memory does not reach back so far."""

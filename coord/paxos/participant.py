@@ -173,6 +173,7 @@ class Participant:
         self._now = now
         if self._peers.pop(peer, 0) == 0:
             return
+        self._durable.forget(peer)
         self._election.forget(peer, now)
         if self._proposer is not None:
             self._proposer.forget(peer)
@@ -363,9 +364,20 @@ class Participant:
         if proposer is not None:
             if proposer.outranked_by(message):
                 self._become_looking(f"server {peer} follows server {message.leader} in epoch {message.epoch}")
-            elif not message.leader and self._durable.saved.promised == proposer.epoch:
-                proposer.invite(peer)
+            elif not message.leader and not proposer.expects_promise(peer, message.promised):
+                progress = proposer.progress.get(peer)
+                if progress is not None and progress.streaming:
+                    self.broken.append((peer, "it looks for a leader while its history is streamed to it"))
+                else:
+                    proposer.invite(peer)
+        elif self._acceptor is not None:
+            if peer == self._acceptor.leader and not message.leader:
+                self._become_looking(f"server {peer} does not lead any more")
         else:
+            if message.leader == peer:
+                self._send(
+                    peer, self._canvass()
+                )  # it is to invite this server; what was said before may have been early
             self._evaluate()
 
     def _on_prepare(self, peer: int, message: Prepare) -> None:

@@ -60,6 +60,7 @@ class Proposer:
         "_round_started",
         "_uncommitted_bytes",
         "_under_way",
+        "_unanswered",
         "_waiting",
         "answered",
         "cluster",
@@ -94,6 +95,7 @@ class Proposer:
         self.touched: list[int] = []  # sessions that followers have heard
         self.answered: list[tuple[int, int]] = []  # (ticket, zxid) of this server's own barriers
         self.round = 0  # heartbeats are numbered
+        self._unanswered: dict[int, int] = {}  # how many Prepares a peer's present connection has yet to answer
         self._asked: list[tuple[int, int]] = []  # (server, ticket) that want a barrier, not yet in a round
         self._waiting: list[tuple[int, int]] = []  # those the round under way answers
         self._round_started = 0
@@ -111,16 +113,31 @@ class Proposer:
 
     def invite(self, peer: int) -> None:
         """Ask a server that has no leader to take part."""
+        unanswered = self._unanswered.get(peer, 0)
         self.forget(peer)
+        self._unanswered[peer] = unanswered + 1
         self._durable.output.send_when_durable.append((peer, Prepare(self.epoch)))
+
+    def expects_promise(self, peer: int, promised: int) -> bool:
+        """Whether a peer that has promised `promised` and is looking will yet get a Prepare of this epoch."""
+        return promised < self.epoch and peer in self._unanswered
 
     def forget(self, peer: int) -> None:
         """The connection broke: whatever it forwarded and is not proposed yet, it will forward again."""
         self.progress.pop(peer, None)
+        self._unanswered.pop(peer, None)
         self.pending = deque(item for item in self.pending if item[0] != peer)
         self._asked = [item for item in self._asked if item[0] != peer]
+        # Its tickets may begin anew, if its process does: an old answer must not pass for a new one (T38).
+        self._waiting = [item for item in self._waiting if item[0] != peer]
 
     def on_promise(self, peer: int, message: Promise, now: float) -> None:
+        unanswered = self._unanswered.pop(peer, 0)
+        if unanswered > 1:
+            # It will promise again, and that will tell where its log stands then; two streams of history to one
+            # server would cut each other's entries off, acknowledged ones too.
+            self._unanswered[peer] = unanswered - 1
+            return
         ballot, history = self._durable.ballot, self._durable.history
         if (message.accepted, message.last) > (ballot.accepted, history.last):
             self.reason_to_withdraw = (
@@ -138,6 +155,12 @@ class Proposer:
         progress, history = self.progress[peer], self._durable.history
         promise = progress.promise
         common = common_point(history.ends, promise.ends)
+        if not common and promise.last and history.start:
+            # Where the logs part is below what is known here: to cut the follower's to nothing might take committed
+            # entries from a disk before others have them there (T12).
+            progress.streaming = True
+            self._durable.output.stream.append(StreamRequest(peer, self.epoch, 0, snapshot=True))
+            return
         if common < promise.last:
             self._send(peer, Truncate(self.epoch, common))
         self._bring_up(peer, common)
