@@ -40,7 +40,7 @@ class Recovered:
     """What a start found: the state at `snapshot_zxid` (0: the empty state) and the batches after it, in order.
 
     Every batch after `log_start` is on the disk. `ends` are (epoch, last zxid in it) of that log, ascending,
-    `log_start` included unless it is 0.
+    `log_start` included unless it is 0. Who has taken over the batches may clear the list: it can be large.
     """
 
     snapshot_zxid: int
@@ -257,10 +257,8 @@ class Store:
         self._received = None
         received.seal()
         with self._housekeeping:
+            self._drop_waiting()  # it was taken of a state that is no longer ours
             with self._handover:
-                if self._waiting is not None:  # taken of a state that is no longer ours
-                    self._waiting.discard()
-                    self._waiting = self._taken = None
                 self._lineage = received.origin.lineage
             received.publish()
             old = [snapshots.name_of(other) for other in self._snapshots if other != zxid]
@@ -273,15 +271,14 @@ class Store:
     # ---- taking snapshots
 
     def begin_snapshot(self, zxid: int) -> "SnapshotWriter":
-        """Start to write the snapshot of the state at `zxid`, which must be later than the newest there is.
+        """Start to write the snapshot of the state at `zxid`. Its methods may run in another thread than perform.
 
-        One at a time. Its methods may run in another thread than perform.
+        One at a time; but one that is finished and waits for the log gives way to this newer one.
         """
-        assert zxid > self._last_snapshot, (
-            f"a snapshot at {zxid:#x} is not newer than the one at {self._last_snapshot:#x}"
-        )
-        assert self._taken is None, f"a snapshot at {zxid:#x} is begun while {self._taken} is being written"
         with self._fail_stop():
+            with self._housekeeping:
+                self._drop_waiting()
+            assert self._taken is None, f"a snapshot at {zxid:#x} is begun while {self._taken} is being written"
             origin = Origin(self.ballot.identity, self._lineage, zxid, False)
             taken = self._taken = PartialSnapshot(self._disk, snapshots.LOCAL_PART, origin)
         return SnapshotWriter(
@@ -326,10 +323,19 @@ class Store:
                 self._waiting = None
             self._publish(taken)
 
+    def _drop_waiting(self) -> None:
+        """Called with the housekeeping lock held."""
+        with self._handover:
+            waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.discard()
+            self._taken = None
+
     def _publish(self, taken: PartialSnapshot) -> None:
+        """Called with the housekeeping lock held. One that was overtaken by an install is dropped instead."""
         zxid = taken.origin.zxid
         self._taken = None
-        if taken.origin.lineage != self._lineage:
+        if taken.origin.lineage != self._lineage or zxid < self._last_snapshot:
             taken.discard()
             return
         taken.publish()
@@ -367,7 +373,10 @@ class Store:
     # ---- helpers
 
     def close(self) -> None:
-        """Give the folder back. Everything performed is durable already."""
+        """Give the folder back, leaving no file open. Everything performed is durable already."""
+        for partial_snapshot in (self._received, self._taken):
+            if partial_snapshot is not None:
+                partial_snapshot.close()
         self._log.close()
         self._disk.close()
 

@@ -11,6 +11,8 @@ from random import Random
 import pytest
 from storage_model import SETTINGS, append_all, make_batches, open_store, take_snapshot
 
+from coord.model.entries import zxid_of
+from coord.paxos.effects import SnapshotPart
 from coord.storage.disk import Disk, FolderDisk
 from coord.storage.errors import StorageFailure, StorageRefused
 from coord.storage.memory import MemoryDisk
@@ -47,6 +49,20 @@ def test_a_store_on_a_real_folder_survives_being_closed(tmp_path: Path) -> None:
     assert [batch.encoded for batch in store.recovered.batches] == [batch.encoded for batch in batches[6:]]
     assert list(store.snapshot_chunks()) == [b"state"]
     store.close()
+
+
+def test_a_closed_store_leaves_no_file_open(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    store = open_store(FolderDisk(tmp_path / "data"))
+    append_all(store, make_batches(12, body=b"x" * 200))
+    take_snapshot(store, store.last - 3)
+    store.begin_snapshot(store.last).write(b"half")
+    store.perform([SnapshotPart(zxid_of(2, 1), 0, b"half")])
+    assert store.read_batches(0, 10_000)
+    assert list(store.snapshot_chunks()) == [b"state"]
+    next(store.snapshot_chunks())
+    store.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_folders_and_files_are_this_users_alone(tmp_path: Path) -> None:

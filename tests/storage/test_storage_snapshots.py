@@ -191,14 +191,30 @@ def test_an_unfinished_snapshot_is_removed_at_the_next_start() -> None:
     assert disk.names("snapshots") == []
 
 
-def test_one_snapshot_at_a_time_and_only_newer_ones() -> None:
+def test_one_snapshot_at_a_time() -> None:
     _, store = filled(5)
-    writer = store.begin_snapshot(zxid_of(1, 3))
+    store.begin_snapshot(zxid_of(1, 3))
     with pytest.raises(AssertionError, match="is begun while"):
         store.begin_snapshot(zxid_of(1, 4))
-    writer.finish()
-    with pytest.raises(AssertionError, match="is not newer"):
-        store.begin_snapshot(zxid_of(1, 3))
+
+
+def test_a_snapshot_of_the_same_zxid_replaces_and_an_older_one_is_dropped() -> None:
+    disk, store = filled(5)
+    take_snapshot(store, zxid_of(1, 3), (b"first",))
+    take_snapshot(store, zxid_of(1, 3), (b"again",))
+    take_snapshot(store, zxid_of(1, 2), (b"older",))
+    assert list(store.snapshot_chunks()) == [b"again"]
+    assert disk.names("snapshots") == [f"{zxid_of(1, 3):016x}"]
+
+
+def test_a_snapshot_that_waits_for_the_log_gives_way_to_a_newer_one() -> None:
+    disk, store = filled(3)
+    following = make_batches(2, previous=store.last)
+    take_snapshot(store, following[0].last, (b"older",))
+    take_snapshot(store, following[1].last, (b"newer",))
+    append_all(store, following)
+    assert list(store.snapshot_chunks()) == [b"newer"]
+    assert disk.names("snapshots") == [f"{following[1].last:016x}"]
 
 
 def test_a_snapshot_ahead_of_the_log_waits_for_it() -> None:
