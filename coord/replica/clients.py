@@ -22,7 +22,6 @@ from coord.model.errors import (
     SessionExpiredError,
     SessionMovedError,
 )
-from coord.model.paths import parent_of
 from coord.model.replies import (
     CHILDREN_CHANGED,
     DATA_CHANGED,
@@ -90,7 +89,6 @@ class Brain(Protocol):
     watches: Watches
     forwards: Forwards
     participant: Participant
-    ever_served: bool
     now: float
 
     def note(self, sentence: str) -> None: ...
@@ -112,7 +110,7 @@ class Clients:
         self.sent = 0  # frames: replies and events
         self.pipelines: dict[int, Pipeline] = {}  # by connection
         self._by_session: dict[int, Pipeline] = {}
-        self._lobby: list[tuple[Pipeline, Connect]] = []  # came before this server first served
+        self._lobby: dict[Pipeline, None] = {}  # have said who they are while there is no leader
         self._dirty: dict[Pipeline, None] = {}  # have something to be delivered
         self._hang_ups: list[tuple[int, str]] = []
         self._touched: dict[int, None] = {}  # sessions heard since the leader was last told
@@ -135,6 +133,7 @@ class Clients:
         pipeline.out.clear()
         self.pipelines.pop(pipeline.connection, None)
         self._dirty.pop(pipeline, None)
+        self._lobby.pop(pipeline, None)
         if self._by_session.get(pipeline.session) is pipeline:
             del self._by_session[pipeline.session]
         self._brain.watches.forget(pipeline)
@@ -154,8 +153,9 @@ class Clients:
         pipeline.timeout_ms = min(
             max(connect.timeout_ms, settings.session_timeout_min_ms), settings.session_timeout_max_ms
         )
-        if not brain.ever_served:
-            self._lobby.append((pipeline, connect))
+        if not brain.participant.serving:
+            # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
+            self._lobby[pipeline] = None
         elif connect.seen_zxid > brain.machine.zxid:
             seen, here = connect.seen_zxid, brain.machine.zxid
             self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}")
@@ -425,10 +425,11 @@ class Clients:
         for syncs in self._asked.values():
             self._to_ask += syncs
         self._asked.clear()
-        lobby, self._lobby = self._lobby, []
-        for pipeline, connect in lobby:
+        lobby, self._lobby = self._lobby, {}
+        for pipeline in lobby:
             if not pipeline.gone:
-                self.open(pipeline, connect)
+                assert pipeline.connect is not None, "who is in the lobby has said who he is"
+                self.open(pipeline, pipeline.connect)
 
     # ---- what is answered here
 
@@ -536,9 +537,12 @@ class Clients:
     def _may_hear(self, pipeline: Pipeline, path: str) -> bool:
         """READ on the znode, or on the nearest that is left above it (ZooKeeper leaves this check out)."""
         machine = self._brain.machine
-        while path not in machine.tree.nodes and path != "/":
-            path = parent_of(path) if path.startswith("/") else "/"
-        return machine.may_read(pipeline.identities, machine.tree.nodes[path].acl)
+        nodes, nearest = machine.tree.nodes, "/"
+        # Downwards: so a path of a million slashes costs no more than the znodes that are really there.
+        at = path.find("/", 1)
+        while at > 0 and path[:at] in nodes:
+            nearest, at = path[:at], path.find("/", at + 1)
+        return machine.may_read(pipeline.identities, nodes[path if path in nodes else nearest].acl)
 
     def _refused(self, pipeline: Pipeline, call: Call) -> None:
         request = call.request

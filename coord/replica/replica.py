@@ -82,7 +82,6 @@ class Replica:
         self.now = now
         self.wall_ms = 0
         self.serving_since_s = now
-        self.ever_served = False
         self.digests: OrderedDict[int, int] = OrderedDict()  # of the latest batches, for comparison and for `hash`
         self.proposals = Sizes()  # of the batches this server proposed, in bytes
         self._effects: list[Effect] = []
@@ -206,7 +205,6 @@ class Replica:
         """A leader is established (again): what the new history lacks of ours is forwarded anew, in order."""
         self._service = self.participant.service
         self._initial_zxid = self.participant.log.commit
-        self.ever_served = True
         self._duties = None
         applied = self._last_applied_of_mine()
         for lost in self.forwards.lost_upto(applied):

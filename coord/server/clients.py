@@ -12,7 +12,7 @@ import trio
 
 from coord.codec import jute
 from coord.codec.errors import CodecError
-from coord.codec.frames import first_frame
+from coord.codec.frames import LENGTH, first_frame
 from coord.net.network import Listener, Stream
 from coord.net.outbox import Outbox
 from coord.replica.pipeline import Pipeline
@@ -201,10 +201,9 @@ class ClientPort:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
             while replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
                 await driver.wait_pumped()
-            data = await stream.receive()
-            if not data:
+            buffer = await _receive_frame(stream, buffer) if buffer else await stream.receive()
+            if not buffer:
                 return
-            buffer = buffer + data if buffer else data
 
     async def _wait_for_room(self, client: ClientConnection, low: int) -> None:
         """Stop reading while too many requests are unanswered."""
@@ -240,3 +239,23 @@ class ClientPort:
             client.pieces_seen, client.stuck_since_s = outbox.pieces_sent, now
         elif now - client.stuck_since_s > limit_s:
             outbox.close(f"it has taken none of {outbox.bytes_waiting} waiting bytes for {limit_s:g} s")
+
+
+async def _receive_frame(stream: Stream, begun: bytes) -> bytes:
+    """Go on to receive until the frame that has begun is whole; nothing if the stream ends before.
+
+    A long frame in tiny pieces is gathered here and looked at once: decoding it anew with each piece would cost
+    the server much more than its sender.
+    """
+    data = await stream.receive()
+    size = LENGTH.size + LENGTH.unpack_from(begun)[0] if len(begun) >= LENGTH.size else LENGTH.size
+    if not data or len(begun) + len(data) >= size:
+        return begun + data if data else b""
+    gathered = bytearray(begun)
+    gathered += data
+    while len(gathered) < size:
+        data = await stream.receive()
+        if not data:
+            return b""
+        gathered += data
+    return bytes(gathered)

@@ -505,8 +505,29 @@ def count_descendants(
     return CountReply(machine.tree.descendants(request.path))
 
 
+MULTI_READ_BYTES_MAX = 8 << 20
+"""When the parts of one multiRead have read so much, those after them are refused."""
+
+_TOO_MUCH_READ = Failed(
+    MarshallingError(f"the parts of a multiRead may read {MULTI_READ_BYTES_MAX} bytes; ask for the rest in another one")
+)
+
+
 def multi_read(machine: Machine, identities: tuple[Identity, ...], session: int, request: MultiRead) -> MultiReadDone:
-    return MultiReadDone(tuple([machine.read(identities, session, step) for step in request.requests]))
+    """Each part by itself. A short request can ask for a large znode again and again, so the parts have one limit."""
+    replies: list[Reply] = []
+    size = 0
+    for step in request.requests:
+        if size > MULTI_READ_BYTES_MAX:
+            replies.append(_TOO_MUCH_READ)
+            continue
+        reply = machine.read(identities, session, step)
+        if type(reply) is DataReply:
+            size += len(reply.data or b"")
+        elif type(reply) is ChildrenReply:
+            size += sum(map(len, reply.names))
+        replies.append(reply)
+    return MultiReadDone(tuple(replies))
 
 
 def who_am_i(machine: Machine, identities: tuple[Identity, ...], session: int, request: WhoAmI) -> WhoAmIReply:
