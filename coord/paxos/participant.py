@@ -375,9 +375,7 @@ class Participant:
                 self._become_looking(f"server {peer} does not lead any more")
         else:
             if message.leader == peer:
-                self._send(
-                    peer, self._canvass()
-                )  # it is to invite this server; what was said before may have been early
+                self._send(peer, self._canvass())  # so that it invites this server; what it heard before may be old
             self._evaluate()
 
     def _on_prepare(self, peer: int, message: Prepare) -> None:

@@ -82,12 +82,13 @@ class Plan:
 class Link:
     """One connection between two servers. Each direction is in order; after a loss nothing more comes that way."""
 
-    __slots__ = ("arrival_s", "broken", "deaf", "decoders", "lives", "stubborn")
+    __slots__ = ("arrival_s", "broken", "deaf", "decoders", "left", "lives", "stubborn")
 
     def __init__(self, lives: dict[int, int]) -> None:
         self.lives = lives  # of the two servers, when it was made
         self.broken = False
         self.stubborn = False  # broken, but what is in flight still arrives
+        self.left: set[int] = set()  # who has noticed that it is broken
         self.deaf: set[int] = set()  # who no longer hears anything through it
         self.arrival_s = dict.fromkeys(lives, 0.0)
         self.decoders = {server: Decoder() for server in lives}
@@ -184,8 +185,9 @@ class SimulatedServer:
         self.paused = False
         self.backlog = []
         self.disk.crash(self.world.rng)
-        for peer, link in list(self.links.items()):
-            self.world.break_link(self.number, peer, link)
+        for (lower, higher), link in self.world.links.items():
+            if self.number in (lower, higher):
+                self.world.break_link(lower, higher, link)
         self.links.clear()
         for connection in list(self.clients.values()):
             connection.break_off()
@@ -339,6 +341,8 @@ class SimulatedServer:
     def frame_came(self, peer: int, link: Link, frame: bytes) -> None:
         replica = self.replica
         assert replica is not None
+        if self.number in link.left:
+            return
         for message in link.decoders[self.number].feed(frame):
             self.world.say("receive", self.number, peer, message)
             if isinstance(message, Hello):
@@ -352,6 +356,7 @@ class SimulatedServer:
                 replica.receive(peer, message, self.now)  # type: ignore[arg-type]
 
     def link_down(self, peer: int, link: Link) -> None:
+        link.left.add(self.number)
         if self.links.get(peer) is link:
             del self.links[peer]
             assert self.replica is not None
@@ -623,13 +628,13 @@ class World:
         self.send(lower, higher, link, one.hello())
         self.send(higher, lower, link, other.hello())
 
-    def break_link(self, lower: int, higher: int, link: Link) -> None:
+    def break_link(self, one: int, other: int, link: Link) -> None:
         """The connection ends; each side notices in its own time."""
         if link.broken:
             return
         link.broken = True
         link.stubborn = self.rng.random() < 0.5
-        for server, peer in ((self.servers[lower], higher), (self.servers[higher], lower)):
+        for server, peer in ((self.servers[one], other), (self.servers[other], one)):
             if server.life == link.lives[server.number]:
                 server.at(self.rng.uniform(0, 0.1), server.link_down, peer, link)
 
