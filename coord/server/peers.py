@@ -61,7 +61,7 @@ class Peers:
         self._log = log
         self._hello = hello
         self._links: dict[int, PeerLink] = {}
-        self._refused_by: dict[int, str] = {}  # servers that do not want this one, and why
+        self._not_together: dict[int, str] = {}  # servers that refuse this one or are refused by it, and why
         self._said: dict[str, str] = {}  # the last complaint about each address, so that it is logged once
 
     def link(self, peer: int) -> PeerLink | None:
@@ -139,6 +139,8 @@ class Peers:
         refusal = self._refusal(first, expected)
         if refusal:
             outbox.put(encode(Rejected(refusal)))
+            if expected is not None:  # we called it; who calls us may be anybody
+                self._note_refusal(expected, f"server {expected} is refused here: {refusal}")
             raise NotWelcome(f"this server refuses it: {refusal}")
         link = PeerLink(first.server, first.identity, outbox)
         former = self._links.get(first.server)
@@ -147,7 +149,7 @@ class Peers:
         self._links[first.server] = link
         self._driver.links[first.server] = link
         self._said.clear()
-        self._refused_by.pop(first.server, None)
+        self._not_together.pop(first.server, None)
         self._driver.replica.connected(
             first.server, PeerIdentity(first.identity, first.description), trio.current_time()
         )
@@ -155,12 +157,19 @@ class Peers:
         return link
 
     def _refused(self, peer: int | None, reason: str) -> NoReturn:
-        """A peer does not want this server. When most of the ensemble does not, it had better stop and say why."""
+        """A peer does not want this server."""
         if peer is not None:
-            self._refused_by[peer] = reason
-            if 2 * len(self._refused_by) > len(self._config.servers):
-                raise RefusedByEnsemble(f"the servers {sorted(self._refused_by)} refuse this one: {reason}")
+            self._note_refusal(peer, f"server {peer} refuses this one: {reason}")
         raise NotWelcome(f"it refuses this server: {reason}")
+
+    def _note_refusal(self, peer: int, sentence: str) -> None:
+        """A server that most of the ensemble cannot be together with had better stop and say why."""
+        self._not_together[peer] = sentence
+        if 2 * len(self._not_together) > len(self._config.servers):
+            raise RefusedByEnsemble(
+                f"this server and most of its ensemble, servers {sorted(self._not_together)}, "
+                f"do not go together; {sentence}"
+            )
 
     def _refusal(self, hello: Hello, expected: int | None) -> str:
         """Why this peer is not one to talk to; empty if it is."""
