@@ -131,7 +131,7 @@ class TcpListener:
         while True:
             try:
                 accepted, _ = await self._socket.accept()
-                return TcpStream(_plain(accepted))
+                return _stream(accepted)
             except OSError as error:
                 if error.errno in _OUT_OF_FILES:
                     await trio.sleep(0.1)  # others must close theirs first; the backlog keeps who comes meanwhile
@@ -151,12 +151,17 @@ class TcpNetwork:
 
     async def connect(self, host: str, port: int) -> Stream:
         stream = await trio.open_tcp_stream(host, port)
-        return TcpStream(_plain(stream.socket))
+        return _stream(stream.socket)
 
 
-def _plain(sock: trio.socket.SocketType) -> socket.socket:
-    """The same connection as a plain socket: Trio's own would make a task of each send."""
-    return socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+def _stream(sock: trio.socket.SocketType) -> TcpStream:
+    """On the same connection as a plain socket: Trio's own would make a task of each send."""
+    plain = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+    try:
+        return TcpStream(plain)
+    except OSError:  # it broke before it was used
+        plain.close()
+        raise
 
 
 _OUT_OF_FILES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))

@@ -1,0 +1,181 @@
+"""Streams and listeners on the machine's own loopback."""
+
+import socket
+
+import pytest
+import trio
+
+from coord.net.network import RECEIVE_BYTES_MAX, Stream, TcpNetwork, TcpStream
+
+
+async def pair() -> tuple[Stream, Stream]:
+    """Two ends of one connection: who called, and who was called."""
+    network = TcpNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    caller = await network.connect(*listener.address)
+    called = await listener.accept()
+    listener.close()
+    return caller, called
+
+
+async def test_bytes_arrive_in_order_and_the_end_shows_as_no_bytes() -> None:
+    caller, called = await pair()
+    await caller.send_all(b"one ")
+    assert caller.send_now(b"two") == 3
+    caller.close()
+    received = b""
+    while data := await called.receive():
+        received += data
+    assert received == b"one two"
+    assert await called.receive() == b""
+    called.close()
+
+
+async def test_both_ends_know_each_others_address() -> None:
+    caller, called = await pair()
+    assert called.remote[0] == caller.remote[0] == "127.0.0.1"
+    assert called.remote[1] != caller.remote[1]
+    caller.close()
+    called.close()
+
+
+async def test_a_send_without_waiting_takes_what_there_is_room_for() -> None:
+    caller, called = await pair()
+    data = memoryview(bytes(64 << 20))
+    sent = caller.send_now(data)
+    assert 0 < sent < len(data)
+    while more := caller.send_now(data[sent:]):
+        sent += more
+    assert caller.send_now(b"x") == 0
+    received = 0
+    while received < sent:
+        received += len(await called.receive())
+    assert received == sent
+    caller.close()
+    called.close()
+
+
+async def test_a_send_that_waits_goes_on_as_the_other_end_receives() -> None:
+    caller, called = await pair()
+    data = bytes(range(256)) * (20 << 12)
+    received = bytearray()
+
+    async def send() -> None:
+        await caller.send_all(data)
+        caller.close()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        while part := await called.receive():
+            assert len(part) <= RECEIVE_BYTES_MAX
+            received += part
+    assert received == data
+    called.close()
+
+
+async def test_what_was_received_stays_as_it_is_when_more_is_received() -> None:
+    caller, called = await pair()
+    await caller.send_all(b"first")
+    first = await called.receive()
+    await caller.send_all(b"other")
+    assert await called.receive() == b"other"
+    assert first == b"first"  # the buffer is shared, its bytes are not
+    caller.close()
+    called.close()
+
+
+async def test_who_waits_to_receive_is_woken_when_the_stream_is_closed_here() -> None:
+    caller, called = await pair()
+    async with trio.open_nursery() as nursery:
+
+        async def wait() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await called.receive()
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        called.close()
+    assert await called.receive() == b""  # and later on it is simply the end
+    called.close()  # twice is as good as once
+    caller.close()
+
+
+async def test_who_waits_to_send_is_woken_when_the_stream_is_closed_here() -> None:
+    caller, called = await pair()
+    async with trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            with pytest.raises((trio.ClosedResourceError, OSError)):
+                await caller.send_all(bytes(64 << 20))
+
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        caller.close()
+    called.close()
+
+
+async def test_a_reset_is_an_os_error() -> None:
+    caller, called = await pair()
+    assert isinstance(caller, TcpStream)
+    caller._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    caller.close()
+    with pytest.raises(OSError, match="reset"):
+        await called.receive()
+    called.close()
+
+
+async def test_sending_to_one_who_has_closed_is_an_os_error_in_the_end() -> None:
+    caller, called = await pair()
+    called.close()
+    with pytest.raises(OSError, match=r"reset|pipe"):  # noqa: PT012  the first send only makes the other end answer
+        for _ in range(100):
+            await caller.send_all(b"x")
+    caller.close()
+
+
+async def test_keep_alive_can_be_asked_for() -> None:
+    caller, called = await pair()
+    caller.keep_alive()
+    await caller.send_all(b"x")
+    assert await called.receive() == b"x"
+    caller.close()
+    called.close()
+
+
+async def test_a_caller_that_has_gone_before_it_was_accepted_does_not_stop_the_listener() -> None:
+    network = TcpNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    hasty = socket.create_connection(listener.address)
+    hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    hasty.close()
+    patient = await network.connect(*listener.address)
+    await patient.send_all(b"here")
+    with trio.fail_after(5):
+        while True:
+            stream = await listener.accept()
+            try:
+                data = await stream.receive()
+            except OSError:
+                data = b""
+            stream.close()
+            if data:
+                break
+    assert data == b"here"
+    patient.close()
+    listener.close()
+
+
+async def test_listening_where_somebody_listens_is_an_os_error() -> None:
+    network = TcpNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    with pytest.raises(OSError, match="in use"):
+        await network.listen(*listener.address)
+    listener.close()
+
+
+async def test_connecting_where_nobody_listens_is_an_os_error() -> None:
+    network = TcpNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    listener.close()
+    with pytest.raises(OSError, match=r"refused|connect"):
+        await network.connect(*listener.address)
