@@ -4,8 +4,10 @@ Makes the four things that `coord.server.serve` is given (settings, disk, networ
 signal comes, and turns what ended it into a sentence and a status of coord.cli.exit_codes.
 """
 
+import dataclasses
 import os
 import random
+import resource
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +26,9 @@ from coord.server.serve import serve
 from coord.storage.disk import FolderDisk
 from coord.storage.errors import StorageFailure, StorageRefused
 
+FILES_RESERVED = 256
+"""Open files that are not for clients: log, snapshots, other servers, and what Python needs itself."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT."""
@@ -36,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     log = EventLog(config.id)
     for sentence in misspelt_variables(os.environ):
         log.warning(sentence)
-    return run(config, log)
+    return run(within_files(config, log), log)
 
 
 def make_parser() -> Parser:
@@ -61,6 +66,31 @@ def run(config: Config, log: EventLog) -> ExitCode:
         return explain(error, log)
     log.info("stopped")
     return ExitCode.STOPPED
+
+
+def within_files(config: Config, log: EventLog) -> Config:
+    """The same settings with no more clients than this process may open files for.
+
+    A server that runs out of files cannot open the next file of its log, and must end: no crowd of clients may
+    bring that about.
+    """
+    may, at_most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = config.connections_max + FILES_RESERVED
+    if may == resource.RLIM_INFINITY or may >= wanted:
+        return config
+    may = wanted if at_most == resource.RLIM_INFINITY else min(wanted, at_most)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (may, at_most))
+    except (OSError, ValueError):  # some systems name a higher limit than they grant
+        may = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    room = max(1, may - FILES_RESERVED)
+    if room >= config.connections_max:
+        return config
+    log.warning(
+        f"connections_max = {config.connections_max} is more than this process may open files for; "
+        f"it is lowered to {room}; raise the limit of open files (ulimit -n) above {wanted}, or lower the setting"
+    )
+    return dataclasses.replace(config, connections_max=room)
 
 
 def explain(error: Exception, log: EventLog) -> ExitCode:

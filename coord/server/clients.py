@@ -26,6 +26,9 @@ SWEEP_S = 1.0
 CONNECT_BYTES_MAX = 1024
 """A longer first frame is not a connect request."""
 
+COMPLAIN_EVERY_S = 5.0
+"""Refused connections are counted and logged so often at most."""
+
 RESUME_BELOW = 2
 """Reading goes on when the unanswered requests are down to the limit divided by this."""
 
@@ -91,6 +94,8 @@ class ClientPort:
         self._by_address: Counter[str] = Counter()
         self.connections: dict[int, ClientConnection] = {}
         self._open = 0
+        self._refused = 0  # since that was last logged
+        self._complain_again_s = 0.0
 
     async def run(self, listener: Listener) -> None:
         async with trio.open_nursery() as nursery:
@@ -98,10 +103,18 @@ class ClientPort:
                 stream = await listener.accept()
                 refusal = self._refusal(stream.remote[0])
                 if refusal:
-                    self._log.warning(refusal, client=stream.remote[0])
                     stream.close()
+                    self._complain(refusal, stream.remote[0])
                 else:
                     nursery.start_soon(self._serve, stream)
+
+    def _complain(self, refusal: str, address: str) -> None:
+        """Not a line for each: who can make thousands of connections must not fill the log with them."""
+        self._refused += 1
+        if trio.current_time() >= self._complain_again_s:
+            self._log.warning(refusal, client=address, refused=self._refused)
+            self._complain_again_s = trio.current_time() + COMPLAIN_EVERY_S
+            self._refused = 0
 
     def _refusal(self, address: str) -> str:
         config = self._config

@@ -87,6 +87,7 @@ class Driver:
         due = trio.current_time()
         while True:
             self.replica.tick(trio.current_time(), wall_ms())
+            self._log.epoch, self._log.zxid = self.replica.participant.epoch, self.replica.machine.zxid
             self.feed()
             due = max(due + interval_s, trio.current_time())
             await trio.sleep_until(due)

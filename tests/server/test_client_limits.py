@@ -158,6 +158,20 @@ async def test_connections_are_limited_in_all_and_per_address(autojump_clock: tr
             await client.ping()
 
 
+async def test_a_crowd_of_refused_connections_gets_a_few_lines_in_the_log(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with memory_ensemble(1, **ONE_PLACE) as ensemble:
+        held = await ensemble.dial(1, "crowd")
+        await held.open()
+        for _ in range(200):
+            (await ensemble.dial(1, "crowd")).stream.close()
+        await trio.sleep(6)
+        await (await ensemble.dial(1, "crowd")).wait_hung_up()
+        lines = [record.fields["refused"] for record in caplog.records if "is hung up on" in record.getMessage()]
+        assert lines == [1, 200]  # the first at once, then those since
+
+
 async def test_many_connections_that_come_and_go_leave_nothing_behind(autojump_clock: trio.testing.MockClock) -> None:
     async with memory_ensemble(1) as ensemble:
         for number in range(300):
