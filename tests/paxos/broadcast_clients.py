@@ -377,4 +377,6 @@ class SimulatedClient:
         for watch in connection.watches:
             first = self.world.ghost.first_change_after(watch.path, watch.zxid)
             if first is not None and first.zxid <= zxid:
-                raise Violation(f"I19: {self} got a reply at {zxid:#x} before the event of {watch.path}, {first.zxid:#x}")
+                raise Violation(
+                    f"I19: {self} got a reply at {zxid:#x} before the event of {watch.path}, {first.zxid:#x}"
+                )

@@ -122,7 +122,8 @@ class SimulatedDisk:
         self._received.append(step.data)
 
     def _install(self, step: InstallSnapshot) -> None:
-        assert self._received and self._received_zxid == step.zxid, "a snapshot is installed that was not received"
+        assert self._received, "a snapshot is installed that was not received"
+        assert self._received_zxid == step.zxid, "another snapshot was received than is installed"
         self.snapshot = Snapshot(step.zxid, self._received)
         self._received = []
         self.base = step.zxid

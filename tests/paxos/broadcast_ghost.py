@@ -67,7 +67,9 @@ class Ghost:
         if batch.last <= self.last:
             raise Violation(f"I8: server {server} commits {batch.last:#x}, which the committed history lacks")
         if batch.previous != self.last:
-            raise Violation(f"I4: server {server} commits {batch.last:#x} after {batch.previous:#x}, not {self.last:#x}")
+            raise Violation(
+                f"I4: server {server} commits {batch.last:#x} after {batch.previous:#x}, not {self.last:#x}"
+            )
         return True
 
     def extend(self, batch: Batch) -> None:
@@ -102,7 +104,9 @@ class Ghost:
     def _remember(self, zxid: int, request: object, reply: object) -> None:
         if isinstance(request, Create | SetData) and request.data:
             if request.data in self.writes:
-                raise Violation(f"I12: the write {request.data!r} was applied at {self.writes[request.data]} and {zxid:#x}")
+                raise Violation(
+                    f"I12: the write {request.data!r} was applied at {self.writes[request.data]} and {zxid:#x}"
+                )
             code = reply.code if isinstance(reply, Failed) else 0
             self.writes[request.data] = Applied(zxid, code, reply.path if isinstance(reply, Created) else request.path)
         if isinstance(request, CreateSession) and not isinstance(reply, Failed):

@@ -41,6 +41,7 @@ from tests.paxos.broadcast_disk import Durable, SimulatedDisk, Snapshot
 from tests.paxos.broadcast_ghost import Ghost, Violation
 
 TICK_S = 0.05
+QUICK_S = (0.0, 0.002)
 EVENTS_SHOWN = 40
 
 
@@ -57,6 +58,7 @@ class Plan:
     history_bytes_max: int
     snapshot_after_bytes: int
     delay_s: float
+    latency_s: tuple[float, float]  # of a sync
 
     @classmethod
     def draw(cls, rng: Random) -> "Plan":
@@ -76,6 +78,7 @@ class Plan:
             history_bytes_max=rng.choice((0, 400, 2000)) if tiny else 1 << 20,
             snapshot_after_bytes=rng.choice((500, 3000)) if tiny else rng.choice((3000, 1 << 20)),
             delay_s=rng.choice((0.001, 0.01, 0.06)),
+            latency_s=rng.choice((QUICK_S, (0.0, 0.02), (0.01, 0.1))),
         )
 
 
@@ -121,7 +124,7 @@ class SimulatedServer:
         self.backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         self.links: dict[int, Link] = {}
         self.clients: dict[int, ClientConnection] = {}
-        self.latency_s = (0.0, 0.002)
+        self.latency_s = world.plan.latency_s
         self.wall_skew_ms = 0
         self._offset_s = 0.0
         self._pumping = False
@@ -690,7 +693,7 @@ class World:
         self.calm = True
         self.unblock()
         for server in self.servers.values():
-            server.latency_s = (0.0, 0.002)
+            server.latency_s = QUICK_S
             if server.replica is None:
                 server.start()
             server.resume()
@@ -752,7 +755,7 @@ def pause(world: World) -> None:
 
 
 def slow_disk(world: World) -> None:
-    world._any_server().latency_s = world.rng.choice(((0.0, 0.002), (0.0, 0.05), (0.1, 0.6)))
+    world._any_server().latency_s = world.rng.choice((QUICK_S, (0.0, 0.05), (0.1, 0.6)))
 
 
 def jump_wall(world: World) -> None:
