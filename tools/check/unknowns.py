@@ -1,0 +1,261 @@
+"""Which of the writes that nobody acknowledged took effect, and where, if only the clients can be asked.
+
+Such a write is put into the replay only where something was seen that the acknowledged writes do not explain: an event
+or a stat with a zxid no acknowledged write has, or a reply the model contradicts. Then every write that may have
+caused it is tried, at every place among the writes it could disturb, until the whole history agrees. The same goes for
+what the servers do of their own accord: ending a session that was given up, reaping containers and TTL znodes.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from coord.model.acl import SUPER_SCHEME
+from coord.model.entries import Run, counter_of
+from coord.model.message import message
+from coord.model.paths import parent_of
+from coord.model.replies import CHILDREN_CHANGED, DATA_CHANGED, NODE_CREATED, NODE_DELETED, Created, DataReply
+from coord.model.requests import (
+    CONTAINER,
+    EPHEMERAL,
+    EPHEMERAL_SEQUENTIAL,
+    TTL,
+    TTL_SEQUENTIAL,
+    CloseSession,
+    Create,
+    Delete,
+    SetData,
+    Write,
+)
+from tools.check.compare import stat_of
+from tools.check.history import CLOSED, Notified, Operation, Record, SessionChanged
+from tools.check.replay import Disagreement, Entry, Replayed, entry_of, replay, touched
+
+APPLIED_MAX = 2_000_000
+"""Entries applied before the search is given up: some ten seconds."""
+
+Placement: TypeAlias = tuple[tuple[int, int], ...]
+"""(zxid, which suspect) of those that are taken to have happened."""
+
+
+@dataclass(slots=True, eq=False)
+class Suspect:
+    """A write that may have happened, `times` times at most, at a zxid above `after` and below `before`."""
+
+    request: Write
+    run: Run
+    paths: set[str]
+    after: int
+    before: int | None
+    times: int = 1
+
+
+@message
+class Placed:
+    """The writes as they may have been. `exhausted`: nothing better can be found, so disagreements are violations."""
+
+    entries: list[Entry]
+    replayed: Replayed
+    exhausted: bool
+
+
+def place(records: Sequence[Record], operations: Sequence[Operation], applied_max: int = APPLIED_MAX) -> Placed:
+    """The acknowledged writes, and those others that explain what was seen."""
+    return _Search(records, operations, applied_max).run()
+
+
+class _Search:
+    """Depth first over placements; each is judged by a replay up to the first thing it leaves unexplained."""
+
+    def __init__(self, records: Sequence[Record], operations: Sequence[Operation], applied_max: int) -> None:
+        self.operations = operations
+        self.known: dict[int, Entry] = {}
+        for operation in operations:
+            if operation.is_write and operation.reply is not None and operation.position:
+                self.known.setdefault(operation.position, entry_of(operation, operation.position))
+        self.suspects = list(_suspects(records, operations))
+        self.told = sorted(
+            {
+                (each.event.zxid, each.event.path, each.event.kind)
+                for each in records
+                if isinstance(each, Notified) and each.event.zxid > 0 and each.event.zxid not in self.known
+            }
+        )
+        self.left = applied_max
+
+    def run(self) -> Placed:
+        waiting: list[Placement] = [()]
+        tried: set[frozenset[tuple[int, int]]] = set()
+        best: tuple[int, Placement] = (-1, ())
+        agreeing: Placed | None = None  # leaves events unexplained, which is for the checker of watches to say
+        while waiting and self.left > 0:
+            placement = waiting.pop()
+            if frozenset(placement) in tried:
+                continue
+            tried.add(frozenset(placement))
+            entries = self.entries(placement)
+            replayed = replay(entries, self.operations, has_log=False, stop_at_first=True)
+            self.left -= replayed.applied
+            found = replayed.disagreements[0] if replayed.disagreements else None
+            branches = self.branches(placement, entries, found)
+            waiting += reversed(branches)
+            if found is None:
+                agreeing = Placed(entries, replayed, True)
+                if not branches:
+                    return agreeing
+            elif found.operation.position > best[0]:
+                best = found.operation.position, placement
+        if agreeing is not None:
+            return agreeing
+        entries = self.entries(best[1])
+        return Placed(entries, replay(entries, self.operations, has_log=False), not waiting)
+
+    def entries(self, placement: Placement) -> list[Entry]:
+        found = list(self.known.values())
+        for zxid, index in placement:
+            suspect = self.suspects[index]
+            found.append(Entry(zxid, 0, suspect.run, suspect.request))
+        return sorted(found, key=lambda entry: entry.zxid)
+
+    def branches(self, placement: Placement, entries: list[Entry], found: Disagreement | None) -> list[Placement]:
+        """What could be added to explain the first event nobody caused, or else the disagreement."""
+        taken = {zxid for zxid, _ in placement}
+        limit = found.operation.position if found is not None else None
+        for zxid, path, kind in self.told:
+            if zxid not in taken and (limit is None or zxid <= limit):
+                explained = [
+                    (*placement, (zxid, index))
+                    for index in self.possible(placement, {path})
+                    if self.fits(index, zxid) and could_tell(self.suspects[index], kind, path)
+                ]
+                if explained:
+                    return explained
+        if found is None:
+            return []
+        return self.explanations(placement, entries, found)
+
+    def explanations(self, placement: Placement, entries: list[Entry], found: Disagreement) -> list[Placement]:
+        seen = found.operation
+        paths = touched(seen.request)
+        if isinstance(seen.reply, Created):
+            paths.add(seen.reply.path)
+        stat = stat_of(seen.reply) if seen.reply is not None else None
+        taken = {entry.zxid for entry in entries}
+        shown = [z for z in (stat.mzxid, stat.czxid, stat.pzxid) if z not in taken and z > 0] if stat else []
+        result: list[Placement] = []
+        for index in self.possible(placement, paths):
+            for zxid in shown or self.gaps(entries, self.suspects[index], seen.position):
+                if self.fits(index, zxid) and zxid <= seen.position:
+                    result.append((*placement, (zxid, index)))
+        data = seen.reply.data if isinstance(seen.reply, DataReply) else None
+        return sorted(result, key=lambda each: getattr(self.suspects[each[-1][1]].request, "data", None) != data)
+
+    def possible(self, placement: Placement, paths: set[str]) -> Iterator[int]:
+        for index, suspect in enumerate(self.suspects):
+            if suspect.paths & paths and sum(used == index for _, used in placement) < suspect.times:
+                yield index
+
+    def fits(self, index: int, zxid: int) -> bool:
+        suspect = self.suspects[index]
+        return suspect.after < zxid and (suspect.before is None or zxid < suspect.before)
+
+    def gaps(self, entries: list[Entry], suspect: Suspect, limit: int) -> Iterator[int]:
+        """A free zxid before each write that touches the same paths, the latest first: others make no difference."""
+        zxids = [entry.zxid for entry in entries]
+        at = bisect_left(zxids, limit)
+        free = limit if at == len(zxids) or zxids[at] != limit else limit - 1
+        fresh = True
+        while free > suspect.after:
+            while at and zxids[at - 1] == free:
+                at -= 1
+                fresh = fresh or bool(touched(entries[at].request) & suspect.paths)
+                free -= 1
+            if counter_of(free) == 0 or free <= suspect.after:
+                return
+            if fresh:
+                yield free
+                fresh = False
+            if not at:
+                return
+            at -= 1
+            fresh = fresh or bool(touched(entries[at].request) & suspect.paths)
+            free = entries[at].zxid - 1
+
+
+def could_tell(suspect: Suspect, kind: int, path: str) -> bool:
+    """Whether a watcher can hear of this event because of the suspect."""
+    request = suspect.request
+    for each in (request, *getattr(request, "requests", ())):
+        if isinstance(each, CloseSession):
+            if kind in (NODE_DELETED, CHILDREN_CHANGED):
+                return True
+        elif isinstance(each, Create):
+            if kind == NODE_CREATED and path.startswith(each.path):
+                return True
+            if kind == CHILDREN_CHANGED and path == parent_of(each.path):
+                return True
+        elif isinstance(each, Delete):
+            if (kind == NODE_DELETED and path == each.path) or (
+                kind == CHILDREN_CHANGED and path == parent_of(each.path)
+            ):
+                return True
+        elif isinstance(each, SetData) and kind == DATA_CHANGED and path == each.path:
+            return True
+    return False
+
+
+def _suspects(records: Iterable[Record], operations: Sequence[Operation]) -> Iterator[Suspect]:
+    answered = sorted(
+        (each.return_ns, max(each.position, each.zxid)) for each in operations if each.return_ns is not None
+    )
+    heights: list[int] = []
+    for _, zxid in answered:
+        heights.append(max(zxid, heights[-1] if heights else 0))
+    later = sorted((each.call_ns, each.position) for each in operations if each.is_write and each.position)
+    depths = [0] * len(later)
+    lowest = 1 << 63
+    for at in range(len(later) - 1, -1, -1):
+        lowest = depths[at] = min(lowest, later[at][1])
+
+    owned: dict[int, list[str]] = {}
+    for each in operations:
+        requests = [each.request, *getattr(each.request, "requests", ())]
+        for request in requests:
+            if isinstance(request, Create) and request.kind in (EPHEMERAL, EPHEMERAL_SEQUENTIAL):
+                insort(owned.setdefault(each.session, []), _made(each, request))
+    for each in operations:
+        if not each.is_write or each.position or each.code:
+            continue
+        below = bisect_left(answered, (each.call_ns, -1))
+        after = heights[below - 1] if below else 0
+        before = None
+        if each.return_ns is not None:
+            above = bisect_left(later, (each.return_ns + 1, -1))
+            before = depths[above] if above < len(later) else None
+        entry = entry_of(each, 0)
+        paths = touched(each.request)
+        if isinstance(each.request, CloseSession):
+            paths |= {above for path in owned.get(each.session, ()) for above in (path, parent_of(path))}
+        yield Suspect(entry.request, entry.run, paths, after, before, each.sends)
+
+    ended = {each.session for each in records if isinstance(each, SessionChanged) and each.state == CLOSED}
+    ended |= {each.session for each in operations if isinstance(each.request, CloseSession)}
+    for session, own in owned.items():
+        if session not in ended:
+            paths = {above for path in own for above in (path, parent_of(path))}
+            last = max(
+                max(each.position, each.zxid) for each in operations if each.session == session and not each.code
+            )
+            request = CloseSession(session, expired=True)
+            yield Suspect(request, Run(0, 0, 0, 0, 0, (), (request,)), paths, last, None)
+    for each in operations:
+        request_made = each.request
+        if isinstance(request_made, Create) and request_made.kind in (CONTAINER, TTL, TTL_SEQUENTIAL):
+            reap = Delete(_made(each, request_made))
+            run = Run(0, 0, 0, 0, 0, ((SUPER_SCHEME, ""),), (reap,))
+            yield Suspect(reap, run, touched(reap), each.position, None)
+
+
+def _made(operation: Operation, request: Create) -> str:
+    return operation.reply.path if isinstance(operation.reply, Created) else request.path
