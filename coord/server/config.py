@@ -368,7 +368,7 @@ class Config:
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"
     )
     write_inline_max_ms: float = setting(
-        0.5,
+        2.0,
         number(0),
         "milliseconds",
         "a disk whose sync takes no longer is waited for; a slower one gets a thread of its own",

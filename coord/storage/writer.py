@@ -1,10 +1,12 @@
 """The one place that decides whether a write to the disk is done at once or in a thread.
 
-A thread for every sync costs a write a third of its speed where the disk answers in a fraction of a millisecond;
-without one, a slow disk stops the event loop. So the disk is measured: while it is quick, a small write into an idle
-store is performed inline, in `submit` itself. As soon as one stalls, or the average grows, everything goes through
-one worker thread, a batch at a time, and what arrives meanwhile is the next batch, with one sync for all of it.
-Only after several quick ones in a row the writer goes inline again.
+A thread for every sync costs a write a third of its speed or more where the disk answers in a millisecond (the two
+threads fight for the interpreter, too); without one, a slow disk stops the event loop. So the disk is measured: while
+it is quick, a small write into an idle store is performed inline, in `submit` itself. As soon as one stalls, or the
+average grows, everything goes through one worker thread, a batch at a time, and what arrives meanwhile is the next
+batch, with one sync for all of it. From the thread the disk cannot be judged, since a thread waits for the interpreter
+as well; so after a while one write is performed inline as a probe: if it is quick the writer stays inline, else the
+next probe comes after twice as many.
 
 Promises: what is submitted is performed in the order in which it was submitted, and each `then` is called in that
 order, on the event loop, after its steps are durable. After a StorageFailure nothing more is performed or called.
@@ -21,8 +23,10 @@ from coord.storage.errors import StorageFailure
 
 T = TypeVar("T")
 
-_QUICK_IN_A_ROW = 8
-"""So many quick performs in the thread are needed to go inline; also at the start, when nothing is known."""
+_PROBE_AFTER_MIN, _PROBE_AFTER_MAX = 16, 4096
+"""So many performs in the thread before the next probe: the least after good times, doubled by each failed one."""
+_GOOD_TIMES = 256
+"""So many inline performs without a stall, and the disk is trusted again: the next probe comes soon."""
 _STALL_FACTOR = 4
 """One inline perform of so many times the limit is a stall."""
 _WEIGHT = 1 / 8
@@ -41,14 +45,15 @@ class Performer(Protocol):
 class Writer:
     """Performs steps on a store; `run` must be running as a task before the first `submit`."""
 
-    def __init__(self, store: Performer, *, inline_max_s: float = 0.0005, inline_bytes_max: int = 256 << 10) -> None:
+    def __init__(self, store: Performer, *, inline_max_s: float = 0.002, inline_bytes_max: int = 256 << 10) -> None:
         """Inline while a perform takes less than `inline_max_s` on average and appends at most `inline_bytes_max`."""
         self._store = store
         self._inline_max_s = inline_max_s
         self._inline_bytes_max = inline_bytes_max
-        self._inline = store.instant
-        self._average_s = 0.0
-        self._quick = 0  # performs in a row that took less than inline_max_s, while in the thread
+        self._inline = True
+        self._average_s = 0.0  # of inline performs
+        self._since_change = 0  # performs since the writer went inline, or left it
+        self._probe_after = _PROBE_AFTER_MIN
         self._waiting: list[tuple[Sequence[Step], Callable[[], None]]] = []
         self._busy = False  # steps are being performed, or their callbacks called
         self._filled = trio.Event()
@@ -82,9 +87,8 @@ class Writer:
             gathered, self._waiting = self._waiting, []
             steps = [step for some, _ in gathered for step in some]
             with trio.CancelScope(shield=True):
-                took_s = await trio.to_thread.run_sync(self._perform, steps)
-            if not self._inline:  # else it was a large write in good times, which tells nothing about small ones
-                self._learn(took_s)
+                await trio.to_thread.run_sync(self._perform, steps)
+            self._since_change += 1
             self._call(gathered)
             self._busy = False
             self._go_on()
@@ -114,7 +118,7 @@ class Writer:
     def _small(self) -> bool:
         if self._store.instant:
             return True
-        if not self._inline:
+        if not self._inline and self._since_change < self._probe_after:
             return False
         size = 0
         for steps, _ in self._waiting:
@@ -136,18 +140,22 @@ class Writer:
         return perf_counter() - started
 
     def _learn(self, took_s: float) -> None:
+        """An inline perform, perhaps a probe, took so long."""
         if self._store.instant:
             return
-        self._average_s += (took_s - self._average_s) * _WEIGHT
-        if self._inline:
-            if took_s > self._inline_max_s * _STALL_FACTOR or self._average_s > self._inline_max_s:
-                self._inline = False
-                self._quick = 0
-            return
-        self._quick = self._quick + 1 if took_s < self._inline_max_s else 0
-        if self._quick >= _QUICK_IN_A_ROW:
-            self._inline = True
+        if not self._inline:
+            if took_s > self._inline_max_s:
+                self._probe_after = min(2 * self._probe_after, _PROBE_AFTER_MAX)
+                self._since_change = 0
+                return
+            self._inline, self._since_change = True, 0
             self._average_s = took_s  # the slow times are over: they must not send us back at once
+        self._since_change += 1
+        if self._since_change == _GOOD_TIMES:
+            self._probe_after = _PROBE_AFTER_MIN
+        self._average_s += (took_s - self._average_s) * _WEIGHT
+        if took_s > self._inline_max_s * _STALL_FACTOR or self._average_s > self._inline_max_s:
+            self._inline, self._since_change = False, 0
 
     def _call(self, gathered: list[tuple[Sequence[Step], Callable[[], None]]]) -> None:
         for _, then in gathered:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -62,50 +63,76 @@ async def submit(writer: Writer, steps: Sequence[Step]) -> None:
     await done.wait()
 
 
-async def make_inline(writer: Writer) -> None:
-    for _ in range(8):
-        await submit(writer, append())
-    assert writer.inline
+PROBE_AFTER = 16  # performs in the thread before the first probe
 
 
-async def test_an_unknown_disk_is_used_in_a_thread_and_a_quick_one_inline_soon(
+async def make_threaded(writer: Writer, store: FakeStore) -> None:
+    """A stall, and then the disk is as before."""
+    took_s, store.took_s = store.took_s, 1.0
+    await submit(writer, append())
+    assert not writer.inline
+    store.took_s = took_s
+
+
+async def test_a_quick_disk_is_waited_for_inline(store: FakeStore, nursery: trio.Nursery) -> None:
+    writer = Writer(store)
+    nursery.start_soon(writer.run)
+    done: list[int] = []
+    writer.submit(append(), lambda: done.append(1))
+    assert done == [1]
+    assert store.threads == [False]
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_stall_sends_the_writer_to_the_thread_until_a_probe_is_quick(
     store: FakeStore, nursery: trio.Nursery
 ) -> None:
     writer = Writer(store)
     nursery.start_soon(writer.run)
-    await make_inline(writer)
-    assert store.threads == [True] * 8
-    done: list[int] = []
-    writer.submit(append(), lambda: done.append(1))
-    assert done == [1]
+    await make_threaded(writer, store)
+    for _ in range(PROBE_AFTER):
+        await submit(writer, append())
+    assert store.threads == [False] + [True] * PROBE_AFTER
+    await submit(writer, append())
+    assert writer.inline
     assert store.threads[-1] is False
     nursery.cancel_scope.cancel()
 
 
-async def test_a_stall_sends_the_writer_to_the_thread_until_several_were_quick(
-    store: FakeStore, nursery: trio.Nursery
-) -> None:
+async def test_each_slow_probe_doubles_the_time_to_the_next(store: FakeStore, nursery: trio.Nursery) -> None:
     writer = Writer(store)
     nursery.start_soon(writer.run)
-    await make_inline(writer)
     store.took_s = 0.1
-    await submit(writer, append())
-    assert not writer.inline
-    store.took_s = 0.0001
-    for _ in range(7):
+    for _ in range(1 + PROBE_AFTER + 1 + 2 * PROBE_AFTER + 1 + 4 * PROBE_AFTER + 1):
         await submit(writer, append())
+    probes = [place for place, thread in enumerate(store.threads) if not thread]
+    assert [later - earlier - 1 for earlier, later in pairwise(probes)] == [
+        PROBE_AFTER,
+        2 * PROBE_AFTER,
+        4 * PROBE_AFTER,
+    ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_good_times_make_the_next_probe_come_soon_again(store: FakeStore, nursery: trio.Nursery) -> None:
+    writer = Writer(store)
+    nursery.start_soon(writer.run)
     store.took_s = 0.1
-    await submit(writer, append())  # not several in a row
+    for _ in range(1 + PROBE_AFTER + 1):
+        await submit(writer, append())
     store.took_s = 0.0001
-    await make_inline(writer)
-    assert store.threads == [True] * 8 + [False] + [True] * 16
+    for _ in range(2 * PROBE_AFTER + 300):
+        await submit(writer, append())
+    await make_threaded(writer, store)
+    for _ in range(PROBE_AFTER + 1):
+        await submit(writer, append())
+    assert writer.inline
     nursery.cancel_scope.cancel()
 
 
 async def test_an_average_that_grows_sends_the_writer_to_the_thread(store: FakeStore, nursery: trio.Nursery) -> None:
     writer = Writer(store, inline_max_s=0.0005)
     nursery.start_soon(writer.run)
-    await make_inline(writer)
     store.took_s = 0.0006
     count = 0
     while writer.inline:
@@ -120,7 +147,7 @@ async def test_large_writes_cuts_and_installs_go_to_the_thread_and_change_nothin
 ) -> None:
     writer = Writer(store, inline_bytes_max=1000)
     nursery.start_soon(writer.run)
-    await make_inline(writer)
+    await submit(writer, append())
     store.took_s = 0.2
     await submit(writer, [Append(make_batch(0, body=b"x" * 2000))])
     await submit(writer, [TruncateLog(0)])
@@ -136,6 +163,8 @@ async def test_what_arrives_while_a_write_is_in_flight_is_one_next_write(
 ) -> None:
     writer = Writer(store)
     nursery.start_soon(writer.run)
+    await make_threaded(writer, store)
+    store.performed.clear()
     store.gate = threading.Event()
     order: list[int] = []
     finished = trio.Event()
@@ -155,7 +184,6 @@ async def test_what_arrives_while_a_write_is_in_flight_is_one_next_write(
 async def test_what_a_callback_submits_comes_after_it(store: FakeStore, nursery: trio.Nursery) -> None:
     writer = Writer(store)
     nursery.start_soon(writer.run)
-    await make_inline(writer)
     order: list[str] = []
 
     def first() -> None:
@@ -204,8 +232,8 @@ async def test_a_failure_ends_the_writer_and_calls_nobody(store: FakeStore, inli
     async def scenario() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(writer.run)
-            if inline:
-                await make_inline(writer)
+            if not inline:
+                await make_threaded(writer, store)
             store.failure = store_failure
             writer.submit(append(), lambda: called.append(1))
             await trio.sleep_forever()
@@ -221,10 +249,12 @@ async def test_a_failure_ends_the_writer_and_calls_nobody(store: FakeStore, inli
 async def test_a_cancelled_writer_first_finishes_what_is_in_flight(store: FakeStore) -> None:
     """T50: no thread goes on writing behind the back of a stopped server."""
     writer = Writer(store)
-    store.gate = threading.Event()
     done: list[int] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(writer.run)
+        await make_threaded(writer, store)
+        store.performed.clear()
+        store.gate = threading.Event()
         writer.submit(append(), lambda: done.append(1))
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
