@@ -68,7 +68,7 @@ class Plan:
             observers=rng.choice((0, 0, 0, 1)),
             clients=rng.randint(1, 4),
             faults_s=rng.uniform(3, 9),
-            fault_every_s=rng.choice((0.15, 0.4, 1.0)),
+            fault_every_s=rng.choice((0.06, 0.15, 0.4, 1.0)),
             limits=Limits(
                 batch_bytes_max=rng.choice((1, 200, 1 << 20)),
                 uncommitted_bytes_max=rng.choice((200, 1 << 20)),
