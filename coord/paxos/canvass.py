@@ -3,7 +3,8 @@
 Every server tells where it stands and whom it would follow: the one with the newest history among those it can
 reach and that look for a leader, then by priority, then by id. Who is chosen by a quorum may prepare an epoch. When
 all reachable voters agree there is nothing to wait for; while one of them has not chosen, a settle delay runs, in which
-it may still turn up with a newer history.
+it may still turn up with a newer history. A candidate that does not get to lead (it hangs, or too few reach it) is
+passed over after a while, since others may have the quorum that it has not (T47).
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,9 @@ from coord.paxos.quorum import Majority
 class Election:
     """What the servers around this one have said, and what follows from it."""
 
-    __slots__ = ("_me", "_quorum", "_settle_s", "choice", "highest_promised", "since_s", "strangers", "views")
+    __slots__ = (
+        "_me", "_passed_over", "_quorum", "_settle_s", "choice", "highest_promised", "since_s", "strangers", "views",
+    )  # fmt: skip
 
     def __init__(self, me: int, quorum: Majority, settle_s: float) -> None:
         self._me = me
@@ -26,10 +29,12 @@ class Election:
         self.strangers: frozenset[int] = frozenset()  # not who they were: neither candidates nor supporters
         self.highest_promised = 0  # learned from refusals
         self.since_s = 0.0  # when the set of candidates last changed
+        self._passed_over: set[int] = set()
 
     def restart(self, now: float) -> None:
         """A leader is needed again."""
         self.choice = 0
+        self._passed_over.clear()
         self.since_s = now
 
     def hear(self, peer: int, said: Canvass, now: float) -> None:
@@ -37,8 +42,16 @@ class Election:
         self.views[peer] = said
         if before is None or (before.accepted, before.last, before.leader) != (said.accepted, said.last, said.leader):
             self.since_s = now
+        if said != before:
+            self._passed_over.discard(peer)
+
+    def pass_over(self, now: float) -> None:
+        """The chosen one does not lead: choose another, until there is news of it."""
+        self._passed_over.add(self.choice)
+        self.since_s = now
 
     def forget(self, peer: int, now: float) -> None:
+        self._passed_over.discard(peer)
         if self.views.pop(peer, None) is not None:
             self.since_s = now
 
@@ -47,7 +60,7 @@ class Election:
         standings = {
             peer: said
             for peer, said in self.views.items()
-            if said.voter and not said.leader and peer not in self.strangers
+            if said.voter and not said.leader and peer not in self.strangers and peer not in self._passed_over
         }
         if mine.voter:
             standings[self._me] = mine

@@ -9,7 +9,7 @@ argument (seconds of any monotonic clock); there is no chance, no I/O, and nothi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from coord.paxos.acceptor import Acceptor, BrokenOrder
@@ -267,6 +267,9 @@ class Participant:
             if now - acceptor.heard_s > settings.leader_timeout_s:
                 self._become_looking(f"the leader, server {acceptor.leader}, was silent for too long")
         else:
+            election = self._election
+            if election.choice not in (0, settings.server) and now - election.since_s > settings.leader_timeout_s:
+                election.pass_over(now)
             self._evaluate()
 
     def propose(self, time_ms: int, applied: int, digest: int) -> None:
@@ -279,8 +282,6 @@ class Participant:
 
     def take(self) -> Output:
         """What is to be done, in the order of the output's fields."""
-        if self._proposer is not None:
-            self._advance()
         if self._proposer is not None:
             self._proposer.before_take()
         elif self._acceptor is not None:
@@ -404,6 +405,10 @@ class Participant:
         if proposer is not None and proposer.epoch == message.epoch:
             proposer.on_promise(peer, message, self._now)
             if proposer.reason_to_withdraw:
+                said = self._election.views.get(peer)
+                if said is not None:  # which was said before all of its log was durable
+                    news = replace(said, accepted=message.accepted, last=message.last)
+                    self._election.hear(peer, news, self._now)
                 self._become_looking(proposer.reason_to_withdraw)
             self._advance()
 

@@ -56,6 +56,7 @@ class Proposer:
         "_durable",
         "_limits",
         "_me",
+        "_newer",
         "_quorum",
         "_round_started",
         "_unanswered",
@@ -95,6 +96,7 @@ class Proposer:
         self.touched: list[int] = []  # sessions that followers have heard
         self.answered: list[tuple[int, int]] = []  # (ticket, zxid) of this server's own barriers
         self.round = 0  # heartbeats are numbered
+        self._newer: dict[int, Promise] = {}  # promises that do not count, until a quorum has made our history the one
         self._unanswered: dict[int, int] = {}  # how many Prepares a peer's present connection has yet to answer
         self._asked: list[tuple[int, int]] = []  # (server, ticket) that want a barrier, not yet in a round
         self._waiting: list[tuple[int, int]] = []  # those the round under way answers
@@ -125,6 +127,7 @@ class Proposer:
     def forget(self, peer: int) -> None:
         """The connection broke: whatever it forwarded and is not proposed yet, it will forward again."""
         self.progress.pop(peer, None)
+        self._newer.pop(peer, None)
         self._unanswered.pop(peer, None)
         self.pending = deque(item for item in self.pending if item[0] != peer)
         self._asked = [item for item in self._asked if item[0] != peer]
@@ -140,10 +143,13 @@ class Proposer:
             return
         ballot, history = self._durable.ballot, self._durable.history
         if (message.accepted, message.last) > (ballot.accepted, history.last):
-            self.reason_to_withdraw = (
-                f"server {peer} has a newer history ({message.accepted}, {message.last:#x}) than mine "
-                f"({ballot.accepted}, {history.last:#x})"
-            )
+            # Not counted. What it has beyond ours is not committed, should a quorum promise that has it not either.
+            self._newer[peer] = message
+            if not self._quorum.has(self._counted({self._me, *self.progress, *self._unanswered})):
+                self.reason_to_withdraw = (
+                    f"server {peer} has a newer history ({message.accepted}, {message.last:#x}) than mine "
+                    f"({ballot.accepted}, {history.last:#x})"
+                )
             return
         self.progress[peer] = Progress(message, heard_s=now)
         if self.phase != PREPARING:
@@ -206,6 +212,9 @@ class Proposer:
         if self.phase == PREPARING and promised and self._quorum.has(self._counted({self._me, *self.progress})):
             self.phase = SYNCHRONIZING
             self._durable.save(accepted=self.epoch, cluster=self.cluster)
+            for peer, promise in self._newer.items():
+                self.progress[peer] = Progress(promise, heard_s=self.started_s)
+            self._newer.clear()
             for peer in list(self.progress):
                 self._synchronize(peer)
         if self.phase == SYNCHRONIZING and self._quorum.has(self._counted(self._established())):

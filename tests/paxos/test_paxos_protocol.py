@@ -780,3 +780,36 @@ def test_forwards_reach_the_leader_in_the_order_in_which_they_were_given() -> No
     group[3].propose(0, 0, 0)
     group.settle()
     assert [each.body for each in group[2].log.after(0) or ()] == [b"abc"]
+
+
+# ---- elections in networks that are not whole, T47
+
+
+def test_a_candidate_that_hangs_is_passed_over() -> None:
+    """Connected, looking, newest, and silent: the others are a quorum without it."""
+    group = Group(make_participant(1), make_participant(2))
+    group.connect(1, 2)
+    for server in (1, 2):
+        group[server].connected(3, 0.0)
+        group[server].receive(3, canvass(4, 50, choice=3), 0.0)
+    for _ in range(6):
+        group.settle(0.5)
+    assert group[2].leads
+    assert group[1].leader == 2
+
+
+def test_a_newer_history_that_no_quorum_can_reach_is_left_behind() -> None:
+    """Of five, 1 has the newest log and reaches 2 only, and 5 is down: so 2, 3 and 4 are the quorum there is."""
+    log = log_of((1, 3))
+    kept = {1: 3, 2: 2, 3: 1, 4: 1}
+    group = Group(
+        *[make_participant(server, 5, log=log[:some], accepted=1, promised=1) for server, some in kept.items()]
+    )
+    for one, other in ((1, 2), (2, 3), (2, 4), (3, 4)):
+        group.connect(one, other)
+    for _ in range(8):
+        group.settle(0.5)
+    assert group[2].leads
+    assert all(member.serving for member in group.members.values())
+    assert {member.log.last for member in group.members.values()} == {log[1].last}
+    assert group.sent(Truncate, 2, 1) == [Truncate(group[2].epoch, log[1].last)]
