@@ -27,6 +27,9 @@ DIAL_REFUSED_S = 5.0
 
 HELLO_TIMEOUT_S = 5.0
 
+STRANGERS_MAX = 64
+"""So many connections at a time may have said nothing yet; further ones are closed at once."""
+
 
 class PeerLink:
     """A connected peer that has been welcomed."""
@@ -62,6 +65,7 @@ class Peers:
         self._hello = hello
         self._links: dict[int, PeerLink] = {}
         self._not_together: dict[int, str] = {}  # servers that refuse this one or are refused by it, and why
+        self._strangers = 0  # connections whose greeting has not come yet
         self._said: dict[str, str] = {}  # the last complaint about each address, so that it is logged once
 
     def link(self, peer: int) -> PeerLink | None:
@@ -71,7 +75,12 @@ class Peers:
     async def run_listener(self, listener: Listener) -> None:
         async with trio.open_nursery() as nursery:
             while True:
-                nursery.start_soon(self._accepted, await listener.accept())
+                stream = await listener.accept()
+                if self._strangers < STRANGERS_MAX:
+                    self._strangers += 1
+                    nursery.start_soon(self._accepted, stream)
+                else:
+                    stream.close()
 
     async def run_dialer(self, peer: int) -> None:
         """Keep a connection to a peer with a lower id."""
@@ -109,10 +118,14 @@ class Peers:
         decoder = Decoder(self._config.peer_frame_bytes_max)
         outbox = Outbox(stream, self._config.peer_outbox_bytes_max)
         try:
-            stream.keep_alive()
-            outbox.put(encode(self._hello()))
-            with trio.fail_after(HELLO_TIMEOUT_S):
-                first, *messages = await self._first_messages(stream, decoder)
+            try:
+                stream.keep_alive()
+                outbox.put(encode(self._hello()))
+                with trio.fail_after(HELLO_TIMEOUT_S):
+                    first, *messages = await self._first_messages(stream, decoder)
+            finally:
+                if expected is None:
+                    self._strangers -= 1
             link = self._welcome(first, outbox, expected)
             await self._stay(stream, decoder, link, messages)
         except CodecError as error:

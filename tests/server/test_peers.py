@@ -76,6 +76,23 @@ async def test_a_server_that_does_not_belong_here_is_told_why(
         await client.set("/n", b"undisturbed")
 
 
+async def test_a_crowd_that_says_nothing_on_the_port_between_servers_keeps_few_connections_and_not_for_long(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble() as ensemble:
+        held = ensemble.network.open_streams("s1")
+        crowd = [await dial_peer(ensemble, 1) for _ in range(500)]
+        await trio.sleep(0.1)
+        assert ensemble.network.open_streams("s1") - held == 64
+        await trio.sleep(5)
+        assert ensemble.network.open_streams("s1") == held
+        for stream in crowd:
+            stream.close()
+        await ensemble.crashed(3)
+        await ensemble.start(3)  # there is room for who belongs here
+        await ensemble.wait_leader()
+
+
 async def test_a_copied_data_folder_is_recognized(autojump_clock: trio.testing.MockClock) -> None:
     async with memory_ensemble() as ensemble:
         identity = ensemble.replicas[1].settings.identity
