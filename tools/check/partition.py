@@ -197,4 +197,5 @@ def _part(operations: Sequence[Operation]) -> Part:
         request = operation.request
         plain = isinstance(request, Create) and request.kind == PERSISTENT
         simple = simple and (plain or isinstance(request, _SIMPLE))
-    return Part(tuple(operations), tuple(paths), frozenset(parents - made), simple and len(paths) == 1, unknown_kinds)
+    simple = simple and len(paths) == 1 and not no_parent
+    return Part(tuple(operations), tuple(paths), frozenset(parents - made), simple, unknown_kinds)

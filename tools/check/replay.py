@@ -172,11 +172,13 @@ def due(machine: Machine, request: SetWatches) -> list[tuple[int, str]]:
     return found + [(NODE_CREATED, path) for path in request.exists if path in nodes]
 
 
+def targets(request: object) -> set[str]:
+    """The paths a request names."""
+    named = [getattr(each, "path", None) for each in (request, *getattr(request, "requests", ()))]
+    return {path for path in named if path is not None}
+
+
 def touched(request: object) -> set[str]:
-    """The paths whose znodes a request reads or writes; of a sequential create what it begins with."""
-    paths: set[str] = set()
-    for each in (request, *getattr(request, "requests", ())):
-        path = getattr(each, "path", None)
-        if path is not None:
-            paths |= {path, parent_of(path)} if path.startswith("/") and path != "/" else {path}
-    return paths
+    """The paths whose znodes a request reads or writes, and their parents; a sequential create names a prefix."""
+    paths = targets(request)
+    return paths | {parent_of(path) for path in paths if path.startswith("/") and path != "/"}

@@ -7,6 +7,7 @@ what the servers do of their own accord: ending a session that was given up, rea
 """
 
 from bisect import bisect_left, insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -26,14 +27,18 @@ from coord.model.requests import (
     Create,
     Delete,
     SetData,
+    SetWatches,
     Write,
 )
 from tools.check.compare import stat_of
-from tools.check.history import CLOSED, Notified, Operation, Record, SessionChanged
-from tools.check.replay import Disagreement, Entry, Replayed, entry_of, replay, touched
+from tools.check.history import CLOSED, Invoked, Notified, Operation, Record, SessionChanged
+from tools.check.replay import Disagreement, Entry, Replayed, entry_of, replay, targets, touched
+from tools.check.watches import check_watches
 
 APPLIED_MAX = 2_000_000
 """Entries applied before the search is given up: some ten seconds."""
+NEAR = 64
+"""So far from the end a suspect is moved about to please those who watched."""
 
 Placement: TypeAlias = tuple[tuple[int, int], ...]
 """(zxid, which suspect) of those that are taken to have happened."""
@@ -69,7 +74,9 @@ class _Search:
     """Depth first over placements; each is judged by a replay up to the first thing it leaves unexplained."""
 
     def __init__(self, records: Sequence[Record], operations: Sequence[Operation], applied_max: int) -> None:
+        self.records = records
         self.operations = operations
+        self.by_number = {operation.number: operation for operation in operations}
         self.known: dict[int, Entry] = {}
         for operation in operations:
             if operation.is_write and operation.reply is not None and operation.position:
@@ -82,13 +89,14 @@ class _Search:
                 if isinstance(each, Notified) and each.event.zxid > 0 and each.event.zxid not in self.known
             }
         )
+        self.told_at_once = _told_at_once(records)
         self.left = applied_max
 
     def run(self) -> Placed:
         waiting: list[Placement] = [()]
         tried: set[frozenset[tuple[int, int]]] = set()
         best: tuple[int, Placement] = (-1, ())
-        agreeing: Placed | None = None  # leaves events unexplained, which is for the checker of watches to say
+        agreeing: Placed | None = None  # every reply is right, if not every event: for the checker of watches to say
         while waiting and self.left > 0:
             placement = waiting.pop()
             if frozenset(placement) in tried:
@@ -98,18 +106,22 @@ class _Search:
             replayed = replay(entries, self.operations, has_log=False, stop_at_first=True)
             self.left -= replayed.applied
             found = replayed.disagreements[0] if replayed.disagreements else None
-            branches = self.branches(placement, entries, found)
-            waiting += reversed(branches)
+            branches = self.branches(placement, entries, replayed, found)
             if found is None:
-                agreeing = Placed(entries, replayed, True)
-                if not branches:
-                    return agreeing
+                if not branches and self.tells_all(replayed):
+                    return Placed(entries, replayed, True)
+                agreeing = agreeing or Placed(entries, replayed, True)
+                branches = branches or self.elsewhere(placement, entries)
             elif found.operation.position > best[0]:
                 best = found.operation.position, placement
+            waiting += reversed(branches)
         if agreeing is not None:
-            return agreeing
+            return Placed(agreeing.entries, agreeing.replayed, not waiting)
         entries = self.entries(best[1])
         return Placed(entries, replay(entries, self.operations, has_log=False), not waiting)
+
+    def tells_all(self, replayed: Replayed) -> bool:
+        return not check_watches(self.records, self.operations, replayed).violations
 
     def entries(self, placement: Placement) -> list[Entry]:
         found = list(self.known.values())
@@ -118,38 +130,90 @@ class _Search:
             found.append(Entry(zxid, 0, suspect.run, suspect.request))
         return sorted(found, key=lambda entry: entry.zxid)
 
-    def branches(self, placement: Placement, entries: list[Entry], found: Disagreement | None) -> list[Placement]:
-        """What could be added to explain the first event nobody caused, or else the disagreement."""
-        taken = {zxid for zxid, _ in placement}
-        limit = found.operation.position if found is not None else None
-        for zxid, path, kind in self.told:
-            if zxid not in taken and (limit is None or zxid <= limit):
+    def branches(
+        self, placement: Placement, entries: list[Entry], replayed: Replayed, found: Disagreement | None
+    ) -> list[Placement]:
+        """What could explain the first event nobody caused, or else what was told on re-arming, or else a reply."""
+        limit = found.operation.position if found is not None else 1 << 63
+        caused: set[tuple[int, str, int]] = set()
+        for zxid, change in replayed.changes:
+            caused.add((zxid, change.path, change.kind))
+            caused.add((zxid, parent_of(change.path), CHILDREN_CHANGED))
+        for told in self.told:
+            zxid, path, kind = told
+            if zxid < limit and told not in caused:
                 explained = [
-                    (*placement, (zxid, index))
-                    for index in self.possible(placement, {path})
-                    if self.fits(index, zxid) and could_tell(self.suspects[index], kind, path)
+                    each
+                    for each in self.with_one_at(placement, {path}, (zxid,), zxid)
+                    if could_tell(self.suspects[each[-1][1]], kind, path)
                 ]
                 if explained:
                     return explained
-        if found is None:
-            return []
-        return self.explanations(placement, entries, found)
+        return self.rearmed(placement, entries, replayed) or (
+            self.explanations(placement, entries, found) if found is not None else []
+        )
+
+    def rearmed(self, placement: Placement, entries: list[Entry], replayed: Replayed) -> list[Placement]:
+        """What explains the first re-arming of watches that told something else than the replay would."""
+        for number, due in replayed.due.items():
+            told = self.told_at_once[number]
+            paths = {path for _, path in (*(told - Counter(due)), *(Counter(due) - told))}
+            limit = self.by_number[number].position
+            result = list(self.with_one_before(placement, entries, paths, limit)) if paths else []
+            if result:
+                return result
+        return []
 
     def explanations(self, placement: Placement, entries: list[Entry], found: Disagreement) -> list[Placement]:
         seen = found.operation
         paths = touched(seen.request)
         if isinstance(seen.reply, Created):
             paths.add(seen.reply.path)
-        stat = stat_of(seen.reply) if seen.reply is not None else None
-        taken = {entry.zxid for entry in entries}
-        shown = [z for z in (stat.mzxid, stat.czxid, stat.pzxid) if z not in taken and z > 0] if stat else []
-        result: list[Placement] = []
-        for index in self.possible(placement, paths):
-            for zxid in shown or self.gaps(entries, self.suspects[index], seen.position):
-                if self.fits(index, zxid) and zxid <= seen.position:
-                    result.append((*placement, (zxid, index)))
+        replies = (seen.reply, *getattr(seen.reply, "replies", ()))
+        stats = [stat for each in replies if each is not None and (stat := stat_of(each)) is not None]
+        zxids = dict.fromkeys(zxid for stat in stats for zxid in (stat.mzxid, stat.czxid, stat.pzxid))
+        own = targets(seen.request)
+        there = {entry.zxid for entry in entries if touched(entry.request) & own}
+        shown = [zxid for zxid in zxids if zxid not in self.known and zxid not in there and zxid > 0]
+        result = list(self.with_one_at(placement, paths, shown, seen.position))
+        if not shown:
+            result += self.with_one_before(placement, entries, paths, seen.position)
         data = seen.reply.data if isinstance(seen.reply, DataReply) else None
         return sorted(result, key=lambda each: getattr(self.suspects[each[-1][1]].request, "data", None) != data)
+
+    def elsewhere(self, placement: Placement, entries: list[Entry]) -> list[Placement]:
+        """All replies agree, but the events do not: the same suspects at other zxids that nobody was shown."""
+        last = max((entry.zxid for entry in entries), default=0)
+        taken = {entry.zxid for entry in entries}
+        return [
+            _put(placement, zxid, each)
+            for each in placement
+            for zxid in range(last + 1, max(self.suspects[each[1]].after, last - NEAR), -1)
+            if zxid not in taken and self.fits(each[1], zxid)
+        ]
+
+    def with_one_at(
+        self, placement: Placement, paths: set[str], zxids: Sequence[int], limit: int
+    ) -> Iterator[Placement]:
+        """One more suspect, or one that stands elsewhere, at one of `zxids`; whatever was put there has to go."""
+        for zxid in zxids:
+            if zxid in self.known or zxid > limit:
+                continue
+            for index in self.possible(placement, paths):
+                if self.fits(index, zxid):
+                    yield _put(placement, zxid, (0, index))
+            for each in placement:
+                if each[0] != zxid and self.suspects[each[1]].paths & paths and self.fits(each[1], zxid):
+                    yield _put(placement, zxid, each)
+
+    def with_one_before(
+        self, placement: Placement, entries: list[Entry], paths: set[str], limit: int
+    ) -> Iterator[Placement]:
+        """One more suspect before `limit`, in every place that makes a difference."""
+        for index in self.possible(placement, paths):
+            for zxid in self.gaps(entries, self.suspects[index], limit):
+                if self.fits(index, zxid):
+                    yield _put(placement, zxid, (0, index))
 
     def possible(self, placement: Placement, paths: set[str]) -> Iterator[int]:
         for index, suspect in enumerate(self.suspects):
@@ -183,6 +247,11 @@ class _Search:
             free = entries[at].zxid - 1
 
 
+def _put(placement: Placement, zxid: int, moved: tuple[int, int]) -> Placement:
+    """`moved`, which may be new, stands at `zxid`, and last; nothing else does."""
+    return (*[each for each in placement if each is not moved and each[0] != zxid], (zxid, moved[1]))
+
+
 def could_tell(suspect: Suspect, kind: int, path: str) -> bool:
     """Whether a watcher can hear of this event because of the suspect."""
     request = suspect.request
@@ -203,6 +272,19 @@ def could_tell(suspect: Suspect, kind: int, path: str) -> bool:
         elif isinstance(each, SetData) and kind == DATA_CHANGED and path == each.path:
             return True
     return False
+
+
+def _told_at_once(records: Iterable[Record]) -> dict[int, Counter[tuple[int, str]]]:
+    """By SetWatches: the events (kind, path) without a zxid that came before its answer."""
+    found: dict[int, Counter[tuple[int, str]]] = {}
+    current: dict[int, int] = {}  # by session
+    for record in records:
+        if isinstance(record, Invoked) and isinstance(record.request, SetWatches):
+            current[record.session] = record.operation
+            found[record.operation] = Counter()
+        elif isinstance(record, Notified) and record.event.zxid == -1 and record.session in current:
+            found[current[record.session]][record.event.kind, record.event.path] += 1
+    return found
 
 
 def _suspects(records: Iterable[Record], operations: Sequence[Operation]) -> Iterator[Suspect]:
@@ -244,9 +326,10 @@ def _suspects(records: Iterable[Record], operations: Sequence[Operation]) -> Ite
     for session, own in owned.items():
         if session not in ended:
             paths = {above for path in own for above in (path, parent_of(path))}
-            last = max(
+            answered_at = [
                 max(each.position, each.zxid) for each in operations if each.session == session and not each.code
-            )
+            ]
+            last = max(answered_at, default=0)
             request = CloseSession(session, expired=True)
             yield Suspect(request, Run(0, 0, 0, 0, 0, (), (request,)), paths, last, None)
     for each in operations:

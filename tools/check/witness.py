@@ -34,10 +34,12 @@ def check_replies(
         placed = place(records, operations, applied_max)
         replayed, exhausted = placed.replayed, placed.exhausted
     if not exhausted:
-        first = replayed.disagreements[0]
+        what = "all events"
+        if replayed.disagreements:
+            first = replayed.disagreements[0]
+            what = f"{first.operation}, at zxid {first.operation.position:#x}, where {first.what}"
         findings.undecided.append(
-            f"too many writes of unknown outcome to try: none tried so far explains {first.operation}, at zxid "
-            f"{first.operation.position:#x}, where {first.what}; give the servers' log"
+            f"too many writes of unknown outcome to try: none tried so far explains {what}; give the servers' log"
         )
         return findings, replayed
     for each in replayed.disagreements:
