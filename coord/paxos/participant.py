@@ -186,6 +186,7 @@ class Participant:
         self._strangers = self._election.strangers = strangers
         if self._proposer is not None:
             self._proposer.strangers = strangers
+            self._advance()
 
     def receive(self, peer: int, message: Message, now: float) -> None:
         """A message of a connected peer. One of another epoch is out of date, and ignored."""

@@ -43,6 +43,8 @@ from tests.paxos.broadcast_ghost import Ghost, Violation
 TICK_S = 0.05
 QUICK_S = (0.0, 0.002)
 EVENTS_SHOWN = 40
+EVENTS_MAX = 100_000
+"""A run has some 8,000 events."""
 
 
 @dataclass(slots=True)
@@ -571,6 +573,8 @@ class World:
             self.now, _, event = heappop(heap)
             self.events += 1
             event()
+            if self.events > EVENTS_MAX:
+                raise Violation(f"L3: {EVENTS_MAX} events after {self.now:.1f} s: something goes round in circles")
         self.now = until
 
     def at(self, delay_s: float, function: Callable[[], None]) -> None:
