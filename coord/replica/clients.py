@@ -261,6 +261,8 @@ class Clients:
                     self._forward(pipeline, pipeline.session, tuple(writes))
                     writes = []
                 self._authenticate(pipeline, call)
+                if pipeline.gone:  # it failed: nothing that follows is done any more
+                    break
             elif kind is Ping:
                 pipeline.out.append(pipeline.codec.encode_reply(call, self._brain.machine.zxid, DONE))
             elif kind is Sync:
@@ -381,6 +383,11 @@ class Clients:
                     self.detach(pipeline_gone)
 
     # ---- syncs
+
+    @property
+    def want_barrier(self) -> bool:
+        """Whether a sync has come that no barrier was asked for yet."""
+        return bool(self._to_ask)
 
     def ask_barriers(self) -> None:
         """Ask once for all syncs that came since the last time."""

@@ -165,14 +165,14 @@ class MemoryEnsemble:
             await self.start(server)
         await self.wait_leader()
 
-    def crash(self, server: int) -> None:
-        """Power off: what was not synced is lost, connections break."""
-        self.disks[server].crash()
+    def crash(self, server: int, chance: random.Random | None = None) -> None:
+        """Power off: of what was not synced nothing is left, or what chance leaves; connections break."""
+        self.disks[server].crash(chance)
         self.network.break_host(f"s{server}")
         self._scopes[server].cancel()
 
-    async def crashed(self, server: int) -> None:
-        self.crash(server)
+    async def crashed(self, server: int, chance: random.Random | None = None) -> None:
+        self.crash(server, chance)
         await self.wait(lambda: server not in self.replicas)
         self.disks[server].close()
 
