@@ -144,7 +144,7 @@ class _Search:
             if zxid < limit and told not in caused:
                 explained = [
                     each
-                    for each in self.with_one_at(placement, {path}, (zxid,), zxid)
+                    for each in self.with_one_at(placement, {path, parent_of(path)}, (zxid,), zxid)
                     if could_tell(self.suspects[each[-1][1]], kind, path)
                 ]
                 if explained:
@@ -158,6 +158,7 @@ class _Search:
         for number, due in replayed.due.items():
             told = self.told_at_once[number]
             paths = {path for _, path in (*(told - Counter(due)), *(Counter(due) - told))}
+            paths |= {parent_of(path) for path in paths}  # a sequential create names only the beginning of its path
             limit = self.by_number[number].position
             result = list(self.with_one_before(placement, entries, paths, limit)) if paths else []
             if result:
