@@ -27,6 +27,7 @@ from coord.model.replies import (
     DATA_CHANGED,
     NODE_CREATED,
     NODE_DELETED,
+    CountReply,
     Done,
     Event,
     Failed,
@@ -77,6 +78,8 @@ from coord.state.machine import Machine
 PASSWORD_BYTES = 16
 OUT_BYTES_MAX = 1 << 20
 """With so much on its way to a client its further reads are held back until it has taken that."""
+COUNTED_COSTS_BYTES = 64
+"""Counting a znode takes the time of sending so much: who has much counted must let others have their turn, too."""
 DONE = Done()
 
 
@@ -450,6 +453,13 @@ class Clients:
         reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
         self._answer(pipeline, call, reply)
 
+    def _count(self, pipeline: Pipeline, call: Call) -> None:
+        machine = self._brain.machine
+        reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
+        self._answer(pipeline, call, reply)
+        if type(reply) is CountReply:
+            pipeline.out_bytes += reply.count * COUNTED_COSTS_BYTES
+
     def _get_data(self, pipeline: Pipeline, call: Call) -> None:
         machine, request = self._brain.machine, call.request
         assert type(request) is GetData
@@ -571,7 +581,7 @@ ANSWERS: dict[type, Callable[[Clients, Pipeline, Any], None]] = {
     GetChildren: Clients._get_children,
     GetAcl: Clients._read,
     GetEphemerals: Clients._read,
-    CountDescendants: Clients._read,
+    CountDescendants: Clients._count,
     MultiRead: Clients._read,
     WhoAmI: Clients._read,
     AddWatch: Clients._add_watch,

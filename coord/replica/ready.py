@@ -24,4 +24,5 @@ class Ready:
     break_peers: list[tuple[int, str]] = field(default_factory=list)  # (peer, why)
     deliver: list[tuple[int, bytes]] = field(default_factory=list)  # (connection, frames), events and replies in order
     hang_up: list[tuple[int, str]] = field(default_factory=list)  # (connection, why), after what is delivered
+    last: bool = False  # nothing more is to be done before the next input
     notes: list[str] = field(default_factory=list)  # sentences for the operator

@@ -190,6 +190,8 @@ class Replica:
         self.clients.collect(ready)
         ready.notes = self._take_notes()
         unapplied = self.machine.zxid < participant.log.commit
+        more = output or ready.break_peers or unapplied or self.forwards.unsent or self.clients.want_barrier
+        ready.last = not more
         if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers or unapplied:
             return ready
         return None

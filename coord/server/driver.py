@@ -45,13 +45,13 @@ class Driver:
         self.links: dict[int, Link] = {}
         self.clients: dict[int, Client] = {}
         self.stream: Callable[[StreamRequest], None] = _nobody_streams
-        self.after_pump: Callable[[], None] = _nothing
         self.started_s = trio.current_time()
         self._writer = writer
         self._log = log
         self._pumped: trio.Event | None = None
         self._parked: trio.lowlevel.Task | None = None
         self._fed = True
+        self._pumping = False  # within _perform
         self._last_message: Message | None = None  # an Accept goes to every follower: it is encoded once
         self._last_frame = b""
 
@@ -74,6 +74,8 @@ class Driver:
             while self._fed:
                 self._fed = False
                 await self._pump()
+                if self._fed:  # by what the pump itself has done: others get their turn in between
+                    await trio.lowlevel.checkpoint()
             await self._wait_fed()
 
     async def wait_pumped(self) -> None:
@@ -102,13 +104,17 @@ class Driver:
 
     async def _pump(self) -> None:
         replica = self.replica
-        began = trio.current_time()
-        while (ready := replica.take(trio.current_time(), wall_ms())) is not None:
+        began = now = trio.current_time()
+        while (ready := replica.take(now, wall_ms())) is not None:
+            self._pumping = True
             self._perform(ready)
-            if trio.current_time() - began > LONG_PUMP_S:
+            self._pumping = False
+            if ready.last:
+                break
+            now = trio.current_time()
+            if now - began > LONG_PUMP_S:
                 await trio.lowlevel.checkpoint()
                 began = trio.current_time()
-        self.after_pump()
         if self._pumped is not None:
             self._pumped.set()
             self._pumped = None
@@ -153,7 +159,8 @@ class Driver:
             for link, message in later:
                 link.send(self._encode(message))
             self.replica.durable(serial, trio.current_time())
-            self.feed()
+            if not self._pumping:
+                self.feed()  # else the pump goes on by itself
 
         self._writer.submit(ready.steps, when_durable)
 
@@ -166,10 +173,6 @@ class Driver:
 def wall_ms() -> int:
     """Unix time in milliseconds, for the timestamps of znodes only: timeouts never depend on it."""
     return time.time_ns() // 1_000_000
-
-
-def _nothing() -> None:
-    pass
 
 
 def _nobody_streams(request: StreamRequest) -> None:

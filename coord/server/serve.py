@@ -73,7 +73,6 @@ async def serve(
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
             taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)
             driver.stream = Streams(nursery, driver, peers, store, writer, taker, log).start
-            driver.after_pump = taker.look
             nursery.start_soon(writer.run)
             nursery.start_soon(driver.run_pump)
             nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)

@@ -17,6 +17,10 @@ SLICE_ZNODES = 300
 """Walked at a time: a millisecond or so, in which nobody else is served."""
 
 
+LOOK_S = 0.5
+"""How often it is looked whether a snapshot is due."""
+
+
 class SnapshotTaker:
     """One snapshot at a time; whoever wants one while it is taken gets that one."""
 
@@ -26,20 +30,15 @@ class SnapshotTaker:
         self._writer = writer
         self._after_bytes = after_bytes
         self._log = log
-        self._wanted = trio.Event()
         self._turn = trio.Lock()
 
-    def look(self) -> None:
-        """Called after each pump: has enough log been written since the last snapshot?"""
-        if self._store.bytes_since_snapshot > self._after_bytes:
-            self._wanted.set()
-
     async def run(self) -> None:
+        """Take one whenever enough log has been written since the last."""
         while True:
-            await self._wanted.wait()
-            if self._driver.replica.machine.zxid > self._store.last_snapshot_zxid:
+            await trio.sleep(LOOK_S)
+            enough = self._store.bytes_since_snapshot > self._after_bytes
+            if enough and self._driver.replica.machine.zxid > self._store.last_snapshot_zxid:
                 await self.take()
-            self._wanted = trio.Event()
 
     async def take(self) -> int:
         """Take a snapshot now; the zxid of the newest one when it is done."""
