@@ -312,6 +312,11 @@ class Clients:
             self._opened(pipeline, request, reply)
             return
         waiting, zxid = pipeline.waiting, self._brain.machine.zxid
+        ends = ""
+        if type(request) is CloseSession:
+            ends = "the client has closed its session"
+        elif type(reply) is Failed and isinstance(reply.error, SessionMovedError | SessionExpiredError):
+            ends = str(reply.error)
         head = waiting[0]
         if type(head) is Call and type(head.request) in CLIENT_WRITES:
             waiting.popleft()
@@ -319,22 +324,20 @@ class Clients:
             if head is pipeline.timed:
                 pipeline.timed = None
                 self.latency_s.note(self._brain.now - pipeline.timed_s)
-            if waiting:
+            if ends:
+                self.hang_up(pipeline, ends)
+            elif waiting:
                 self._answer_waiting(pipeline)
         else:
-            self._answer_ahead(pipeline, reply)
+            self._answer_ahead(pipeline, reply, ends)
         self._dirty[pipeline] = None
-        if type(request) is CloseSession:
-            self.hang_up(pipeline, "the client has closed its session")
-        elif type(reply) is Failed and isinstance(reply.error, SessionMovedError | SessionExpiredError):
-            self.hang_up(pipeline, str(reply.error))
 
-    def _answer_ahead(self, pipeline: Pipeline, reply: Reply) -> None:
+    def _answer_ahead(self, pipeline: Pipeline, reply: Reply, ends: str) -> None:
         """A sync is at the head and not through yet: keep the reply in the place of its call."""
         for place, item in enumerate(pipeline.waiting):
             if type(item) is Call and type(item.request) in CLIENT_WRITES:
                 frame = pipeline.codec.encode_reply(item, self._brain.machine.zxid, reply)
-                pipeline.waiting[place] = Answered(frame)
+                pipeline.waiting[place] = Answered(frame, ends)
                 return
         raise AssertionError(f"connection {pipeline.connection} got a reply to a write it does not wait for")
 
@@ -346,6 +349,8 @@ class Clients:
             if type(head) is Answered:
                 # Encoded when it was applied; what was sent since (a ping's answer, the sync's) may show a later zxid.
                 pipeline.out.append(pipeline.codec.restamp(head.frame, self._brain.machine.zxid))
+                if head.ends:
+                    self.hang_up(pipeline, head.ends)
             else:
                 assert type(head) is Call
                 kind = type(head.request)

@@ -28,6 +28,7 @@ class Answered:
     """A reply that is ready before its turn, because a sync ahead of it is not."""
 
     frame: bytes
+    ends: str = ""  # why the connection ends with it
 
 
 @dataclass(slots=True)

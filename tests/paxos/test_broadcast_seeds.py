@@ -143,8 +143,11 @@ def forward_everything_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def use_an_epoch_twice(patch: pytest.MonkeyPatch) -> None:
+    """Until somebody refuses it."""
     good = Election.epoch_above
-    patch.setattr(Election, "epoch_above", lambda self, promised: max(1, good(self, promised) - 1))
+    patch.setattr(
+        Election, "epoch_above", lambda self, promised: max(1, good(self, promised) - (not self.highest_promised))
+    )
 
 
 def believe_every_promise(patch: pytest.MonkeyPatch) -> None:

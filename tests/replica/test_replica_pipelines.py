@@ -1,0 +1,364 @@
+"""One client's requests in order; sessions that open, move, expire; and clients who are let go."""
+
+import pytest
+
+from coord.model.requests import (
+    EPHEMERAL,
+    Authenticate,
+    CloseSession,
+    Exists,
+    GetChildren,
+    GetData,
+    Ping,
+    SetData,
+    Sync,
+    WhoAmI,
+)
+from coord.replica import clients as clients_module
+from tests.replica.replica_world import Client, World, create
+
+
+def xids(client: Client) -> list[int]:
+    return [answer.xid for answer in client.answers]
+
+
+# ---- order
+
+
+def test_a_read_waits_for_its_own_sessions_earlier_writes() -> None:
+    world = World()
+    client = world.client()
+    client.do(create("/a", b"0"))
+    world.held.add(1)
+    client.send(SetData("/a", b"1"), GetData("/a"), SetData("/a", b"2"), GetData("/a"))
+    world.settle()
+    assert xids(client) == [1]
+    world.held.clear()
+    world.settle()
+    assert xids(client) == [1, 2, 3, 4, 5]
+    assert [client.answers[2].data, client.answers[4].data] == [b"1", b"2"]
+
+
+def test_a_read_does_not_wait_for_anybody_elses_writes() -> None:
+    world = World()
+    writer, reader = world.client(), world.client()
+    writer.do(create("/a", b"0"))
+    world.held.add(1)
+    writer.send(SetData("/a", b"1"))
+    world.settle()
+    (answer,) = reader.do(GetData("/a"))
+    assert answer.data == b"0"
+
+
+def test_a_read_in_the_middle_of_a_batch_shows_the_state_between_two_writes() -> None:
+    world = World()
+    client, other = world.client(), world.client()
+    client.do(create("/a", b"0"))
+    client.send(SetData("/a", b"1"), GetData("/a"))
+    other.send(SetData("/a", b"2"))
+    world.settle()
+    write, read = client.answers[-2:]
+    assert (read.data, read.zxid) == (b"1", write.zxid)
+
+
+def test_a_sync_holds_back_the_replies_behind_it_but_not_the_writes() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/a"))
+    world.settle()
+    client.send(Sync("/a"), SetData("/a", b"1"), GetData("/a"))
+    held = world.wires.pop((2, 3))  # the heartbeat's answers, which prove the leader's rule
+    world.pump(1)
+    for _ in range(20):
+        world.wires[1, 3] = type(held)(
+            each for each in world.wires[1, 3] if type(each).__name__ not in ("HeartbeatReply",)
+        )
+        world.deliver(1, 3)
+        for server in (1, 2, 3):
+            world.pump(server)
+            world.sync(server)
+        world.deliver(3, 1)
+    assert world.replicas[1].machine.tree.nodes["/a"].data == b"1"
+    assert xids(client) == [1]
+    world.wires[2, 3] = held
+    world.pass_time(0.3)
+    assert xids(client) == [1, 2, 3, 4]
+    assert client.answers[-1].data == b"1"
+
+
+def test_zxids_of_replies_never_go_back_though_a_sync_held_some_I15() -> None:
+    world = World(3)
+    client, other = world.client(1), world.client(1)
+    client.do(create("/a"))
+    client.send(Sync("/a"), SetData("/a", b"1"))
+    other.send(create("/b"), create("/c"))
+    client.send(Ping())
+    world.settle()
+    world.pass_time(0.3)
+    zxids = [answer.zxid for answer in client.answers]
+    assert zxids == sorted(zxids)
+
+
+def test_a_sync_shows_what_was_committed_anywhere_before_it() -> None:
+    world = World(3)
+    writer, reader = world.client(3), world.client(1)
+    held = world.wires.pop((3, 1))
+    writer.do(create("/a", b"1"))
+    assert writer.answers[-1].error == 0
+    (stale,) = reader.do(Exists("/a"))
+    assert stale.error == -101
+    world.wires[3, 1] = held
+    world.cut(1, 3)
+    world.join(1, 3)
+    assert reader.do(Sync("/"), GetData("/a"))[-1].data == b"1"
+
+
+def test_authentication_takes_effect_between_pipelined_requests() -> None:
+    client = World().client()
+    answers = client.do(WhoAmI(), Authenticate("digest", b"ann:secret"), WhoAmI())
+    assert b"ann" not in answers[0].body
+    assert b"ann" in answers[2].body
+
+
+def test_a_wrong_scheme_is_answered_and_ends_the_connection() -> None:
+    client = World().client()
+    (answer,) = client.do(Authenticate("kerberos", b""))
+    assert answer.error == -115
+    assert "kerberos" in client.hung_up
+
+
+def test_what_is_asked_before_the_session_is_open_is_answered_after_it_in_order() -> None:
+    world = World()
+    client = Client(world, 1).connect()
+    client.send(create("/a", b"early"), GetData("/a"))
+    world.settle()
+    assert client.frames[0] is client.opened
+    assert [answer.error for answer in client.answers] == [0, 0]
+    assert client.answers[1].data == b"early"
+
+
+def test_closing_is_answered_and_then_the_connection_ends() -> None:
+    world = World()
+    client = world.client()
+    client.do(create("/e", kind=EPHEMERAL))
+    (answer,) = client.do(CloseSession())
+    assert answer.error == 0
+    assert "closed its session" in client.hung_up
+    assert "/e" not in world.replicas[1].machine.tree.nodes
+
+
+def test_closing_right_after_a_sync_still_answers_both() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.send(Sync("/"), CloseSession())
+    world.settle()
+    world.pass_time(0.3)
+    assert [answer.error for answer in client.answers] == [0, 0]
+    assert "closed its session" in client.hung_up
+
+
+def test_reads_stop_when_the_client_takes_nothing_and_go_on_when_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients_module, "OUT_BYTES_MAX", 1000)
+    world = World()
+    client = world.client()
+    client.do(create("/a", b"x" * 600))
+    client.do(GetData("/a"), GetData("/a"), GetData("/a"), SetData("/a", b"y"), GetData("/a"))
+    assert xids(client) == [1, 2, 3]
+    assert client.pipeline.stalled
+    world.replicas[1].clients.resume(client.pipeline)
+    world.settle()
+    assert xids(client) == [1, 2, 3, 4, 5, 6]
+
+
+# ---- sessions
+
+
+def test_a_session_goes_on_at_another_server_and_the_old_connection_ends_T41() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/e", b"mine", EPHEMERAL))
+    opened = client.opened
+    again = world.client(2, session=opened.session, password=opened.password)
+    assert again.opened.session == opened.session
+    assert "moved to server 2" in client.hung_up
+    assert again.do(GetData("/e"))[0].data == b"mine"
+
+
+def test_a_write_that_came_through_the_old_owner_too_late_is_refused_T41() -> None:
+    world = World(3)
+    client = world.client(1)
+    opened = client.opened
+    held = world.wires.pop((1, 3))
+    client.send(create("/late"))
+    world.pump(1)
+    again = world.client(2, session=opened.session, password=opened.password)
+    assert again.opened.session == opened.session
+    world.wires[1, 3] = held
+    world.cut(1, 3)
+    world.join(1, 3)
+    world.settle()
+    world.pass_time(0.3)
+    assert "/late" not in world.replicas[2].machine.tree.nodes
+    assert client.hung_up
+
+
+def test_a_client_that_reconnects_to_the_same_server_replaces_its_connection() -> None:
+    world = World()
+    client = world.client()
+    opened = client.opened
+    again = world.client(session=opened.session, password=opened.password)
+    assert "reconnected" in client.hung_up
+    assert again.do(create("/a"))[0].error == 0
+
+
+def test_a_wrong_password_is_refused_and_leaves_the_session_alone() -> None:
+    world = World()
+    client = world.client()
+    thief = world.client(session=client.opened.session, password=b"x" * 16)
+    assert thief.opened.session == 0
+    assert thief.hung_up
+    assert not client.hung_up
+    assert client.do(create("/a"))[0].error == 0
+
+
+def test_an_unknown_session_is_refused() -> None:
+    client = World().client(session=12345, password=b"x" * 16)
+    assert client.opened.session == 0
+    assert client.hung_up
+
+
+def test_a_client_that_has_seen_more_than_this_server_is_sent_elsewhere_T36() -> None:
+    world = World()
+    client = world.client(seen=1 << 50)
+    assert client.frames == []
+    assert "has seen" in client.hung_up
+
+
+def test_the_timeout_is_kept_within_the_limits() -> None:
+    world = World(1, session_timeout_min_ms=1000, session_timeout_max_ms=5000)
+    assert world.client(timeout_ms=10).opened.timeout_ms == 1000
+    assert world.client(timeout_ms=10**6).opened.timeout_ms == 5000
+
+
+def test_a_silent_session_expires_and_not_before_its_time_I17() -> None:
+    world = World(3)
+    silent, other = world.client(1, timeout_ms=2000), world.client(2, timeout_ms=30_000)
+    silent.do(create("/e", kind=EPHEMERAL))
+    world.pass_time(1.9)
+    assert other.do(Exists("/e"))[0].error == 0
+    world.pass_time(1.0)
+    assert other.do(Exists("/e"))[0].error == -101
+    assert "expired" in silent.hung_up
+
+
+def test_pings_at_a_follower_keep_a_session_alive() -> None:
+    world = World(3)
+    client = world.client(1, timeout_ms=2000)
+    for _ in range(10):
+        world.pass_time(0.6)
+        client.send(Ping())
+    assert not client.hung_up
+    assert client.opened.session in world.leader.machine.sessions
+
+
+def test_a_new_leader_gives_everybody_the_full_time_I17() -> None:
+    world = World(3)
+    client = world.client(1, timeout_ms=3000)
+    session = client.opened.session
+    world.pass_time(2.5)
+    world.cut(1, 3)
+    world.cut(2, 3)
+    world.pass_time(0.8)
+    assert world.replicas[2].participant.leads
+    assert session in world.replicas[2].machine.sessions
+    world.pass_time(1.5)
+    assert session in world.replicas[2].machine.sessions
+
+
+def test_a_leader_that_was_paused_expires_nobody_for_that_T31() -> None:
+    world = World()
+    client = world.client(timeout_ms=2000)
+    world.now += 60.0
+    world.pass_time(0.2)
+    assert not client.hung_up
+
+
+# ---- without a leader
+
+
+def leaderless(world: World) -> None:
+    for pair in ((1, 3), (1, 2)):
+        world.cut(*pair)
+
+
+def test_reads_go_on_without_a_leader() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/a", b"1"))
+    leaderless(world)
+    assert client.do(GetData("/a"))[0].data == b"1"
+
+
+def test_clients_are_kept_for_a_third_of_their_timeout_and_then_let_go() -> None:
+    world = World(3)
+    short, long = world.client(1, timeout_ms=3000), world.client(1, timeout_ms=30_000)
+    leaderless(world)
+    world.pass_time(0.9)
+    assert not short.hung_up
+    world.pass_time(0.3)
+    assert "no leader" in short.hung_up
+    assert not long.hung_up
+
+
+def test_a_write_made_without_a_leader_is_done_once_when_there_is_one_again() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/n"))
+    world.wires[1, 3].clear()
+    client.send(create("/n/s-", kind=2))
+    world.pump(1)  # forwarded, and lost with the connection
+    world.cut(1, 3)
+    client.send(create("/n/s-", kind=2))
+    world.settle()
+    world.join(1, 3)
+    world.pass_time(0.3)
+    assert [answer.error for answer in client.answers] == [0, 0, 0]
+    (children,) = client.do(GetChildren("/n"))
+    assert int.from_bytes(children.body[:4], "big") == 2
+
+
+def test_a_write_that_reached_the_log_is_not_forwarded_again() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/n"))
+    client.send(create("/n/s-", kind=2))
+    world.pump(1)
+    world.deliver(1, 3)
+    world.pump(3)  # proposed; server 1 does not hear of it through this connection
+    world.cut(1, 3)
+    world.join(1, 3)
+    world.pass_time(0.3)
+    assert [answer.error for answer in client.answers] == [0, 0]
+    assert int.from_bytes(client.do(GetChildren("/n"))[0].body[:4], "big") == 1
+
+
+def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.send(Sync("/"))
+    world.pump(1)
+    world.cut(1, 3)
+    world.cut(2, 3)
+    world.pass_time(1.0)
+    assert [answer.error for answer in client.answers] == [0]
+    assert world.replicas[2].participant.leads
+
+
+def test_who_comes_while_there_is_no_leader_waits_for_one() -> None:
+    world = World(3)
+    leaderless(world)
+    client = world.client(1)
+    assert client.frames == []
+    world.join(1, 3)
+    world.pass_time(0.3)
+    assert client.opened.session
