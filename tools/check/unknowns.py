@@ -6,7 +6,7 @@ caused it is tried, at every place among the writes it could disturb, until the 
 what the servers do of their own accord: ending a session that was given up, reaping containers and TTL znodes.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ class _Search:
         for zxid, index in placement:
             suspect = self.suspects[index]
             found.append(Entry(zxid, 0, suspect.run, suspect.request))
-        return sorted(found, key=lambda entry: entry.zxid)
+        return sorted(found, key=_zxid_of)
 
     def branches(
         self, placement: Placement, entries: list[Entry], replayed: Replayed, found: Disagreement | None
@@ -147,6 +147,8 @@ class _Search:
                     for each in self.with_one_at(placement, {path, parent_of(path)}, (zxid,), zxid)
                     if could_tell(self.suspects[each[-1][1]], kind, path)
                 ]
+                if any(each[0] == zxid for each in placement):  # it needs something that was there before
+                    explained += self.with_one_before(placement, entries, {path, parent_of(path)}, zxid - 1)
                 if explained:
                     return explained
         return self.rearmed(placement, entries, replayed) or (
@@ -226,26 +228,30 @@ class _Search:
         return suspect.after < zxid and (suspect.before is None or zxid < suspect.before)
 
     def gaps(self, entries: list[Entry], suspect: Suspect, limit: int) -> Iterator[int]:
-        """A free zxid before each write that touches the same paths, the latest first: others make no difference."""
-        zxids = [entry.zxid for entry in entries]
-        at = bisect_left(zxids, limit)
-        free = limit if at == len(zxids) or zxids[at] != limit else limit - 1
-        fresh = True
-        while free > suspect.after:
-            while at and zxids[at - 1] == free:
+        """Where below `limit` the suspect can stand, the latest first: between two writes that touch the same paths one
+        free zxid is as good as another. Those of suspects it does not concern are offered too: they can stand aside."""
+        at = bisect_right(entries, limit, key=_zxid_of)
+        zxid, fresh = limit, True
+        while zxid > suspect.after:
+            if at and entries[at - 1].zxid == zxid:
                 at -= 1
-                fresh = fresh or bool(touched(entries[at].request) & suspect.paths)
-                free -= 1
-            if counter_of(free) == 0 or free <= suspect.after:
-                return
-            if fresh:
-                yield free
+                if touched(entries[at].request) & suspect.paths:
+                    fresh = True
+                elif zxid not in self.known:
+                    yield zxid
+                zxid -= 1
+                continue
+            below = entries[at - 1].zxid if at else suspect.after
+            if counter_of(zxid) == 0 and below + 1 < zxid:
+                zxid = below + 1  # from the start of an epoch to the end of the one before
+            if fresh and counter_of(zxid):
+                yield zxid
                 fresh = False
-            if not at:
-                return
-            at -= 1
-            fresh = fresh or bool(touched(entries[at].request) & suspect.paths)
-            free = entries[at].zxid - 1
+            zxid = below
+
+
+def _zxid_of(entry: Entry) -> int:
+    return entry.zxid
 
 
 def _put(placement: Placement, zxid: int, moved: tuple[int, int]) -> Placement:
