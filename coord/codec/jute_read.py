@@ -457,6 +457,8 @@ _MULTIS: dict[int, Callable[..., Multi | MultiRead]] = {op.MULTI: Multi, op.MULT
 
 HANG_UP: dict[int, Refused] = {
     op.CHECK: Refused(UnimplementedError.code, "a check stands alone; it belongs into a multi", hang_up=True),
-    op.SASL: Refused(AuthFailedError.code, "this server has no op.SASL; use digest", hang_up=True),
+    op.SASL: Refused(
+        AuthFailedError.code, "this server has no SASL; authenticate with the scheme digest", hang_up=True
+    ),
 }
 """Operations that are known, and end the connection, as all unknown ones do."""

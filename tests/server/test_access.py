@@ -5,7 +5,7 @@ import trio
 from memory_ensemble import MemoryClient, MemoryEnsemble, memory_ensemble
 
 from tools.wire import jute
-from tools.wire.jute import Op, Reader
+from tools.wire.jute import Op
 
 ANN = b"ann:secret"
 ONLY_CREATOR: jute.Acl = [(31, "auth", "")]

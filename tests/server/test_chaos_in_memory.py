@@ -16,7 +16,7 @@ from tools.wire.client import HungUpError, SessionRefusedError
 from tools.wire.jute import NO_PASSWORD, Op, Reader
 
 SMALL = {"segment_bytes": 8192, "snapshot_after_bytes": 6000, "snapshots_kept": 1, "history_bytes_max": 3000}
-MISCHIEF_S = 20.0
+MISCHIEF_S = 12.0
 
 
 def seeds() -> range:

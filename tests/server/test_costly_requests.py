@@ -100,3 +100,20 @@ async def test_clients_that_give_up_while_there_is_no_leader_do_not_become_sessi
                 await ensemble.start(other)
         assert list(ensemble.replicas[server].machine.sessions) == [patient.session]
         await ensemble.wait_equal()
+
+
+async def test_who_has_a_large_tree_counted_again_and_again_lets_others_have_their_turn() -> None:
+    async with memory_ensemble(1) as ensemble:  # on the real clock: it is about the loop's own time
+        client, other = await ensemble.client(1), await ensemble.client(1)
+        count = Op.GET_ALL_CHILDREN_NUMBER
+        await client.create("/tree")
+        for start in range(0, 6_000, 2_000):
+            parts = [(int(Op.CREATE), jute.create(f"/tree/n{start + number}")) for number in range(2_000)]
+            assert (await client.call(Op.MULTI, jute.multi(*parts))).error == 0
+        await client.stream.send_all(b"".join(jute.request(xid, count, jute.string("/tree")) for xid in range(200)))
+        await other.ping()
+        (greedy,) = [each for each in ensemble.replicas[1].clients.pipelines.values() if each.session == client.session]
+        assert greedy.waiting  # the ping was not behind all of them
+        for xid in range(200):
+            reply = await client.receive()
+            assert (reply.xid, reply.as_only(Reader.int32)) == (xid, 6_000)
