@@ -252,6 +252,8 @@ class SimulatedServer:
         while (ready := replica.take(self.now, self.wall_ms)) is not None:
             self.check()
             self._perform(ready)
+            if ready.last:
+                break
         self._pumping = False
 
     # ---- output, in the order in which coord.server.driver does it
@@ -351,8 +353,10 @@ class SimulatedServer:
         for message in link.decoders[self.number].feed(frame):
             self.world.say("receive", self.number, peer, message)
             if isinstance(message, Hello):
-                if peer in self.links:
-                    self.link_down(peer, self.links[peer])
+                former = self.links.get(peer)
+                if former is not None:  # it is closed, even should this be the older one
+                    self.link_down(peer, former)
+                    self.world.break_link(self.number, peer, former)
                 self.links[peer] = link
                 replica.connected(peer, PeerIdentity(message.identity, message.description), self.now)
             elif self.links.get(peer) is link:

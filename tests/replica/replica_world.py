@@ -235,6 +235,8 @@ class World:
         while (ready := self.replicas[server].take(self.now, self.wall_ms)) is not None:
             moved = True
             self._perform(server, ready)
+            if ready.last:
+                break
         return moved
 
     def sync(self, server: int) -> bool:
