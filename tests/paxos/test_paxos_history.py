@@ -13,7 +13,7 @@ from tests.paxos.protocol_group import batch, ends_of, log_of
 
 
 @given(st.sets(st.integers(1, 9), min_size=1), st.sets(st.integers(1, 12)), st.sets(st.integers(1, 12)))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_two_quorums_always_share_a_voter(voters: set[int], some: set[int], others: set[int]) -> None:
     quorum = Majority(voters)
     if quorum.has(some) and quorum.has(others):
@@ -28,7 +28,7 @@ def test_servers_that_do_not_vote_are_not_counted_T42() -> None:
 
 
 @given(st.dictionaries(st.integers(1, 7), st.integers(1, 50)), st.integers(1, 7))
-@settings(max_examples=200)
+@settings(max_examples=80)
 def test_a_position_is_reached_when_a_quorum_stands_there_or_beyond(positions: dict[int, int], size: int) -> None:
     quorum = Majority(range(1, size + 1))
     reached = quorum.reached(positions)
@@ -73,7 +73,7 @@ def truly_common(mine: list[Batch], theirs: list[Batch]) -> int:
 
 
 @given(logs_of_a_valid_process())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_ends_of_the_epochs_tell_where_two_logs_part_T14(logs: list[list[Batch]]) -> None:
     for mine in logs:
         for theirs in logs:
@@ -81,7 +81,7 @@ def test_the_ends_of_the_epochs_tell_where_two_logs_part_T14(logs: list[list[Bat
 
 
 @given(logs_of_a_valid_process(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_a_shortened_log_knows_the_point_or_says_nothing_T12(logs: list[list[Batch]], data: st.DataObject) -> None:
     """Never a point that is too low, which would cut off what both have."""
     for mine in logs:
