@@ -228,6 +228,11 @@ class Clients:
             if pipeline.session:
                 self.hang_up(pipeline, "this server took a snapshot and skipped events")
 
+    def touch(self, pipeline: Pipeline) -> None:
+        """The client counts as heard: it waits for this server, which does not read from it just now."""
+        if pipeline.session and not pipeline.gone:
+            self._touched[pipeline.session] = None
+
     def take_touched(self) -> tuple[int, ...]:
         touched, self._touched = tuple(self._touched), {}
         return touched

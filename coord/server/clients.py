@@ -20,8 +20,8 @@ from coord.server.config import Config
 from coord.server.driver import Driver
 from coord.server.log_lines import EventLog
 
-SWEEP_S = 1.0
-"""How often it is looked who keeps the server waiting."""
+SWEEP_S = 0.5
+"""How often it is looked who keeps the server waiting, and whom the server keeps waiting."""
 
 CONNECT_BYTES_MAX = 1024
 """A longer first frame is not a connect request."""
@@ -33,7 +33,7 @@ RESUME_BELOW = 2
 """Reading goes on when the unanswered requests are down to the limit divided by this."""
 
 FORWARDS_BYTES_MAX = 64 << 20
-"""With so many bytes of writes on their way to the leader, or waiting for one, nothing more is read from anyone."""
+"""With so many bytes of writes on their way to the leader, or waiting for one, no more is read from those who write."""
 
 Words = Callable[[bytes], bytes | None]
 """The answer to a four-letter word, None if the bytes are not one."""
@@ -43,7 +43,7 @@ class ClientConnection:
     """One client's socket, its outbox and its place in the replica."""
 
     __slots__ = (
-        "_driver", "half_since_s", "outbox", "pieces_seen", "pipeline", "resume", "since_s", "stuck_since_s",
+        "_driver", "half_since_s", "held", "outbox", "pieces_seen", "pipeline", "resume", "since_s", "stuck_since_s",
     )  # fmt: skip
 
     def __init__(self, driver: Driver, pipeline: Pipeline, outbox: Outbox, now: float) -> None:
@@ -54,6 +54,7 @@ class ClientConnection:
         self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
         self.pieces_seen = 0  # of the outbox, when it was last looked at
         self.stuck_since_s = now  # since when it has taken nothing
+        self.held = False  # nothing more is read from it until some of its requests are answered
         self.resume: trio.Event | None = None  # set when the reader may go on
 
     def deliver(self, frames: bytes) -> None:
@@ -212,8 +213,10 @@ class ClientPort:
                     client.half_since_s = trio.current_time()
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
-            while replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
+            while waiting and replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
+                client.held = True
                 await driver.wait_pumped()
+            client.held = False
             buffer = await _receive_frame(stream, buffer) if buffer else await stream.receive()
             if not buffer:
                 return
@@ -222,20 +225,26 @@ class ClientPort:
         """Stop reading while too many requests are unanswered."""
         pipeline = client.pipeline
         half_since_s, client.half_since_s = client.half_since_s, None  # not the client's fault meanwhile
+        client.held = True
         while len(pipeline.waiting) + len(pipeline.early) > low and not client.outbox.closed:
             client.resume = trio.Event()
             await client.resume.wait()
-        client.resume = None
+        client.resume, client.held = None, False
         client.half_since_s = None if half_since_s is None else trio.current_time()
 
     async def run_sweep(self) -> None:
-        """Hang up on those who do not finish a handshake or a frame in time."""
+        """Hang up on those who do not finish a handshake or a frame in time.
+
+        Those from whom this server does not read keep their sessions: their pings would have come.
+        """
         config = self._config
         while True:
             await trio.sleep(SWEEP_S)
             now = trio.current_time()
             for client in list(self.connections.values()):
                 self._look_for_stuck(client, now)
+                if client.held and not client.pipeline.stalled:
+                    self._driver.replica.clients.touch(client.pipeline)
                 since = client.half_since_s
                 if since is None:
                     continue

@@ -141,6 +141,25 @@ async def test_no_more_is_read_of_a_client_while_too_many_of_its_requests_are_un
         assert names == [f"/n-{number:010d}" for number in range(1000)]
 
 
+async def test_a_session_does_not_expire_while_the_server_does_not_read_its_pings(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble(outstanding_requests_max=1, leader_timeout_ms=30_000) as ensemble:
+        leader = ensemble.leader()
+        assert leader is not None
+        client = await ensemble.client(leader, timeout_ms=4_000)
+        idle = await ensemble.client(leader, timeout_ms=4_000)
+        ensemble.cut_off(leader)  # it leads on for a while, and can commit nothing
+        await client.send(Op.CREATE, jute.create("/e", flags=1))
+        for _ in range(10):
+            await trio.sleep(1)
+            await client.send(Op.PING, xid=jute.PING_XID)
+        ensemble.network.heal()
+        assert (await client.receive()).as_only(Reader.string) == "/e"
+        await idle.wait_hung_up()  # this one did not ping, and nobody kept it from that
+        assert (await client.receive()).xid == jute.PING_XID
+
+
 async def test_connections_are_limited_in_all_and_per_address(autojump_clock: trio.testing.MockClock) -> None:
     async with memory_ensemble(1, connections_max=5, connections_per_address_max=2) as ensemble:
         held = [await ensemble.dial(1, host) for host in ("h1", "h1", "h2", "h2", "h3")]
