@@ -32,11 +32,11 @@ from coord.model.requests import (
 )
 from tools.check.compare import stat_of
 from tools.check.history import CLOSED, Invoked, Notified, Operation, Record, SessionChanged
-from tools.check.replay import Disagreement, Entry, Replayed, entry_of, replay, targets, touched
+from tools.check.replay import Disagreement, Entry, Replayed, entry_of, replay, touched
 from tools.check.watches import check_watches
 
-APPLIED_MAX = 2_000_000
-"""Entries applied before the search is given up: some ten seconds."""
+APPLIED_MAX = 300_000
+"""Entries applied, and records looked at, before the search is given up: some ten seconds."""
 NEAR = 64
 """So far from the end a suspect is moved about to please those who watched."""
 
@@ -104,7 +104,7 @@ class _Search:
             tried.add(frozenset(placement))
             entries = self.entries(placement)
             replayed = replay(entries, self.operations, has_log=False, stop_at_first=True)
-            self.left -= replayed.applied
+            self.left -= replayed.applied + 1
             found = replayed.disagreements[0] if replayed.disagreements else None
             branches = self.branches(placement, entries, replayed, found)
             if found is None:
@@ -121,6 +121,7 @@ class _Search:
         return Placed(entries, replay(entries, self.operations, has_log=False), not waiting)
 
     def tells_all(self, replayed: Replayed) -> bool:
+        self.left -= len(self.records)
         return not check_watches(self.records, self.operations, replayed).violations
 
     def entries(self, placement: Placement) -> list[Entry]:
@@ -172,14 +173,21 @@ class _Search:
         paths = touched(seen.request)
         if isinstance(seen.reply, Created):
             paths.add(seen.reply.path)
-        replies = (seen.reply, *getattr(seen.reply, "replies", ()))
-        stats = [stat for each in replies if each is not None and (stat := stat_of(each)) is not None]
-        zxids = dict.fromkeys(zxid for stat in stats for zxid in (stat.mzxid, stat.czxid, stat.pzxid))
-        own = targets(seen.request)
-        there = {entry.zxid for entry in entries if touched(entry.request) & own}
-        shown = [zxid for zxid in zxids if zxid not in self.known and zxid not in there and zxid > 0]
-        result = list(self.with_one_at(placement, paths, shown, seen.position))
-        if not shown:
+        shown = list(_shown(seen))
+        placed = dict(placement)
+        wanted = [
+            (zxid, path, data, made)
+            for zxid, path, data, made in shown
+            if zxid not in self.known
+            and not (zxid in placed and could_show(self.suspects[placed[zxid]], path, data, made))
+        ]
+        result = [
+            each
+            for zxid, path, data, made in wanted
+            for each in self.with_one_at(placement, paths, (zxid,), seen.position)
+            if could_show(self.suspects[each[-1][1]], path, data, made)
+        ]
+        if not wanted:
             result += self.with_one_before(placement, entries, paths, seen.position)
         data = seen.reply.data if isinstance(seen.reply, DataReply) else None
         return sorted(result, key=lambda each: getattr(self.suspects[each[-1][1]].request, "data", None) != data)
@@ -257,6 +265,46 @@ def _zxid_of(entry: Entry) -> int:
 def _put(placement: Placement, zxid: int, moved: tuple[int, int]) -> Placement:
     """`moved`, which may be new, stands at `zxid`, and last; nothing else does."""
     return (*[each for each in placement if each is not moved and each[0] != zxid], (zxid, moved[1]))
+
+
+def _shown(seen: Operation) -> Iterator[tuple[int, str, bytes | None, bool | None]]:
+    """Which zxids a reply shows: (zxid, path, the data that were written, whether the path was created by it).
+
+    None: not known, or of a child.
+    """
+    replies = (seen.reply, *getattr(seen.reply, "replies", ()))
+    requests = (seen.request, *getattr(seen.request, "requests", ()))
+    for request, reply in zip(requests, replies, strict=False):
+        stat = stat_of(reply) if reply is not None else None
+        path = reply.path if isinstance(reply, Created) else getattr(request, "path", None)
+        if stat is None or path is None:
+            continue
+        data = reply.data or b"" if isinstance(reply, DataReply) else None
+        yield stat.czxid, path, data if stat.mzxid == stat.czxid else None, True
+        if stat.mzxid not in (stat.czxid, seen.position):
+            yield stat.mzxid, path, data, False
+        if stat.pzxid not in (stat.czxid, seen.position):
+            yield stat.pzxid, path, None, None
+
+
+def could_show(suspect: Suspect, path: str, data: bytes | None, made: bool | None) -> bool:
+    """Whether the suspect can have left these data at `path`, by creating it or not; None: a child came or went."""
+    request = suspect.request
+    for each in (request, *getattr(request, "requests", ())):
+        if isinstance(each, Create) and made is not False:
+            fits = parent_of(each.path) == path if made is None else path.startswith(each.path)
+            if fits and (data is None or data == (each.data or b"")):
+                return True
+        elif isinstance(each, SetData) and made is not None:
+            # Even a path made by the same multi may have been written by a later step.
+            several = each is not request
+            if each.path == path and (several or not made) and (data is None or data == (each.data or b"")):
+                return True
+        elif (isinstance(each, Delete) and made is None and parent_of(each.path) == path) or (
+            isinstance(each, CloseSession) and made is None
+        ):
+            return True
+    return False
 
 
 def could_tell(suspect: Suspect, kind: int, path: str) -> bool:
