@@ -34,11 +34,12 @@ STRANGERS_MAX = 64
 class PeerLink:
     """A connected peer that has been welcomed."""
 
-    __slots__ = ("identity", "outbox", "peer")
+    __slots__ = ("description", "identity", "outbox", "peer")
 
-    def __init__(self, peer: int, identity: int, outbox: Outbox) -> None:
+    def __init__(self, peer: int, identity: int, description: str, outbox: Outbox) -> None:
         self.peer = peer
         self.identity = identity
+        self.description = description
         self.outbox = outbox
 
     def send(self, frame: bytes) -> None:
@@ -155,7 +156,7 @@ class Peers:
             if expected is not None:  # we called it; who calls us may be anybody
                 self._note_refusal(expected, f"server {expected} is refused here: {refusal}")
             raise NotWelcome(f"this server refuses it: {refusal}")
-        link = PeerLink(first.server, first.identity, outbox)
+        link = PeerLink(first.server, first.identity, first.description, outbox)
         former = self._links.get(first.server)
         if former is not None:
             self._leave(former, "it has connected anew")
@@ -216,6 +217,11 @@ class Peers:
             return (
                 f"another server with the id {peer} is connected already; stop one of the two, "
                 f"or give this one ({hello.description}) an id of its own"
+            )
+        if link is not None and link.identity == hello.identity and link.description != hello.description:
+            return (
+                f"its data folder is a copy: server {peer} with the same identity is connected already, from "
+                f"{link.description}; stop one of the two, their promises would not hold together"
             )
         if known is not None and not rightful:
             self._log.warning(

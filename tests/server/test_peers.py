@@ -170,6 +170,37 @@ async def test_a_second_server_with_an_id_that_is_taken_is_refused_by_all_and_en
         await ensemble.wait_equal()
 
 
+async def test_a_copy_of_a_server_that_runs_is_refused_by_all_and_ends(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble() as ensemble:
+        client = await ensemble.client(1)
+        await client.create("/n")
+        await ensemble.crashed(3)
+        copy = ensemble.disks[3].copy()
+        await ensemble.start(3)
+        await ensemble.wait_leader()
+        moved = ensemble.config(3, client=Address("x3", CLIENT_PORT), peer=Address("x3", PEER_PORT))
+        await ensemble.start_as(33, moved, copy, "x3")
+        await ensemble.wait(lambda: 33 in ensemble.failures)
+        failure = causes(ensemble.failures[33])[0]
+        assert isinstance(failure, RefusedByEnsemble)
+        assert "its data folder is a copy: server 3 with the same identity is connected already" in str(failure)
+        await client.set("/n", b"undisturbed")
+        assert not ensemble.failures.keys() - {33}
+
+
+async def test_a_server_that_has_moved_to_another_address_is_welcome(autojump_clock: trio.testing.MockClock) -> None:
+    async with memory_ensemble() as ensemble:
+        client = await ensemble.client(1)
+        await client.create("/n")
+        await ensemble.crashed(3)
+        moved = ensemble.config(3, client=Address("x3", CLIENT_PORT), peer=Address("x3", PEER_PORT))
+        await ensemble.start_as(3, moved, ensemble.disks[3], "x3")
+        await ensemble.wait_leader()
+        await ensemble.wait_equal()
+
+
 async def test_the_rightful_server_takes_its_place_although_an_impostor_was_there_first(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
