@@ -1,0 +1,48 @@
+"""A client that records itself, against a real server that is killed and comes back."""
+
+from coord.model.acl import OPEN_ACL
+from coord.model.replies import DATA_CHANGED, DataReply, Failed
+from coord.model.requests import AddWatch, Create, Exists, GetChildren, GetData, SetData, Sync
+from tools.check.checks import check
+from tools.check.history import Notified, Recorder, operations
+from tools.check.recorded import RecordedClient
+from tools.ensembles import CoordSoftware, Ensemble
+
+
+def test_a_history_of_a_real_server_that_was_killed_is_right(tmp_path):
+    recorder = Recorder()
+    with Ensemble(CoordSoftware(), tmp_path, servers=1) as ensemble:
+        ensemble.start_all()
+        ensemble.wait_serving()
+        ports = [ensemble.members[1].client_port]
+        one, other = RecordedClient(recorder, "one", ports), RecordedClient(recorder, "other", ports)
+        assert not isinstance(one.call(Create("/k", b"1", OPEN_ACL)), Failed)
+        assert not isinstance(other.call(GetData("/k", watch=True)), Failed)
+        assert not isinstance(other.call(GetChildren("/", watch=True)), Failed)
+        assert isinstance(other.call(Exists("/later", watch=True)), Failed)
+        assert not isinstance(other.call(AddWatch("/k", 0)), Failed)
+        one.call(SetData("/k", b"2"))
+        assert other.listen()
+        assert not isinstance(other.call(GetData("/k", watch=True)), Failed)
+
+        ensemble.kill9(1)
+        assert one.call(SetData("/k", b"3")) is None
+        assert other.call(Sync("/")) is None
+        ensemble.start(1)
+        ensemble.wait_serving()
+        assert one.reconnect()
+        one.call(SetData("/k", b"4"))
+        one.call(Create("/later", b"", OPEN_ACL))
+        assert other.reconnect()
+        seen = other.call(GetData("/k"), linearizable=True)
+        assert isinstance(seen, DataReply)
+        assert seen.data == b"4"
+        one.close()
+        other.close()
+    told = [(each.event.kind, each.event.path, each.event.zxid == -1) for each in recorder.records
+            if isinstance(each, Notified)]  # fmt: skip
+    assert (DATA_CHANGED, "/k", True) in told
+    found = operations(recorder.records)
+    assert sum(each.reply is None for each in found) == 2
+    findings = check(recorder.records).findings
+    assert (findings.violations, findings.undecided, findings.notes) == ([], [], [])
