@@ -273,6 +273,16 @@ class Participant:
                 election.pass_over(now)
             self._evaluate()
 
+    def was_stopped(self, now: float) -> None:
+        """This server did not run for a while. Silence is counted from now on: after a stop of all, nobody need be
+        elected anew, and one who leads no more is told so by the others.
+        """
+        self._now = now
+        if self._proposer is not None:
+            self._proposer.started_s = now
+        elif self._acceptor is not None:
+            self._acceptor.heard_s = now
+
     def propose(self, time_ms: int, applied: int, digest: int) -> None:
         """If this server leads: make batches of what is pending. `applied`, `digest`: its state as it stands."""
         if self._proposer is not None:

@@ -153,6 +153,10 @@ class Replica:
         else:
             self.clients.let_go(now - self.serving_since_s)
 
+    def was_stopped(self, now: float) -> None:
+        """To be told before `tick` when this process did not run for a while: nobody is to be blamed for it."""
+        self.participant.was_stopped(now)
+
     # ---- output
 
     def take(self, now: float, wall_ms: int) -> Ready | None:

@@ -22,6 +22,12 @@ from coord.storage.writer import Writer
 LONG_PUMP_S = 0.02
 """After so long the pump lets the other tasks run before it goes on."""
 
+STOPPED_S = 0.3
+"""A tick so late shows that this process did not run: it cannot judge who was silent meanwhile."""
+
+STOPPED_AGAIN_S = 5.0
+"""So long that does not count again: who never gets to run must still find out that the leader is gone."""
+
 
 class Link(Protocol):
     """A connected peer, as the driver uses it."""
@@ -86,8 +92,12 @@ class Driver:
 
     async def run_ticks(self, interval_s: float) -> None:
         """Let the replica know that time passes."""
-        due = trio.current_time()
+        due, excused_until_s = trio.current_time(), 0.0
         while True:
+            now = trio.current_time()
+            if now - due > STOPPED_S and now > excused_until_s:
+                self.replica.was_stopped(now)
+                excused_until_s = now + STOPPED_AGAIN_S
             self.replica.tick(trio.current_time(), wall_ms())
             self._log.epoch, self._log.zxid = self.replica.participant.epoch, self.replica.machine.zxid
             self.feed()

@@ -85,6 +85,22 @@ async def test_a_leader_that_is_cut_off_steps_down_and_comes_back_as_a_follower(
         assert "/after" in ensemble.replicas[old].machine.tree.nodes
 
 
+async def test_servers_that_were_all_stopped_for_a_while_go_on_under_their_leader(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble() as ensemble:
+        leader = ensemble.leader()
+        client = await ensemble.client(1)
+        await client.create("/n")
+        for _ in range(20):
+            autojump_clock.jump(2.0)  # nobody has run meanwhile: a machine that slept, or one very long step of all
+            await client.set("/n", b"1")
+            await trio.sleep(5.5)
+            await client.ping()
+        assert ensemble.leader() == leader
+        assert {replica.participant.epoch for replica in ensemble.replicas.values()} == {1}
+
+
 async def test_a_write_to_a_leader_that_is_cut_off_is_not_acknowledged_and_not_lost_if_the_client_waits(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
