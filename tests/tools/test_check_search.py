@@ -188,6 +188,16 @@ def test_operations_that_do_not_matter_are_left_out_of_the_window():
     assert window.freed >= 2
 
 
+def test_a_write_that_does_not_matter_is_shown_if_it_explains_a_reply():
+    """Whatever became of the set, 1 cannot be read before 0; but where did 1 come from?"""
+    history = [create(1, b"0", 0, 2), put(2, b"1", 3, 9), got(3, b"1", 4, 5), got(4, b"0", 6, 8), put(5, b"7", 3, None)]
+    window = smallest_window(RegisterModel(), history)
+    assert [each.number for each in window.operations] == [2, 3, 4]
+    assert [each.number for each in window.order] == [2, 3]
+    assert window.stuck is history[3]
+    assert (window.starts, window.freed) == (("(b'0', 0)",), 1)
+
+
 # ---- the tree
 
 

@@ -3,7 +3,8 @@
 A failing part is made smaller in three steps, none of which can make a right history wrong:
 - what came before a moment at which nothing was under way is replaced by the states it can have left;
 - what came after the first return at which no order is left is cut off;
-- an operation is set free if the rest fails whether it happened or not, and whenever. Free ones are not shown.
+- an operation is set free if the rest fails whether it happened or not, and whenever. Of the free ones only those are
+  shown that explain a reply.
 """
 
 from collections.abc import Hashable, Sequence
@@ -31,7 +32,7 @@ S = TypeVar("S", bound=Hashable)
 class Window:
     """Operations no order of which explains their replies; `order` gets furthest, and `stuck` cannot be put behind it.
 
-    `freed` operations are left out of the window: it fails with or without them.
+    `freed` operations are left out of the window: it fails with and without them.
     """
 
     operations: tuple[Operation, ...]
@@ -86,11 +87,13 @@ def smallest_window(model: Model[S], operations: Sequence[Operation], steps: int
     """Of operations that cannot be ordered, the few that show it."""
     starts, left = _after_quiet(model, operations, steps)
     left = _shortest_prefix(model, left, starts, steps)
-    left, free = _essential(model, left, starts, steps)
-    result = _search_from(model, [*left, *free], starts, Budget(steps))
-    hidden = {operation.number for operation in free}
-    order = tuple(each for each in result.order if each.number not in hidden)
-    return Window(tuple(left), order, result.stuck, tuple(map(repr, starts)), len(free))
+    essential, free = _essential(model, left, starts, steps)
+    explaining = {each.number for each in _explaining(model, essential, free, starts, steps)}
+    numbers = {each.number for each in essential} | explaining
+    shown = [each for each in left if each.number in numbers]
+    hidden = [each for each in free if each.number not in explaining]
+    result = _search_from(model, shown, starts, Budget(steps))
+    return Window(tuple(shown), result.order, result.stuck, tuple(map(repr, starts)), len(hidden))
 
 
 def _fails(model: Model[S], operations: Sequence[Operation], starts: Sequence[S], steps: int) -> bool:
@@ -166,6 +169,24 @@ def _until(operations: Sequence[Operation], end_ns: int) -> list[Operation]:
         elif operation.call_ns <= end_ns and operation.is_write:
             found.append(replace(operation, reply=None, return_ns=None))
     return found
+
+
+def _explaining(
+    model: Model[S], essential: Sequence[Operation], free: Sequence[Operation], starts: Sequence[S], steps: int
+) -> list[Operation]:
+    """The free ones without which an order does not even get as far: somebody has seen what they did."""
+
+    def reach(helpers: Sequence[Operation]) -> int:
+        found = _search_from(model, [*essential, *helpers], starts, Budget(steps))
+        return sum(each in essential for each in found.order)
+
+    needed = list(free)
+    farthest = reach(needed)
+    for operation in free:
+        without = [each for each in needed if each is not operation]
+        if reach(without) >= farthest:
+            needed = without
+    return needed
 
 
 def _essential(
