@@ -51,14 +51,14 @@ class _Watcher:
         return bool(self.data or self.children or self.persistent or self.recursive)
 
     def disconnected(self) -> None:
-        self.optional += self.pending
+        self.optional.update(self.pending)  # not +=, which goes through all of it
         self.pending.clear()
         for table in (self.data, self.children, self.persistent, self.recursive):
             table.clear()
         self.perhaps.clear()
 
     def settle(self) -> None:
-        self.due += self.pending
+        self.due.update(self.pending)
         self.pending.clear()
 
     def fire(self, zxid: int, change: Change) -> None:
