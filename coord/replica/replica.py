@@ -392,14 +392,25 @@ class Replica:
 
     def _find_strangers(self) -> None:
         """Peers that run under another server's id: a replaced data folder, whose promises are lost (I12)."""
-        known = self.machine.servers
-        self._servers_known = len(known)
+        self._servers_known = len(self.machine.servers)
+        known = self._logged_servers() | self.machine.servers
         strangers = frozenset(
             peer for peer, who in self._peers.items() if peer in known and known[peer][0] != who.identity
         )
         if self.server in known and known[self.server][0] != self.settings.identity:
             strangers |= {self.server}
         self.participant.set_strangers(strangers)
+
+    def _logged_servers(self) -> dict[int, tuple[int, str]]:
+        """Who the log knows beyond what is applied: before there is a leader nobody can tell what is committed."""
+        return {
+            request.server: (request.identity, request.description)
+            for batch in self.participant.log.after(self.machine.zxid) or ()
+            for run in decode_runs(batch.body)
+            if not run.session
+            for request in run.requests
+            if type(request) is RegisterServer
+        }
 
     def _take_touched(self) -> tuple[int, ...]:
         return self.clients.take_touched()
