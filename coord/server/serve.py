@@ -103,6 +103,7 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
     # A batch's header tells how far its leader had applied: so far at least everything is committed.
     committed = max([recovered.snapshot_zxid, *(batch.digest_zxid for batch in recovered.batches)])
     history = History(recovered.snapshot_zxid, recovered.batches, recovered.ends, committed, recovered.log_start)
+    recovered.batches.clear()  # the history lets them go one by one
     paxos = PaxosSettings(
         server=config.id,
         voters=frozenset(config.voters),

@@ -16,6 +16,7 @@ from coord.server.driver import Driver
 from coord.server.log_lines import EventLog
 from coord.server.peers import PeerLink, Peers
 from coord.server.snapshots import SnapshotTaker
+from coord.storage.errors import StorageFailure
 from coord.storage.store import Store
 from coord.storage.writer import Writer
 
@@ -49,11 +50,23 @@ class Streams:
         if link is not None:
             self._nursery.start_soon(self._run, request, link)
 
+    def _wanted(self, request: StreamRequest, link: PeerLink) -> bool:
+        """Whether this server still leads the request's epoch, and the connection stands."""
+        return not link.outbox.closed and self._driver.replica.participant.epoch == request.epoch
+
     async def _run(self, request: StreamRequest, link: PeerLink) -> None:
+        try:
+            await self._stream(request, link)
+        except StorageFailure:
+            # A server that leads no more may be taking a snapshot itself, and remove what was being read.
+            if self._wanted(request, link):
+                raise
+
+    async def _stream(self, request: StreamRequest, link: PeerLink) -> None:
         position = request.after
         if request.snapshot:
             position = await self._send_snapshot(request, link)
-        while not link.outbox.closed:
+        while self._wanted(request, link):
             batches = await self._writer.aside(partial(self._store.read_batches, position, READ_BYTES_MAX))
             if batches is None:
                 position = await self._send_snapshot(request, link)
@@ -66,7 +79,7 @@ class Streams:
             await link.outbox.wait_drained()
             if position >= self._driver.replica.participant.log.floor:
                 break  # the rest is in memory
-        if not link.outbox.closed:
+        if self._wanted(request, link):
             self._driver.replica.streamed(request.peer, request.epoch, position, trio.current_time())
             self._driver.feed()
 
@@ -78,7 +91,7 @@ class Streams:
         self._log.info(f"sending server {request.peer} the snapshot at {zxid:#x}")
         chunks = self._store.snapshot_chunks(zxid)
         index, chunk = 0, await self._next(chunks)
-        while chunk is not None and not link.outbox.closed:
+        while chunk is not None and self._wanted(request, link):
             following = await self._next(chunks)
             message: Message = SnapshotChunk(request.epoch, zxid, index, following is None, chunk)
             link.send(encode(message))
