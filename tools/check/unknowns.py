@@ -237,15 +237,14 @@ class _Search:
 
     def gaps(self, entries: list[Entry], suspect: Suspect, limit: int) -> Iterator[int]:
         """Where below `limit` the suspect can stand, the latest first: between two writes that touch the same paths one
-        free zxid is as good as another. Those of suspects it does not concern are offered too: they can stand aside."""
+        free zxid is as good as another. Those of other suspects are offered too: they may have to stand elsewhere."""
         at = bisect_right(entries, limit, key=_zxid_of)
         zxid, fresh = limit, True
         while zxid > suspect.after:
             if at and entries[at - 1].zxid == zxid:
                 at -= 1
-                if touched(entries[at].request) & suspect.paths:
-                    fresh = True
-                elif zxid not in self.known:
+                fresh = fresh or bool(touched(entries[at].request) & suspect.paths)
+                if zxid not in self.known:
                     yield zxid
                 zxid -= 1
                 continue
