@@ -7,6 +7,7 @@ Established (T2-T5). An observer does the same and is merely not counted.
 from collections.abc import Callable
 
 from coord.paxos.durable import Durable
+from coord.paxos.errors import BrokenOrder
 from coord.paxos.messages import (
     Accept,
     Accepted,
@@ -22,10 +23,6 @@ from coord.paxos.messages import (
     SnapshotChunk,
     Truncate,
 )
-
-
-class BrokenOrder(Exception):
-    """The leader's messages do not fit together: the connection must be broken and begun anew."""
 
 
 class Acceptor:

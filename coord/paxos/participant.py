@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coord.paxos.acceptor import Acceptor, BrokenOrder
+from coord.paxos.acceptor import Acceptor
 from coord.paxos.canvass import Election
 from coord.paxos.durable import Durable, Output
 from coord.paxos.effects import Ballot
+from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import History as Log
 from coord.paxos.messages import (
     Accept,
@@ -210,7 +211,10 @@ class Participant:
         elif kind in _TO_PROPOSER:
             proposer = self._proposer
             if proposer is not None and proposer.epoch == message.epoch:
-                _TO_PROPOSER[kind](proposer, peer, message)
+                try:
+                    _TO_PROPOSER[kind](proposer, peer, message)
+                except BrokenOrder as reason:
+                    self.broken.append((peer, str(reason)))
                 self._advance()
         else:
             _TO_PARTICIPANT[kind](self, peer, message)

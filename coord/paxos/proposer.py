@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
 from coord.paxos.durable import Durable, StreamRequest
+from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import common_point
 from coord.paxos.messages import (
     Accept,
@@ -201,10 +202,15 @@ class Proposer:
         progress = self.progress.get(peer)
         if progress is None or not progress.replicating:
             return  # of a connection that is gone
+        self._check_known(peer, message.last)
         progress.established = True
         progress.match = max(progress.match, message.last)
         if self.phase == ESTABLISHED:
             self._send(peer, Commit(self.epoch, self._durable.history.commit))
+
+    def _check_known(self, peer: int, zxid: int) -> None:
+        if zxid > self._durable.history.last:
+            raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, which was never proposed")
 
     def advance(self) -> None:
         """Look whether a quorum has been reached; called after each input that may have changed that."""
@@ -257,7 +263,7 @@ class Proposer:
     def on_accepted(self, peer: int, message: Accepted) -> None:
         progress = self.progress.get(peer)
         if progress is not None and progress.established:
-            assert message.zxid <= self._durable.history.last, "nobody has what I have not proposed"
+            self._check_known(peer, message.zxid)
             progress.match = max(progress.match, message.zxid)
 
     def propose(self, time_ms: int, applied: int, digest: int) -> None:

@@ -812,3 +812,11 @@ def test_a_newer_history_that_no_quorum_can_reach_is_left_behind() -> None:
     assert all(member.serving for member in group.members.values())
     assert {member.log.last for member in group.members.values()} == {log[1].last}
     assert group.sent(Truncate, 2, 1) == [Truncate(group[2].epoch, log[1].last)]
+
+
+def test_who_acknowledges_what_was_never_proposed_is_hung_up_on_and_counts_for_nothing() -> None:
+    group = three()
+    group[3].receive(1, Accepted(1, zxid_of(1, 9)), 0.0)
+    group[3].receive(2, Established(1, zxid_of(1, 9)), 0.0)
+    assert [peer for peer, _ in group[3].broken] == [1, 2]
+    assert group[3].log.commit == 0
