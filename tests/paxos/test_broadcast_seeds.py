@@ -18,58 +18,26 @@ from coord.paxos.quorum import Majority
 from coord.replica.forwards import Forwards
 from coord.replica.ready import Ready
 from coord.state.machine import Machine
-from tests.paxos.broadcast_network import SimulatedServer, World
-from tests.paxos.conftest import SEEDS
+from tools.simulate.runs import tell
+from tools.simulate.situations import SEEDS_ENOUGH, missing
+from tools.simulate.world import SimulatedServer, World
 
 _situations: Counter[str] = Counter()
 _seeds_run: list[int] = []
 
-HAS_TO_OCCUR = (
-    "a container or TTL znode was reaped",
-    "a crash took steps that were not durable",
-    "a leader was given up for its silence",
-    "a leader was superseded",
-    "a leader stepped down",
-    "a log was truncated",
-    "a promise was refused",
-    "a session expired",
-    "a session was closed",
-    "a session was refused",
-    "a session went on at another connection",
-    "a snapshot was installed",
-    "a snapshot was taken",
-    "a state was replaced by a snapshot",
-    "a sync was answered",
-    "a watch fired",
-    "a write was acknowledged",
-    "history was sent from memory",
-    "history was streamed from disk",
-    "hung up: no leader was found",
-    "hung up: the client is ahead of the server",
-    "requests were forwarded again",
-    "the counter rolled over",
-)
-"""In the default run, so that it is known to test what it is said to test."""
-
 
 def test_whatever_happens_the_ensemble_keeps_its_word_and_comes_together_again(broadcast_seed: int) -> None:
-    world = World(broadcast_seed)
-    try:
-        world.run()
-    except Exception as error:
-        told = "\n".join(" ".join(map(str, what)) for what in world.said)
-        pytest.fail(
-            f"{world.plan}\nthe last events:\n{told}\n\n{type(error).__name__}: {error}\nrun it again: "
-            f"python -m pytest tests/paxos/test_broadcast_seeds.py --seed {broadcast_seed}"
-        )
-    _situations.update(world.ghost.situations)
+    story = tell(broadcast_seed)
+    if story.report:
+        pytest.fail(story.report)
+    _situations.update(story.situations)
     _seeds_run.append(broadcast_seed)
 
 
 def test_the_seeds_have_met_all_that_they_are_meant_to_meet() -> None:
-    if len(_seeds_run) < SEEDS:
-        pytest.skip(f"only {len(_seeds_run)} seeds were run; {SEEDS} are needed to meet everything")
-    assert [situation for situation in HAS_TO_OCCUR if not _situations[situation]] == []
+    if len(_seeds_run) < SEEDS_ENOUGH:
+        pytest.skip(f"only {len(_seeds_run)} seeds were run; {SEEDS_ENOUGH} are needed to meet everything")
+    assert missing(_situations, len(_seeds_run)) == []
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

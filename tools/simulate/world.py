@@ -2,19 +2,20 @@
 
 Everything follows from the seed: one `random.Random`, one heap of events, no clock. A connection delivers in order or
 breaks; what was in flight when it broke may be lost. A server that crashes keeps a prefix of its disk's steps. After
-every event the servers it touched are held against the committed history (broadcast_ghost.py).
+every event the servers it touched are held against the committed history (ghost.py).
 """
 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
 from zlib import crc32
 
 from coord.codec.peer import PROTOCOL_VERSION, Decoder, Hello, encode
-from coord.model.entries import zxid_of
+from coord.model.entries import Batch
 from coord.paxos.durable import StreamRequest
 from coord.paxos.effects import Ballot
 from coord.paxos.history import History
@@ -36,9 +37,9 @@ from coord.replica.ready import Ready
 from coord.replica.replica import PeerIdentity, Replica, ReplicaSettings
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring
-from tests.paxos.broadcast_clients import ClientConnection, SimulatedClient
-from tests.paxos.broadcast_disk import Durable, SimulatedDisk, Snapshot
-from tests.paxos.broadcast_ghost import Ghost, Violation
+from tools.simulate.clients import ClientConnection, SimulatedClient
+from tools.simulate.disk import Durable, SimulatedDisk, Snapshot
+from tools.simulate.ghost import Ghost, Violation
 
 TICK_S = 0.05
 QUICK_S = (0.0, 0.002)
@@ -262,7 +263,7 @@ class SimulatedServer:
         world, situations = self.world, self.world.ghost.situations
         for peer, message in ready.send_now:
             kind = type(message)
-            if kind is Canvass:
+            if isinstance(message, Canvass):
                 self._check_canvass(message)
             elif kind is HistoryMessage:
                 situations["history was sent from memory"] += 1
@@ -554,7 +555,7 @@ class World:
         for lower in self.servers:
             for higher in self.servers:
                 if lower < higher:
-                    self.at(self.rng.uniform(0, 0.3), lambda pair=(lower, higher): self._dial(*pair))
+                    self.at(self.rng.uniform(0, 0.3), partial(self._dial, lower, higher))
         for client in self.clients:
             self.at(self.rng.uniform(0, 0.5), client.act)
         self.at(self.rng.uniform(0.3, 1.5), self._fault)
@@ -624,7 +625,7 @@ class World:
         server.input(server.frame_came, source, link, frame)
 
     def _dial(self, lower: int, higher: int) -> None:
-        self.at(self.rng.uniform(0.02, 0.3), lambda: self._dial(lower, higher))
+        self.at(self.rng.uniform(0.02, 0.3), partial(self._dial, lower, higher))
         one, other = self.servers[lower], self.servers[higher]
         link = self.links.get((lower, higher))
         if link is not None and not link.broken:
@@ -651,9 +652,9 @@ class World:
 
     # ---- what must hold of all disks together
 
-    def check_quorum_holds(self, batch: object) -> None:
+    def check_quorum_holds(self, batch: Batch) -> None:
         """What is committed first: a quorum of the voters' disks has it."""
-        holders = [number for number in self.voters if self.servers[number].disk.holds(batch)]  # type: ignore[arg-type]
+        holders = [number for number in self.voters if self.servers[number].disk.holds(batch)]
         if len(holders) * 2 <= len(self.voters):
             raise Violation(f"I3: the batch {batch!r} is committed, but durable on the servers {holders} only")
 
@@ -799,7 +800,7 @@ def check_honest(server: int, peer: int, message: object, durable: Durable) -> N
         raise Violation(f"I3: server {server} sends {message}, its disk has {ballot}, {last:#x}")
 
 
-def make_history(disk: SimulatedDisk, floor: int, batches: list, committed: int) -> History:
+def make_history(disk: SimulatedDisk, floor: int, batches: list[Batch], committed: int) -> History:
     return History(floor, batches, disk.ends(), committed, disk.base)
 
 
@@ -828,5 +829,3 @@ SITUATION_OF = {
     "the client has clo": "the client closed its session",
 }
 """Why a client is hung up on, by how the sentence begins."""
-
-__all__ = ["FAULTS", "NOTED", "Plan", "SimulatedServer", "World", "zxid_of"]

@@ -10,7 +10,7 @@ from random import Random
 from coord.model.entries import Batch, epoch_of
 from coord.model.message import message
 from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
-from tests.paxos.broadcast_ghost import Violation, check_successor
+from tools.simulate.ghost import Violation, check_successor
 
 
 @message

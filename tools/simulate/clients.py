@@ -29,10 +29,10 @@ from coord.model.requests import (
     Sync,
 )
 from coord.replica.pipeline import Pipeline
-from tests.paxos.broadcast_ghost import Violation
+from tools.simulate.ghost import Violation
 
 if TYPE_CHECKING:
-    from tests.paxos.broadcast_network import SimulatedServer, World
+    from tools.simulate.world import SimulatedServer, World
 
 REPLY = Struct("!iiqi")  # length, xid, zxid, error
 SESSION = Struct("!iiiqi")  # length, protocol version, timeout, session, password's length

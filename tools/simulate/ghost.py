@@ -11,7 +11,7 @@ from zlib import crc32
 from coord.codec.entries import decode_runs
 from coord.model.entries import Batch, counter_of, epoch_of
 from coord.model.message import message
-from coord.model.replies import NODE_CREATED, Change, Created, Effect, Failed, SessionEnded, SessionMoved
+from coord.model.replies import Change, Created, Effect, Failed, SessionEnded, SessionMoved
 from coord.model.requests import Create, CreateSession, ReapNode, SetData
 from coord.state.machine import Machine
 
@@ -172,6 +172,3 @@ def check_successor(last: int, batch: Batch) -> None:
     later = epoch_of(last) < batch.epoch and counter_of(batch.first) == 1
     if not (same or later) or epoch_of(batch.last) != batch.epoch:
         raise Violation(f"I4: the batch {batch.first:#x}..{batch.last:#x} of epoch {batch.epoch} follows {last:#x}")
-
-
-__all__ = ["NODE_CREATED", "Applied", "Ghost", "Version", "Violation", "check_successor"]
