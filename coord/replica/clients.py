@@ -6,29 +6,18 @@ local state, watches are this server's own.
 
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from coord.codec.entries import encode_run
 from coord.codec.jute import Call
 from coord.model.acl import Identity
 from coord.model.entries import Run
 from coord.model.errors import (
-    ERRORS,
     AuthFailedError,
-    CoordError,
-    MarshallingError,
-    NoNodeError,
-    NoWatcherError,
     SessionExpiredError,
     SessionMovedError,
 )
 from coord.model.replies import (
-    CHILDREN_CHANGED,
-    DATA_CHANGED,
-    NODE_CREATED,
-    NODE_DELETED,
-    CountReply,
-    Done,
     Event,
     Failed,
     Reply,
@@ -36,51 +25,36 @@ from coord.model.replies import (
     Synced,
 )
 from coord.model.requests import (
-    AddWatch,
     AttachSession,
     Authenticate,
     CheckVersion,
-    CheckWatches,
     CloseSession,
     Connect,
-    CountDescendants,
     Create,
     CreateSession,
     Delete,
     DeleteContainer,
-    Exists,
-    GetAcl,
-    GetChildren,
-    GetData,
-    GetEphemerals,
     Multi,
-    MultiRead,
     Ping,
-    Refused,
-    RemoveWatches,
     SetAcl,
     SetData,
-    SetWatches,
     Sync,
-    WhoAmI,
     Write,
 )
 from coord.paxos.participant import Participant
+from coord.replica.answers import ANSWERS, DONE
 from coord.replica.auth import authenticate
 from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
 from coord.replica.pipeline import Answered, ClientCodec, Pipeline
 from coord.replica.ready import Ready
 from coord.replica.settings import ReplicaSettings
-from coord.replica.watches import WATCH_KINDS, Watches
+from coord.replica.watches import Watches
 from coord.state.machine import Machine
 
 PASSWORD_BYTES = 16
 OUT_BYTES_MAX = 1 << 20
 """With so much on its way to a client its further reads are held back until it has taken that."""
-COUNTED_COSTS_BYTES = 64
-"""Counting a znode takes the time of sending so much: who has much counted must let others have their turn, too."""
-DONE = Done()
 
 
 class Brain(Protocol):
@@ -253,7 +227,7 @@ class Clients:
         counters.received += len(calls)
         self.received += len(calls)
         counters.last_xid, counters.last_opcode = calls[-1].xid, calls[-1].opcode
-        waiting = pipeline.waiting
+        brain, waiting = self._brain, pipeline.waiting
         writes: list[Write] = []
         for call in calls:
             request = call.request
@@ -279,10 +253,11 @@ class Clients:
             elif waiting or pipeline.stalled:
                 waiting.append(call)
             else:
-                ANSWERS[kind](self, pipeline, call)
+                ends = ANSWERS[kind](brain, pipeline, call)
                 if pipeline.out_bytes > OUT_BYTES_MAX:
                     pipeline.stalled = True
-                elif pipeline.gone:
+                if ends:
+                    self.hang_up(pipeline, ends)
                     break
         if writes:
             self._forward(pipeline, pipeline.session, tuple(writes))
@@ -361,7 +336,9 @@ class Clients:
                 kind = type(head.request)
                 if kind in CLIENT_WRITES or kind is Sync:
                     return
-                ANSWERS[kind](self, pipeline, head)
+                ends = ANSWERS[kind](self._brain, pipeline, head)
+                if ends:
+                    self.hang_up(pipeline, ends)
                 pipeline.stalled = pipeline.out_bytes > OUT_BYTES_MAX
             waiting.popleft()
 
@@ -451,152 +428,7 @@ class Clients:
                 assert pipeline.connect is not None, "who is in the lobby has said who he is"
                 self.open(pipeline, pipeline.connect)
 
-    # ---- what is answered here
-
-    def _answer(self, pipeline: Pipeline, call: Call, reply: Reply) -> None:
-        frame = pipeline.codec.encode_reply(call, self._brain.machine.zxid, reply)
-        pipeline.out.append(frame)
-        pipeline.out_bytes += len(frame)
-
-    def _read(self, pipeline: Pipeline, call: Call) -> None:
-        machine = self._brain.machine
-        reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
-        self._answer(pipeline, call, reply)
-
-    def _count(self, pipeline: Pipeline, call: Call) -> None:
-        machine = self._brain.machine
-        reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
-        self._answer(pipeline, call, reply)
-        if type(reply) is CountReply:
-            pipeline.out_bytes += reply.count * COUNTED_COSTS_BYTES
-
-    def _get_data(self, pipeline: Pipeline, call: Call) -> None:
-        machine, request = self._brain.machine, call.request
-        assert type(request) is GetData
-        reply = machine.read(pipeline.identities, pipeline.session, request)
-        if request.watch and type(reply) is not Failed:
-            self._brain.watches.watch_data(request.path, pipeline)
-        frame = pipeline.codec.encode_reply(call, machine.zxid, reply)
-        pipeline.out.append(frame)
-        pipeline.out_bytes += len(frame)
-
-    def _exists(self, pipeline: Pipeline, call: Call) -> None:
-        machine, request = self._brain.machine, call.request
-        assert type(request) is Exists
-        reply = machine.read(pipeline.identities, pipeline.session, request)
-        # The watch of one who waits for a znode to appear is set although the answer is an error.
-        if request.watch and (type(reply) is not Failed or type(reply.error) is NoNodeError):
-            self._brain.watches.watch_data(request.path, pipeline)
-        self._answer(pipeline, call, reply)
-
-    def _get_children(self, pipeline: Pipeline, call: Call) -> None:
-        machine, request = self._brain.machine, call.request
-        assert type(request) is GetChildren
-        reply = machine.read(pipeline.identities, pipeline.session, request)
-        if request.watch and type(reply) is not Failed:
-            self._brain.watches.watch_children(request.path, pipeline)
-        self._answer(pipeline, call, reply)
-
-    def _add_watch(self, pipeline: Pipeline, call: Call) -> None:
-        request = call.request
-        assert type(request) is AddWatch
-        if request.mode not in (0, 1):
-            self._answer(pipeline, call, Failed(MarshallingError(f"there is no watch mode {request.mode}; use 0 or 1")))
-            return
-        self._brain.watches.watch_persistently(request.path, pipeline, recursive=request.mode == 1)
-        self._answer(pipeline, call, DONE)
-
-    def _check_watches(self, pipeline: Pipeline, call: Call) -> None:
-        request = call.request
-        assert isinstance(request, CheckWatches)
-        self._answer(pipeline, call, self._look_for_watch(pipeline, request, self._brain.watches.has))
-
-    def _remove_watches(self, pipeline: Pipeline, call: Call) -> None:
-        request = call.request
-        assert isinstance(request, RemoveWatches)
-        self._answer(pipeline, call, self._look_for_watch(pipeline, request, self._brain.watches.remove))
-
-    def _look_for_watch(
-        self, pipeline: Pipeline, request: CheckWatches | RemoveWatches, look: Callable[[str, object, int], bool]
-    ) -> Reply:
-        if request.kind not in WATCH_KINDS:
-            return Failed(MarshallingError(f"there is no kind of watch {request.kind}; the kinds are 1 to 5"))
-        if look(request.path, pipeline, request.kind):
-            return DONE
-        return Failed(NoWatcherError(f"this connection has no watch of kind {request.kind} on {request.path}"))
-
-    def _set_watches(self, pipeline: Pipeline, call: Call) -> None:
-        """Re-arm after a reconnect: what happened meanwhile is told at once (ZOOKEEPER.md 1.5)."""
-        request = call.request
-        assert type(request) is SetWatches
-        nodes, watches, seen = self._brain.machine.tree.nodes, self._brain.watches, request.seen_zxid
-        missed: list[tuple[int, str]] = []
-        for path in request.data:
-            znode = nodes.get(path)
-            if znode is None:
-                missed.append((NODE_DELETED, path))
-            elif znode.mzxid > seen:
-                missed.append((DATA_CHANGED, path))
-            else:
-                watches.watch_data(path, pipeline)
-        for path in request.exists:
-            if path in nodes:
-                missed.append((NODE_CREATED, path))
-            else:
-                watches.watch_data(path, pipeline)
-        for path in request.children:
-            znode = nodes.get(path)
-            if znode is None:
-                missed.append((NODE_DELETED, path))
-            elif znode.pzxid > seen:
-                missed.append((CHILDREN_CHANGED, path))
-            else:
-                watches.watch_children(path, pipeline)
-        for path in request.persistent:
-            watches.watch_persistently(path, pipeline, recursive=False)
-        for path in request.recursive:
-            watches.watch_persistently(path, pipeline, recursive=True)
-        for kind, path in missed:
-            if self._may_hear(pipeline, path):
-                self.deliver_event(pipeline, Event(kind, path, -1))
-        self._answer(pipeline, call, DONE)
-
-    def _may_hear(self, pipeline: Pipeline, path: str) -> bool:
-        """READ on the znode, or on the nearest that is left above it (ZooKeeper leaves this check out)."""
-        machine = self._brain.machine
-        nodes, nearest = machine.tree.nodes, "/"
-        # Downwards: so a path of a million slashes costs no more than the znodes that are really there.
-        at = path.find("/", 1)
-        while at > 0 and path[:at] in nodes:
-            nearest, at = path[:at], path.find("/", at + 1)
-        return machine.may_read(pipeline.identities, nodes[path if path in nodes else nearest].acl)
-
-    def _refused(self, pipeline: Pipeline, call: Call) -> None:
-        request = call.request
-        assert isinstance(request, Refused)
-        if request.code:
-            error = ERRORS.get(request.code, CoordError)(request.reason)
-            self._answer(pipeline, call, Failed(error))
-        if request.hang_up:
-            self.hang_up(pipeline, request.reason)
-
 
 CLIENT_WRITES: frozenset[type] = frozenset(
     {Create, Delete, SetData, SetAcl, CheckVersion, Multi, DeleteContainer, CloseSession}
 )
-
-ANSWERS: dict[type, Callable[[Clients, Pipeline, Any], None]] = {
-    GetData: Clients._get_data,
-    Exists: Clients._exists,
-    GetChildren: Clients._get_children,
-    GetAcl: Clients._read,
-    GetEphemerals: Clients._read,
-    CountDescendants: Clients._count,
-    MultiRead: Clients._read,
-    WhoAmI: Clients._read,
-    AddWatch: Clients._add_watch,
-    CheckWatches: Clients._check_watches,
-    RemoveWatches: Clients._remove_watches,
-    SetWatches: Clients._set_watches,
-    Refused: Clients._refused,
-}

@@ -1,0 +1,208 @@
+"""What a server answers by itself: reads from its own state, and its own watches.
+
+One function a request, with its row in ANSWERS. Each queues its answer (and `set_watches` events before it) in the
+pipeline; one that returns a reason wants the connection ended after that.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from coord.codec.jute import Call
+from coord.model.errors import ERRORS, CoordError, MarshallingError, NoNodeError, NoWatcherError
+from coord.model.replies import (
+    CHILDREN_CHANGED,
+    DATA_CHANGED,
+    NODE_CREATED,
+    NODE_DELETED,
+    CountReply,
+    Done,
+    Event,
+    Failed,
+    Reply,
+)
+from coord.model.requests import (
+    AddWatch,
+    CheckWatches,
+    CountDescendants,
+    Exists,
+    GetAcl,
+    GetChildren,
+    GetData,
+    GetEphemerals,
+    MultiRead,
+    Refused,
+    RemoveWatches,
+    SetWatches,
+    WhoAmI,
+)
+from coord.replica.pipeline import Pipeline
+from coord.replica.watches import WATCH_KINDS, Watches
+from coord.state.machine import Machine
+
+COUNTED_COSTS_BYTES = 64
+"""Counting a znode takes the time of sending so much: who has much counted must let others have their turn, too."""
+DONE = Done()
+
+
+class Brain(Protocol):
+    """What answering takes: the state, and who watches it."""
+
+    machine: Machine
+    watches: Watches
+
+
+def _answer(brain: Brain, pipeline: Pipeline, call: Call, reply: Reply) -> None:
+    frame = pipeline.codec.encode_reply(call, brain.machine.zxid, reply)
+    pipeline.out.append(frame)
+    pipeline.out_bytes += len(frame)
+
+
+def read(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    machine = brain.machine
+    reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
+    _answer(brain, pipeline, call, reply)
+
+
+def count(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    machine = brain.machine
+    reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
+    _answer(brain, pipeline, call, reply)
+    if type(reply) is CountReply:
+        pipeline.out_bytes += reply.count * COUNTED_COSTS_BYTES
+
+
+def get_data(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    machine, request = brain.machine, call.request
+    assert type(request) is GetData
+    reply = machine.read(pipeline.identities, pipeline.session, request)
+    if request.watch and type(reply) is not Failed:
+        brain.watches.watch_data(request.path, pipeline)
+    frame = pipeline.codec.encode_reply(call, machine.zxid, reply)
+    pipeline.out.append(frame)
+    pipeline.out_bytes += len(frame)
+
+
+def exists(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    machine, request = brain.machine, call.request
+    assert type(request) is Exists
+    reply = machine.read(pipeline.identities, pipeline.session, request)
+    # The watch of one who waits for a znode to appear is set although the answer is an error.
+    if request.watch and (type(reply) is not Failed or type(reply.error) is NoNodeError):
+        brain.watches.watch_data(request.path, pipeline)
+    _answer(brain, pipeline, call, reply)
+
+
+def get_children(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    machine, request = brain.machine, call.request
+    assert type(request) is GetChildren
+    reply = machine.read(pipeline.identities, pipeline.session, request)
+    if request.watch and type(reply) is not Failed:
+        brain.watches.watch_children(request.path, pipeline)
+    _answer(brain, pipeline, call, reply)
+
+
+def add_watch(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    request = call.request
+    assert type(request) is AddWatch
+    if request.mode not in (0, 1):
+        _answer(brain, pipeline, call, Failed(MarshallingError(f"there is no watch mode {request.mode}; use 0 or 1")))
+        return
+    brain.watches.watch_persistently(request.path, pipeline, recursive=request.mode == 1)
+    _answer(brain, pipeline, call, DONE)
+
+
+def check_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    request = call.request
+    assert isinstance(request, CheckWatches)
+    _answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.has))
+
+
+def remove_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    request = call.request
+    assert isinstance(request, RemoveWatches)
+    _answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.remove))
+
+
+def _look_for_watch(
+    pipeline: Pipeline, request: CheckWatches | RemoveWatches, look: Callable[[str, object, int], bool]
+) -> Reply:
+    if request.kind not in WATCH_KINDS:
+        return Failed(MarshallingError(f"there is no kind of watch {request.kind}; the kinds are 1 to 5"))
+    if look(request.path, pipeline, request.kind):
+        return DONE
+    return Failed(NoWatcherError(f"this connection has no watch of kind {request.kind} on {request.path}"))
+
+
+def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+    """Re-arm after a reconnect: what happened meanwhile is told at once (ZOOKEEPER.md 1.5)."""
+    request = call.request
+    assert type(request) is SetWatches
+    nodes, watches, seen = brain.machine.tree.nodes, brain.watches, request.seen_zxid
+    missed: list[tuple[int, str]] = []
+    for path in request.data:
+        znode = nodes.get(path)
+        if znode is None:
+            missed.append((NODE_DELETED, path))
+        elif znode.mzxid > seen:
+            missed.append((DATA_CHANGED, path))
+        else:
+            watches.watch_data(path, pipeline)
+    for path in request.exists:
+        if path in nodes:
+            missed.append((NODE_CREATED, path))
+        else:
+            watches.watch_data(path, pipeline)
+    for path in request.children:
+        znode = nodes.get(path)
+        if znode is None:
+            missed.append((NODE_DELETED, path))
+        elif znode.pzxid > seen:
+            missed.append((CHILDREN_CHANGED, path))
+        else:
+            watches.watch_children(path, pipeline)
+    for path in request.persistent:
+        watches.watch_persistently(path, pipeline, recursive=False)
+    for path in request.recursive:
+        watches.watch_persistently(path, pipeline, recursive=True)
+    for kind, path in missed:
+        if _may_hear(brain, pipeline, path):
+            pipeline.out.append(pipeline.codec.encode_event(Event(kind, path, -1)))
+    _answer(brain, pipeline, call, DONE)
+
+
+def _may_hear(brain: Brain, pipeline: Pipeline, path: str) -> bool:
+    """READ on the znode, or on the nearest that is left above it (ZooKeeper leaves this check out)."""
+    machine = brain.machine
+    nodes, nearest = machine.tree.nodes, "/"
+    # Downwards: so a path of a million slashes costs no more than the znodes that are really there.
+    at = path.find("/", 1)
+    while at > 0 and path[:at] in nodes:
+        nearest, at = path[:at], path.find("/", at + 1)
+    return machine.may_read(pipeline.identities, nodes[path if path in nodes else nearest].acl)
+
+
+def refused(brain: Brain, pipeline: Pipeline, call: Call) -> str:
+    """What could be read, but not be done; for some of it the connection is to end."""
+    request = call.request
+    assert isinstance(request, Refused)
+    if request.code:
+        error = ERRORS.get(request.code, CoordError)(request.reason)
+        _answer(brain, pipeline, call, Failed(error))
+    return request.reason if request.hang_up else ""
+
+
+ANSWERS: dict[type, Callable[[Brain, Pipeline, Any], str | None]] = {
+    GetData: get_data,
+    Exists: exists,
+    GetChildren: get_children,
+    GetAcl: read,
+    GetEphemerals: read,
+    CountDescendants: count,
+    MultiRead: read,
+    WhoAmI: read,
+    AddWatch: add_watch,
+    CheckWatches: check_watches,
+    RemoveWatches: remove_watches,
+    SetWatches: set_watches,
+    Refused: refused,
+}
