@@ -56,8 +56,8 @@ class Hello:
     cluster: int  # the ensemble's identity; 0: not known yet
     server: int
     identity: int  # drawn at the server's first start
-    features: int  # a bit for each thing that older servers of this protocol version lack
-    voter: bool
+    voters: tuple[int, ...]  # whose promises count, as my settings have it: servers that differ in it would each
+    servers: tuple[int, ...]  # have a majority of their own
     description: str
 
 

@@ -270,7 +270,10 @@ class Config:
         "every server's id and peer address, this one's too, the same on all of them; empty: this server alone",
     )
     observers: frozenset[int] = setting(
-        frozenset(), server_ids, "ID,...", "servers of the ensemble that follow and serve but do not vote"
+        frozenset(),
+        server_ids,
+        "ID,...",
+        "servers of the ensemble that follow and serve but do not vote, the same on all",
     )
     priority: int = setting(
         0, whole(0, 1000), "0-1000", "of voters whose logs are equally long, the one with the highest becomes leader"

@@ -1,10 +1,11 @@
 """Connections between servers: one a pair, opened by the server with the higher id.
 
 Each side's first frame is a Hello; who is not welcome gets the reason, and both sides log it. What is checked: the
-protocol's version, the ensemble's identity, that the id belongs to the ensemble, and that no other server has it.
+protocol's version, the ensemble's identity, that the id belongs to the ensemble, that no other server has it, and
+that both have the same voters in mind.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 
 import trio
@@ -153,8 +154,8 @@ class Peers:
         refusal = self._refusal(first, expected)
         if refusal:
             outbox.put(encode(Rejected(refusal)))
-            if expected is not None:  # we called it; who calls us may be anybody
-                self._note_refusal(expected, f"server {expected} is refused here: {refusal}")
+            if expected is not None or self._has_other_voters(first):  # who calls us may be anybody
+                self._note_refusal(first.server, f"server {first.server} is refused here: {refusal}")
             raise NotWelcome(f"this server refuses it: {refusal}")
         link = PeerLink(first.server, first.identity, first.description, outbox)
         former = self._links.get(first.server)
@@ -206,7 +207,23 @@ class Peers:
             return f"the id {peer} is not in `ensemble` of server {mine.server}; add it there, or correct the id"
         if expected is not None and peer != expected:
             return f"it answers at the address of server {expected}, but says it is {peer}; check `ensemble`"
-        return self._doubted_identity(hello)
+        return self._doubted_identity(hello) or self._other_voters(hello)
+
+    def _other_voters(self, hello: Hello) -> str:
+        """Two servers that differ about who votes could each find a majority without the other."""
+        mine = self._hello()
+        if set(hello.voters) == set(mine.voters) and set(hello.servers) == set(mine.servers):
+            return ""
+        return (
+            f"of the servers {_listed(hello.servers)} it lets {_listed(hello.voters)} vote, server {mine.server} of "
+            f"{_listed(mine.servers)} lets {_listed(mine.voters)} vote; give all servers the same `ensemble` and "
+            "`observers`"
+        )
+
+    def _has_other_voters(self, hello: Hello) -> bool:
+        """A server that the ensemble knows, and that this one must not be together with."""
+        known = self._driver.replica.machine.servers.get(hello.server)
+        return known is not None and known[0] == hello.identity and self._other_voters(hello) != ""
 
     def _doubted_identity(self, hello: Hello) -> str:
         """Two servers with one id: who is known by the ensemble stays, else who was here first."""
@@ -269,3 +286,7 @@ class Peers:
             del self._links[link.peer], self._driver.links[link.peer]
             self._driver.replica.disconnected(link.peer, trio.current_time())
             self._driver.feed()
+
+
+def _listed(servers: Iterable[int]) -> str:
+    return ",".join(str(server) for server in sorted(servers))

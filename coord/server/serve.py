@@ -32,7 +32,6 @@ from coord.storage.store import Store, StoreSettings
 from coord.storage.writer import Writer
 
 TICKS_A_HEARTBEAT = 2
-FEATURES = 0
 IDENTITY_BITS = 63
 
 
@@ -140,8 +139,8 @@ def _hello(config: Config, replica: Replica, store: Store) -> Hello:
         cluster=participant.ballot.cluster if participant.log.last else 0,
         server=config.id,
         identity=store.ballot.identity,
-        features=FEATURES,
-        voter=config.id in config.voters,
+        voters=config.voters,
+        servers=config.servers,
         description=str(config.peer),
     )
 

@@ -45,7 +45,7 @@ from coord.paxos.messages import (
     Truncate,
 )
 
-HELLO = Hello(1, 2, 3, 4, 5, True, "server 3")
+HELLO = Hello(1, 2, 3, 4, (3, 5), (3, 5, 7), "server 3")
 
 
 def with_bytes(batch: Batch) -> Batch:
@@ -54,9 +54,10 @@ def with_bytes(batch: Batch) -> Batch:
 
 
 encoded_batches = batches().map(with_bytes)
+ids = st.lists(st.integers(1, 255), max_size=5).map(tuple)
 index = st.integers(0, (1 << 32) - 1)
 STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
-    Hello: st.builds(Hello, unsigned, unsigned, unsigned, unsigned, unsigned, st.booleans(), text),
+    Hello: st.builds(Hello, unsigned, unsigned, unsigned, unsigned, ids, ids, text),
     Rejected: st.builds(Rejected, text),
     Canvass: st.builds(Canvass, unsigned, unsigned, unsigned, int64, unsigned, unsigned, unsigned, st.booleans()),
     Prepare: st.builds(Prepare, unsigned),
@@ -171,7 +172,7 @@ def test_a_frame_of_exactly_the_limit_is_accepted() -> None:
 
 def test_the_first_frame_must_be_short() -> None:
     with pytest.raises(CodecError, match=f"1 to {HELLO_BYTES_MAX}"):
-        Decoder().feed(encode(Hello(1, 2, 3, 4, 5, True, "x" * HELLO_BYTES_MAX)))
+        Decoder().feed(encode(Hello(1, 2, 3, 4, (3,), (3,), "x" * HELLO_BYTES_MAX)))
 
 
 def test_whoever_does_not_greet_first_is_refused() -> None:
@@ -190,10 +191,16 @@ def test_a_second_hello_is_refused() -> None:
         greeted().feed(encode(HELLO))
 
 
+def test_the_longest_ensemble_fits_into_the_first_frame() -> None:
+    every = tuple(range(1, 256))
+    hello = Hello((1 << 64) - 1, (1 << 64) - 1, 255, (1 << 64) - 1, every, every, "x" * 300)
+    assert Decoder().feed(encode(hello)) == [hello]
+
+
 def test_a_hello_of_a_later_version_may_say_more() -> None:
-    body = cbor2.dumps([2, 2, 3, 4, 5, True, "server 3", "something new"])
+    body = cbor2.dumps([2, 2, 3, 4, [3, 5], [3, 5, 7], "server 3", "something new"])
     frame = struct.pack(">IB", 1 + len(body), 1) + body
-    assert Decoder().feed(frame) == [Hello(2, 2, 3, 4, 5, True, "server 3")]
+    assert Decoder().feed(frame) == [Hello(2, 2, 3, 4, (3, 5), (3, 5, 7), "server 3")]
 
 
 def test_an_unknown_kind_is_refused() -> None:

@@ -14,6 +14,8 @@ from coord.server.errors import RefusedByEnsemble
 from coord.storage.memory import MemoryDisk
 
 CLUSTER_OF_ANOTHER = 0x1234
+RIGHTFUL = -1
+"""In a test's table: the identity that server 3 has."""
 
 
 def said(caplog: pytest.LogCaptureFixture, sentence: str) -> bool:
@@ -42,8 +44,8 @@ def hello(**changes: object) -> bytes:
         "cluster": 0,
         "server": 3,
         "identity": 77,
-        "features": 0,
-        "voter": True,
+        "voters": (1, 2, 3),
+        "servers": (1, 2, 3),
         "description": "stranger:1",
     }
     return encode(Hello(**(fields | changes)))  # type: ignore[arg-type]
@@ -57,6 +59,11 @@ def hello(**changes: object) -> bytes:
         ({"server": 9}, "the id 9 is not in `ensemble` of server 1"),
         ({"server": 1}, "server 1 at s1:3181 has this id already"),
         ({"server": 3}, "another server with the id 3 is connected already"),
+        (
+            {"identity": RIGHTFUL, "voters": (1,)},
+            "of the servers 1,2,3 it lets 1 vote, server 1 of 1,2,3 lets 1,2,3 vote",
+        ),
+        ({"identity": RIGHTFUL, "servers": (1, 2, 3, 4)}, "give all servers the same `ensemble` and `observers`"),
     ],
 )
 async def test_a_server_that_does_not_belong_here_is_told_why(
@@ -68,6 +75,8 @@ async def test_a_server_that_does_not_belong_here_is_told_why(
     async with memory_ensemble() as ensemble:
         client = await ensemble.client(1)
         await client.create("/n")
+        if changes.get("identity") == RIGHTFUL:
+            changes = changes | {"identity": ensemble.replicas[3].settings.identity, "description": "s3:3181"}
         greeting, rejection = await answer_to(await dial_peer(ensemble, 1), hello(**changes))
         assert isinstance(greeting, Hello)
         assert isinstance(rejection, Rejected)
@@ -262,6 +271,26 @@ async def test_a_server_of_another_ensemble_is_refused_and_ends(
         assert "its data belongs to another ensemble" in str(failure)
         assert said(caplog, "its data belongs to another ensemble")
         assert await (await ensemble.client(1)).exists("/n")
+
+
+async def test_a_server_that_is_told_of_other_voters_than_the_ensemble_ends_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with memory_ensemble() as ensemble:
+        client = await ensemble.client(2, timeout_ms=60_000)
+        await client.create("/n")
+        await ensemble.wait(lambda: len(ensemble.replicas[1].machine.servers) == 3)
+        await ensemble.wait_equal()
+        await ensemble.crashed(1)
+        alone = ensemble.config(1, observers=frozenset((2, 3)))
+        await ensemble.start_as(1, alone, ensemble.disks[1], "s1")
+        await ensemble.wait(lambda: 1 in ensemble.failures)
+        failure = causes(ensemble.failures[1])[0]
+        assert isinstance(failure, RefusedByEnsemble)
+        assert "it lets 1,2,3 vote, server 1 of 1,2,3 lets 1 vote" in str(failure)
+        assert said(caplog, "it lets 1 vote, server 2 of 1,2,3 lets 1,2,3 vote")
+        await client.set("/n", b"undisturbed")
+        assert not ensemble.failures.keys() - {1}
 
 
 async def test_a_connection_between_servers_that_breaks_again_and_again_costs_no_write(

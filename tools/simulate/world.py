@@ -343,8 +343,8 @@ class SimulatedServer:
     # ---- peers
 
     def hello(self) -> bytes:
-        voter = self.number in self.voters
-        return encode(Hello(PROTOCOL_VERSION, 0, self.number, self.identity, 0, voter, ""))
+        voters, servers = tuple(sorted(self.voters)), tuple(self.world.servers)
+        return encode(Hello(PROTOCOL_VERSION, 0, self.number, self.identity, voters, servers, ""))
 
     def frame_came(self, peer: int, link: Link, frame: bytes) -> None:
         replica = self.replica
