@@ -29,6 +29,11 @@ STOPPED_AGAIN_S = 5.0
 """So long that does not count again: who never gets to run must still find out that the leader is gone."""
 
 
+def wall_ms() -> int:
+    """Unix time in milliseconds, for the timestamps of znodes only: timeouts never depend on it."""
+    return time.time_ns() // 1_000_000
+
+
 class Link(Protocol):
     """A connected peer, as the driver uses it."""
 
@@ -46,8 +51,9 @@ class Client(Protocol):
 class Driver:
     """Owns the replica; everything else feeds it through here."""
 
-    def __init__(self, replica: Replica, writer: Writer, log: EventLog) -> None:
+    def __init__(self, replica: Replica, writer: Writer, log: EventLog, wall_ms: Callable[[], int] = wall_ms) -> None:
         self.replica = replica
+        self.wall_ms = wall_ms
         self.links: dict[int, Link] = {}
         self.clients: dict[int, Client] = {}
         self.stream: Callable[[StreamRequest], None] = _nobody_streams
@@ -98,7 +104,7 @@ class Driver:
             if now - due > STOPPED_S and now > excused_until_s:
                 self.replica.was_stopped(now)
                 excused_until_s = now + STOPPED_AGAIN_S
-            self.replica.tick(trio.current_time(), wall_ms())
+            self.replica.tick(trio.current_time(), self.wall_ms())
             self._log.epoch, self._log.zxid = self.replica.participant.epoch, self.replica.machine.zxid
             self.feed()
             due = max(due + interval_s, trio.current_time())
@@ -115,7 +121,7 @@ class Driver:
     async def _pump(self) -> None:
         replica = self.replica
         began = now = trio.current_time()
-        while (ready := replica.take(now, wall_ms())) is not None:
+        while (ready := replica.take(now, self.wall_ms())) is not None:
             self._pumping = True
             self._perform(ready)
             self._pumping = False
@@ -178,11 +184,6 @@ class Driver:
         if message is not self._last_message:
             self._last_message, self._last_frame = message, encode(message)
         return self._last_frame
-
-
-def wall_ms() -> int:
-    """Unix time in milliseconds, for the timestamps of znodes only: timeouts never depend on it."""
-    return time.time_ns() // 1_000_000
 
 
 def _nobody_streams(request: StreamRequest) -> None:

@@ -29,7 +29,7 @@ from coord.paxos.participant import LEADING, OBSERVING
 from coord.replica.pipeline import ConnectionCounters, Pipeline
 from coord.server.clients import ClientPort
 from coord.server.config import Config
-from coord.server.driver import Driver, wall_ms
+from coord.server.driver import Driver
 from coord.storage.store import Store
 
 SPOKEN_VERSION = f"3.8.0-coord-{__version__}, built on 2026-11-23 00:00 UTC"
@@ -111,7 +111,7 @@ class ServerFacts:
         )
 
     def connections(self) -> Iterable[ConnectionStatistics]:
-        now, now_ms = trio.current_time(), wall_ms()
+        now, now_ms = trio.current_time(), self._driver.wall_ms()
         for pipeline in self._pipelines:
             client = None if self.port is None else self.port.connections.get(pipeline.connection)
             age_s = now - client.since_s if client is not None else 0

@@ -6,6 +6,7 @@ one nursery. It touches the world only by what it is given: settings, a disk, a 
 
 import gc
 import random
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -18,7 +19,7 @@ from coord.paxos.participant import PaxosSettings
 from coord.replica.replica import Replica, ReplicaSettings
 from coord.server.clients import ClientPort
 from coord.server.config import Address, Config
-from coord.server.driver import Driver
+from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
 from coord.server.log_lines import EventLog
@@ -41,10 +42,14 @@ async def serve(
     network: Network,
     rng: random.Random,
     *,
+    wall_ms: Callable[[], int] = wall_ms,
+    own_process: bool = True,
     task_status: trio.TaskStatus[Replica] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one server until it is cancelled.
 
+    `wall_ms` is the time that znodes are stamped with; timeouts go by Trio's clock. In a process of its own the server
+    also tunes Python's collector.
     `task_status` tells when its ports are open; that it serves clients shows on its client port. Raises
     StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
     """
@@ -53,7 +58,8 @@ async def serve(
     store = Store.open(disk, server=config.id, identity_if_new=_draw_identity(rng), settings=settings)
     try:
         replica = _make_replica(config, store, rng)
-        _keep_collector_short()
+        if own_process:
+            _keep_collector_short()
         log.epoch, log.zxid = store.ballot.accepted, replica.machine.zxid
         log.info(
             "the data folder is read",
@@ -66,7 +72,7 @@ async def serve(
         )
         async with trio.open_nursery() as nursery:
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
-            driver = Driver(replica, writer, log)
+            driver = Driver(replica, writer, log, wall_ms)
             facts = ServerFacts(config, driver, store)
             port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))

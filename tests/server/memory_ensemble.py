@@ -1,26 +1,22 @@
-"""Whole servers in one process: `serve` on a network and disks in memory, under a virtual clock; and raw clients.
+"""An ensemble in memory for tests of the server itself: `coord.testing` with raw clients.
 
-Nothing here knows coord's codec: clients speak ZooKeeper's protocol with the records of tools/wire.
+The clients know nothing of coord's codec: they speak ZooKeeper's protocol with the records of tools/wire, say exactly
+what they are told to, and show what came back.
 """
 
-import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import trio
-from memory_network import MemoryHost, MemoryNetwork, MemoryStream
 
-from coord.replica.replica import Replica
-from coord.server.config import Address, Config
-from coord.server.serve import serve
-from coord.storage.memory import MemoryDisk
+from coord.testing.ensemble import CLIENT_PORT as CLIENT_PORT
+from coord.testing.ensemble import PEER_PORT as PEER_PORT
+from coord.testing.ensemble import Ensemble, ensemble
+from coord.testing.network import MemoryStream
 from tools.wire import jute
 from tools.wire.client import Event, HungUpError, Reply, SessionRefusedError
 from tools.wire.jute import Op, Reader
-
-CLIENT_PORT, PEER_PORT = 2181, 3181
 
 
 class MemoryClient:
@@ -111,70 +107,18 @@ class MemoryClient:
 
 
 class MemoryEnsemble:
-    """Servers 1 .. n on hosts s1 .. sn, their disks, and what ended them."""
+    """An ensemble whose clients are raw; all else is the Ensemble's own."""
 
-    def __init__(self, nursery: trio.Nursery, servers: int, seed: int, settings: dict[str, Any]) -> None:
-        self.network = MemoryNetwork()
-        self.servers = range(1, servers + 1)
-        self.disks = {server: MemoryDisk() for server in self.servers}
-        self.replicas: dict[int, Replica] = {}  # of those that run
-        self.failures: dict[int, BaseException] = {}  # of those that ended by themselves
-        self._nursery = nursery
-        self._rng = random.Random(seed)
-        self._settings = settings
-        self._scopes: dict[int, trio.CancelScope] = {}
+    def __init__(self, ensemble: Ensemble) -> None:
+        self._ensemble = ensemble
         self._clients = 0
 
-    def config(self, server: int, **changes: Any) -> Config:
-        ensemble = {each: Address(f"s{each}", PEER_PORT) for each in self.servers} if len(self.servers) > 1 else {}
-        settings: dict[str, Any] = {
-            "id": server,
-            "data": Path("nowhere"),
-            "client": Address(f"s{server}", CLIENT_PORT),
-            "ensemble": ensemble,
-        }
-        return Config(**(settings | self._settings | changes))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ensemble, name)
 
-    async def start(self, server: int, **changes: Any) -> None:
-        await self.start_as(server, self.config(server, **changes), self.disks[server], f"s{server}")
-
-    async def start_as(self, name: int, config: Config, disk: MemoryDisk, host: str) -> None:
-        """Run a server under a name of the test's own, for one that is not who it should be."""
-        self.failures.pop(name, None)
-        self.replicas[name] = await self._nursery.start(self._run, name, config, disk, self.network.host(host))
-
-    async def _run(
-        self, name: int, config: Config, disk: MemoryDisk, host: MemoryHost, task_status: trio.TaskStatus[Replica]
-    ) -> None:
-        rng = random.Random(self._rng.getrandbits(64))
-        with trio.CancelScope() as self._scopes[name]:
-            try:
-                await serve(config, disk, host, rng, task_status=task_status)
-            except BaseException as error:
-                others, rest = _split(error)
-                if rest is None:
-                    raise
-                self.failures[name] = rest
-                if others is not None:
-                    raise others from None
-        self.replicas.pop(name, None)
-        self.network.break_host(host.name)
-
-    async def start_all(self) -> None:
-        for server in self.servers:
-            await self.start(server)
-        await self.wait_leader()
-
-    def crash(self, server: int, chance: random.Random | None = None) -> None:
-        """Power off: of what was not synced nothing is left, or what chance leaves; connections break."""
-        self.disks[server].crash(chance)
-        self.network.break_host(f"s{server}")
-        self._scopes[server].cancel()
-
-    async def crashed(self, server: int, chance: random.Random | None = None) -> None:
-        self.crash(server, chance)
-        await self.wait(lambda: server not in self.replicas)
-        self.disks[server].close()
+    def crash(self, server: int, *, lose_all: bool = True) -> None:
+        """Power off: of what was not synced nothing is left, unless a random part is asked for."""
+        self._ensemble.crash(server, lose_all=lose_all)
 
     def cut_off(self, server: int, *, clients: bool = False) -> None:
         """Between this server and the others (and the clients) nothing arrives any more."""
@@ -182,49 +126,6 @@ class MemoryEnsemble:
         self.network.cut(f"s{server}", *others)
         if clients:
             self.network.cut(f"s{server}", *(f"c{number}" for number in range(1, self._clients + 1)))
-
-    # ---- looking
-
-    def leader(self) -> int | None:
-        for server, replica in self.replicas.items():
-            if replica.participant.leads:
-                return server
-        return None
-
-    def followers(self) -> list[int]:
-        leader = self.leader()
-        return [server for server in self.replicas if server != leader]
-
-    async def wait(self, condition: Callable[[], bool], limit_s: float = 60.0) -> float:
-        """Until the condition holds, looked at each 10 ms of virtual time; the time then."""
-        with trio.fail_after(limit_s):
-            while not condition():  # noqa: ASYNC110  it is on plain state, and the clock is virtual
-                await trio.sleep(0.01)
-        return trio.current_time()
-
-    async def wait_leader(self, servers: list[int] | None = None) -> int:
-        """Until one of these (all) leads and the rest of them serve under it."""
-
-        def served() -> bool:
-            among = list(self.replicas) if servers is None else servers
-            leaders = [each for each in among if self.replicas[each].participant.leads]
-            return len(leaders) == 1 and all(
-                self.replicas[each].participant.serving
-                and self.replicas[each].participant.leader == leaders[0]
-                and self.replicas[each].machine.zxid > 0
-                for each in among
-            )
-
-        await self.wait(served)
-        among = list(self.replicas) if servers is None else servers
-        return next(each for each in among if self.replicas[each].participant.leads)
-
-    async def wait_equal(self) -> None:
-        """Until all that run stand at one zxid; then their states must be the same."""
-        await self.wait(lambda: len({each.machine.zxid for each in self.replicas.values()}) == 1)
-        assert len({each.machine.digest for each in self.replicas.values()}) == 1
-
-    # ---- clients
 
     async def dial(self, server: int, host: str | None = None) -> MemoryClient:
         """A bare connection from a host of its own, or from the one named."""
@@ -239,13 +140,6 @@ class MemoryEnsemble:
         return client
 
 
-def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """(cancellations, the rest) of what ended a server."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(trio.Cancelled)
-    return (error, None) if isinstance(error, trio.Cancelled) else (None, error)
-
-
 def causes(error: BaseException) -> list[BaseException]:
     """What a group of errors holds, however deep."""
     if isinstance(error, BaseExceptionGroup):
@@ -257,12 +151,6 @@ def causes(error: BaseException) -> list[BaseException]:
 async def memory_ensemble(
     servers: int = 3, *, seed: int = 1, start: bool = True, **settings: Any
 ) -> AsyncIterator[MemoryEnsemble]:
-    """An ensemble that serves; its servers end with the block, and none may have ended before without being asked."""
-    async with trio.open_nursery() as nursery:
-        ensemble = MemoryEnsemble(nursery, servers, seed, settings)
-        if start:
-            await ensemble.start_all()
-        try:
-            yield ensemble
-        finally:
-            nursery.cancel_scope.cancel()
+    """An ensemble that serves, whose network takes no time."""
+    async with ensemble(servers, seed=seed, start=start, delay_s=(0.0, 0.0), **settings) as made:
+        yield MemoryEnsemble(made)

@@ -112,7 +112,7 @@ async def make_mischief(ensemble: MemoryEnsemble, rng: random.Random) -> None:
                 ensemble.network.break_between(f"s{one}", f"s{other}")
             case _:
                 if server in ensemble.replicas:
-                    await ensemble.crashed(server, rng if rng.random() < 0.5 else None)
+                    ensemble.crash(server, lose_all=rng.random() < 0.5)
                 else:
                     await ensemble.start(server)
     ensemble.network.heal()
@@ -137,7 +137,7 @@ async def test_nothing_acknowledged_is_lost_or_done_twice(seed: int, autojump_cl
             await trio.sleep(3)
             for wanderer in wanderers:
                 wanderer.stopping = True
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert not ensemble.failures
         nodes = ensemble.replicas[1].machine.tree.nodes
         for wanderer in wanderers:

@@ -126,7 +126,7 @@ async def test_no_more_is_read_of_a_client_while_too_many_of_its_requests_are_un
         client = await ensemble.client(server, timeout_ms=60_000)
         for other in ensemble.servers:
             if other != server:
-                await ensemble.crashed(other)
+                ensemble.crash(other)
         await ensemble.wait(lambda: not ensemble.replicas[server].participant.serving)
         for _ in range(20):
             for _ in range(50):

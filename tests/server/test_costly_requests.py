@@ -86,7 +86,7 @@ async def test_clients_that_give_up_while_there_is_no_leader_do_not_become_sessi
         server = ensemble.followers()[0]
         others = [other for other in ensemble.servers if other != server]
         for other in others:
-            await ensemble.crashed(other)
+            ensemble.crash(other)
         await ensemble.wait(lambda: not ensemble.replicas[server].participant.serving)
         for _ in range(50):
             client = await ensemble.dial(server)
@@ -99,11 +99,11 @@ async def test_clients_that_give_up_while_there_is_no_leader_do_not_become_sessi
             for other in others:
                 await ensemble.start(other)
         assert list(ensemble.replicas[server].machine.sessions) == [patient.session]
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_who_has_a_large_tree_counted_again_and_again_lets_others_have_their_turn() -> None:
-    async with memory_ensemble(1) as ensemble:  # on the real clock: it is about the loop's own time
+    async with memory_ensemble(1, real_time=True) as ensemble:  # on the real clock: it is about the loop's own time
         client, other = await ensemble.client(1), await ensemble.client(1)
         count = Op.GET_ALL_CHILDREN_NUMBER
         await client.create("/tree")

@@ -25,7 +25,7 @@ async def test_three_servers_elect_a_leader_and_serve_at_once(autojump_clock: tr
         for client in clients:
             await client.sync()
             assert [await client.get(f"/n{number}") for number in range(3)] == [b"0", b"1", b"2"]
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 @pytest.mark.parametrize("servers", [1, 2, 5, 7])
@@ -33,20 +33,20 @@ async def test_ensembles_of_other_sizes_serve(servers: int, autojump_clock: trio
     async with memory_ensemble(servers) as ensemble:
         client = await ensemble.client(servers)
         await client.create("/n")
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_a_minority_of_five_may_fail(autojump_clock: trio.testing.MockClock) -> None:
     async with memory_ensemble(5) as ensemble:
         client = await ensemble.client(3)
         for server in (5, 4):
-            await ensemble.crashed(server)
+            ensemble.crash(server)
         await ensemble.wait_leader()
         await client.create("/n")
         for server in (4, 5):
             await ensemble.start(server)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_an_observer_follows_and_serves_and_is_not_counted(autojump_clock: trio.testing.MockClock) -> None:
@@ -58,7 +58,7 @@ async def test_an_observer_follows_and_serves_and_is_not_counted(autojump_clock:
         leader = ensemble.leader()
         for server in (1, 2, 3):
             if server != leader:
-                await ensemble.crashed(server)
+                ensemble.crash(server)
         await ensemble.wait(lambda: ensemble.leader() is None)  # the observer's voice does not make a quorum
 
 
@@ -81,7 +81,7 @@ async def test_a_leader_that_is_cut_off_steps_down_and_comes_back_as_a_follower(
         ensemble.network.heal()
         await ensemble.wait_leader()
         assert ensemble.leader() == new  # nobody was disturbed
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert "/after" in ensemble.replicas[old].machine.tree.nodes
 
 
@@ -118,7 +118,7 @@ async def test_a_write_to_a_leader_that_is_cut_off_is_not_acknowledged_and_not_l
         ensemble.network.heal()
         assert (await client.receive()).error == 0  # the same connection, the same request, once
         assert await client.get("/n") == b"1"
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -141,7 +141,7 @@ async def test_servers_cut_off_in_turn_lose_nothing_and_end_equal(
                 for client in clients:
                     assert (await client.receive()).error == 0
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         machine = ensemble.replicas[1].machine
         assert len([path for path in machine.tree.nodes if path.startswith("/r")]) == 3 * 3 * 3
 
@@ -166,7 +166,7 @@ async def test_a_client_that_is_let_go_while_a_thousand_of_its_requests_wait_lea
     async with memory_ensemble(connections_per_address_max=1) as ensemble:
         client = await ensemble.client(1, timeout_ms=6_000)
         for server in (2, 3):
-            await ensemble.crashed(server)
+            ensemble.crash(server)
         await ensemble.wait(lambda: not ensemble.replicas[1].participant.serving)
         for _ in range(1500):
             await client.send(Op.CREATE, jute.create("/n-", flags=2))
@@ -189,7 +189,7 @@ async def test_a_session_expires_after_its_timeout_and_under_a_new_leader_only_a
         await client.create("/e", flags=EPHEMERAL)
         machine = ensemble.replicas[server].machine
         await trio.sleep(6)
-        await ensemble.crashed(leader)
+        ensemble.crash(leader)
         await ensemble.wait_leader()
         elected_s = trio.current_time()
         with trio.fail_after(20):
@@ -208,7 +208,7 @@ async def test_a_session_that_pings_through_a_change_of_leaders_lives(autojump_c
             assert leader is not None
             if leader == server:
                 break
-            await ensemble.crashed(leader)
+            ensemble.crash(leader)
             for _ in range(8):
                 await trio.sleep(1)
                 await client.ping()
@@ -256,7 +256,7 @@ async def test_two_connections_that_take_over_a_session_at_once_end_with_one_own
                 for rival in rivals:
                     nursery.start_soon(take_over, rival)
         assert len(set(served[-3:])) == 1
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert len(ensemble.replicas[1].machine.sessions) == 1
 
 
@@ -280,7 +280,7 @@ async def test_who_comes_back_as_the_session_expires_gets_it_or_is_told_it_is_go
                 outcomes.add("expired")
             await trio.sleep(3)
         assert outcomes == {"kept", "expired"}
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_servers_that_lose_power_lose_no_acknowledged_write(autojump_clock: trio.testing.MockClock) -> None:
@@ -306,7 +306,7 @@ async def test_a_follower_without_data_takes_a_snapshot_and_the_log_above_it(
         lagging = ensemble.followers()[0]
         client = await ensemble.client(ensemble.followers()[1], timeout_ms=60_000)
         await client.create("/n")
-        await ensemble.crashed(lagging)
+        ensemble.crash(lagging)
         for number in range(200):
             await client.set("/n", b"%d" % number * 100)
             if number % 10 == 0:
@@ -316,7 +316,7 @@ async def test_a_follower_without_data_takes_a_snapshot_and_the_log_above_it(
         )
         await ensemble.start(lagging)  # its log ends below where theirs begins
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert await client.get("/n") == b"199" * 100
 
 
@@ -334,12 +334,12 @@ async def test_a_follower_that_missed_a_little_takes_the_log_alone(
         lagging = ensemble.followers()[0]
         client = await ensemble.client(ensemble.followers()[1], timeout_ms=60_000)
         await client.create("/n")
-        await ensemble.crashed(lagging)
+        ensemble.crash(lagging)
         for number in range(300):
             await client.set("/n", b"%d" % number)
         await ensemble.start(lagging)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert not any("snapshot and" in message or "sending server" in message for message in caplog.messages)
 
 
@@ -364,7 +364,7 @@ async def test_all_servers_start_again_from_snapshot_and_log(autojump_clock: tri
         await again.open(60_000, client.session, client.password)
         assert await again.get("/n") == b"199" * 100
         assert await again.exists("/e")
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert digest
 
 
@@ -389,7 +389,7 @@ async def test_a_disk_that_fails_ends_its_server_and_the_others_go_on(autojump_c
         ensemble.disks[leader].before = None
         await ensemble.start(leader)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         assert await client.exists("/m")
 
 

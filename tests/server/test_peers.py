@@ -6,12 +6,12 @@ import random
 import pytest
 import trio
 from memory_ensemble import CLIENT_PORT, PEER_PORT, MemoryEnsemble, causes, memory_ensemble
-from memory_network import MemoryStream
 
 from coord.codec.peer import Decoder, Hello, PeerMessage, Rejected, encode
 from coord.server.config import Address
 from coord.server.errors import RefusedByEnsemble
 from coord.storage.memory import MemoryDisk
+from coord.testing.network import MemoryStream
 
 CLUSTER_OF_ANOTHER = 0x1234
 RIGHTFUL = -1
@@ -97,7 +97,7 @@ async def test_a_crowd_that_says_nothing_on_the_port_between_servers_keeps_few_c
         assert ensemble.network.open_streams("s1") == held
         for stream in crowd:
             stream.close()
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         await ensemble.start(3)  # there is room for who belongs here
         await ensemble.wait_leader()
 
@@ -176,7 +176,7 @@ async def test_a_second_server_with_an_id_that_is_taken_is_refused_by_all_and_en
         assert "refuses this one: another server with the id 3 is connected already" in str(failure)
         await client.set("/n", b"undisturbed")
         assert not ensemble.failures.keys() - {33}
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_a_copy_of_a_server_that_runs_is_refused_by_all_and_ends(
@@ -185,7 +185,7 @@ async def test_a_copy_of_a_server_that_runs_is_refused_by_all_and_ends(
     async with memory_ensemble() as ensemble:
         client = await ensemble.client(1)
         await client.create("/n")
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         copy = ensemble.disks[3].copy()
         await ensemble.start(3)
         await ensemble.wait_leader()
@@ -203,11 +203,11 @@ async def test_a_server_that_has_moved_to_another_address_is_welcome(autojump_cl
     async with memory_ensemble() as ensemble:
         client = await ensemble.client(1)
         await client.create("/n")
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         moved = ensemble.config(3, client=Address("x3", CLIENT_PORT), peer=Address("x3", PEER_PORT))
         await ensemble.start_as(3, moved, ensemble.disks[3], "x3")
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_the_rightful_server_takes_its_place_although_an_impostor_was_there_first(
@@ -217,14 +217,14 @@ async def test_the_rightful_server_takes_its_place_although_an_impostor_was_ther
         client = await ensemble.client(1)
         await client.create("/n")
         await ensemble.wait(lambda: 3 in ensemble.replicas[1].machine.servers)
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         impostor = ensemble.config(3, client=Address("x3", CLIENT_PORT), peer=Address("x3", PEER_PORT))
         await ensemble.start_as(33, impostor, MemoryDisk(), "x3")
         await ensemble.wait(lambda: ensemble.replicas[33].participant.serving)
         await ensemble.start(3)
         await ensemble.wait(lambda: 33 in ensemble.failures)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         await client.set("/n", b"undisturbed")
 
 
@@ -235,21 +235,21 @@ async def test_a_server_with_a_replaced_data_folder_follows_but_its_vote_does_no
         client = await ensemble.client(1, timeout_ms=60_000)
         await client.create("/n")
         await ensemble.wait(lambda: len(ensemble.replicas[1].machine.servers) == 3)
-        await ensemble.crashed(2)
+        ensemble.crash(2)
         ensemble.disks[2] = MemoryDisk()
         await ensemble.start(2)
         await ensemble.wait_leader()
         assert said(caplog, "its data folder was replaced")
         reader = await ensemble.client(2)
         assert await reader.exists("/n")
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         await ensemble.wait(lambda: ensemble.leader() is None)
         await client.send(1, b"")
         await trio.sleep(5)
         assert ensemble.leader() is None  # 1 and the new 2 are no quorum: what 2 promised before is lost
         await ensemble.start(3)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
 
 
 async def test_a_server_of_another_ensemble_is_refused_and_ends(
@@ -257,12 +257,12 @@ async def test_a_server_of_another_ensemble_is_refused_and_ends(
 ) -> None:
     async with memory_ensemble() as other:
         await (await other.client(1)).create("/other")
-        await other.wait_equal()
+        await other.wait_converged()
         disk = other.disks[3]
-        await other.crashed(3)
+        other.crash(3)
     async with memory_ensemble(seed=2) as ensemble:
         await (await ensemble.client(1)).create("/n")
-        await ensemble.crashed(3)
+        ensemble.crash(3)
         ensemble.disks[3] = disk
         await ensemble.start(3)
         await ensemble.wait(lambda: 3 in ensemble.failures)
@@ -280,8 +280,8 @@ async def test_a_server_that_is_told_of_other_voters_than_the_ensemble_ends_and_
         client = await ensemble.client(2, timeout_ms=60_000)
         await client.create("/n")
         await ensemble.wait(lambda: len(ensemble.replicas[1].machine.servers) == 3)
-        await ensemble.wait_equal()
-        await ensemble.crashed(1)
+        await ensemble.wait_converged()
+        ensemble.crash(1)
         alone = ensemble.config(1, observers=frozenset((2, 3)))
         await ensemble.start_as(1, alone, ensemble.disks[1], "s1")
         await ensemble.wait(lambda: 1 in ensemble.failures)
@@ -304,7 +304,7 @@ async def test_a_connection_between_servers_that_breaks_again_and_again_costs_no
             ensemble.network.break_between(one, other)
             await client.create("/n-", flags=2)
         await ensemble.wait_leader()
-        await ensemble.wait_equal()
+        await ensemble.wait_converged()
         names = [path for path in ensemble.replicas[1].machine.tree.nodes if path.startswith("/n-")]
         assert len(names) == 60
 
