@@ -146,12 +146,23 @@ class TcpNetwork:
     """TCP over the machine's own network."""
 
     async def listen(self, host: str, port: int) -> Iterable[Listener]:
-        listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        try:
+            listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
+        except UnicodeError as error:
+            raise _no_such_host(host) from error
         return [TcpListener(listener.socket) for listener in listeners]
 
     async def connect(self, host: str, port: int) -> Stream:
-        stream = await trio.open_tcp_stream(host, port)
+        try:
+            stream = await trio.open_tcp_stream(host, port)
+        except UnicodeError as error:
+            raise _no_such_host(host) from error
         return _stream(stream.socket)
+
+
+def _no_such_host(host: str) -> OSError:
+    """For a name that could not even be asked for: to the caller it is as unknown as any other."""
+    return socket.gaierror(socket.EAI_NONAME, f"{host[:80]!r} cannot be the name of a host")
 
 
 def _stream(sock: trio.socket.SocketType) -> TcpStream:

@@ -121,7 +121,17 @@ def address(value: object) -> Address:
         raise Unacceptable(f"{ADDRESS_EXPECTED}; an IPv6 host stands in brackets")
     if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535) or set(host) & BLANKS:
         raise Unacceptable(ADDRESS_EXPECTED)
+    if not _is_host(host):
+        raise Unacceptable(f"{ADDRESS_EXPECTED}; no part of a host's name between dots is empty or over 63 bytes")
     return Address(host, int(port))
+
+
+def _is_host(name: str) -> bool:
+    """Whether the name can be asked for at all: what cannot be encoded for DNS is no name of a host."""
+    try:
+        return name.isprintable() and bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def optional_address(value: object) -> Address | None:

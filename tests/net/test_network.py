@@ -179,3 +179,12 @@ async def test_connecting_where_nobody_listens_is_an_os_error() -> None:
     listener.close()
     with pytest.raises(OSError, match=r"refused|connect"):
         await network.connect(*listener.address)
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 70])
+async def test_a_name_that_no_host_can_have_is_an_os_error(host: str) -> None:
+    network = TcpNetwork()
+    with pytest.raises(OSError, match="cannot be the name of a host"):
+        await network.listen(host, 0)
+    with pytest.raises(OSError, match="cannot be the name of a host"):
+        await network.connect(host, 2181)

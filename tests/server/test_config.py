@@ -89,6 +89,8 @@ def test_a_variable_that_looks_like_a_setting_is_pointed_at():
         ("127.0.0.1:2181", ("127.0.0.1", 2181)),
         ("[::1]:2181", ("::1", 2181)),
         ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
+        ("coord_1:2181", ("coord_1", 2181)),  # no DNS name, but containers are called so
+        ("localhost.:2181", ("localhost.", 2181)),
         ("zoo-1.example.org:65535", ("zoo-1.example.org", 65535)),
     ],
 )
@@ -137,6 +139,10 @@ WRONG = [
     ({"client": "2181"}, "option --client: '2181' is wrong: it must be HOST:PORT"),
     ({"client": ":2181"}, "option --client: ':2181' is wrong: it must be HOST:PORT"),
     ({"client": "localhost:0"}, "with a port from 1 to 65535"),
+    ({"client": "a..b:2181"}, "no part of a host's name between dots is empty or over 63 bytes"),
+    ({"client": f"{'x' * 70}.org:2181"}, "no part of a host's name between dots is empty or over 63 bytes"),
+    ({"ensemble": "1=h1:1,2=.:1"}, "2=.:1 is not: it must be HOST:PORT"),
+    ({"client": "a\0b:2181"}, "it must be HOST:PORT"),
     ({"client": "localhost:65536"}, "with a port from 1 to 65535"),
     ({"client": "::1:2181"}, "an IPv6 host stands in brackets"),
     ({"ensemble": "h1:1,h2:1"}, "it must be ID=HOST:PORT with commas between them"),
