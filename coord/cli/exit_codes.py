@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     DISK_FAILED = 4
     ADDRESS_UNAVAILABLE = 5
     REFUSED_BY_ENSEMBLE = 6
+    STATE_DIVERGED = 7
 
 
 MEANINGS = {
@@ -22,6 +23,7 @@ MEANINGS = {
     ExitCode.DISK_FAILED: "the disk failed or is full; what was acknowledged is kept",
     ExitCode.ADDRESS_UNAVAILABLE: "an address to listen on is in use or not of this machine",
     ExitCode.REFUSED_BY_ENSEMBLE: "the ensemble refused this server, for example as a second one with its id",
+    ExitCode.STATE_DIVERGED: "its state differs from its leader's; the log says what to do before it runs again",
 }
 
 

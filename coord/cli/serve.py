@@ -19,6 +19,7 @@ from coord.cli.exit_codes import ExitCode
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
 from coord.net.network import TcpNetwork
+from coord.replica.replica import StateDiverged
 from coord.server.config import Config, SettingError, load_config, misspelt_variables
 from coord.server.errors import AddressUnavailable, RefusedByEnsemble
 from coord.server.log_lines import EventLog, configure
@@ -130,6 +131,7 @@ def place(error: BaseException) -> str:
 
 
 EXITS: tuple[tuple[type[Exception], ExitCode], ...] = (
+    (StateDiverged, ExitCode.STATE_DIVERGED),
     (StorageFailure, ExitCode.DISK_FAILED),
     (StorageRefused, ExitCode.DATA_REFUSED),
     (AddressUnavailable, ExitCode.ADDRESS_UNAVAILABLE),

@@ -13,6 +13,7 @@ import trio.testing
 
 import coord.cli.serve as command
 from coord.cli.exit_codes import ExitCode
+from coord.replica.replica import StateDiverged
 from coord.server.errors import AddressUnavailable, RefusedByEnsemble
 from coord.storage.errors import StorageFailure, StorageRefused
 
@@ -80,6 +81,7 @@ def test_a_second_signal_does_not_disturb_a_server_that_is_stopping(run_with):
         (StorageFailure("cannot write x: no space left on device"), ExitCode.DISK_FAILED),
         (AddressUnavailable("127.0.0.1:2181 is in use"), ExitCode.ADDRESS_UNAVAILABLE),
         (RefusedByEnsemble("another server has the id 1"), ExitCode.REFUSED_BY_ENSEMBLE),
+        (StateDiverged("at zxid 0x10000000005 the digest differs"), ExitCode.STATE_DIVERGED),
     ],
 )
 @pytest.mark.parametrize("grouped", [False, True])
