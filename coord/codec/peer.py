@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from coord.codec.batch import decode_batch
 from coord.codec.cbor import dump, load
 from coord.codec.errors import CodecError
-from coord.codec.shapes import Shape, array
+from coord.codec.shapes import Check, Shape, Write, array, epoch, position, position_pairs, write_integer
 from coord.model.message import message
 from coord.paxos.messages import (
     Accept,
@@ -131,9 +131,13 @@ Decode: TypeAlias = Callable[[bytes, int, int], PeerMessage]
 
 # ---- messages in CBOR
 
+POSITIONS: dict[object, tuple[Check, Write]] = {int: (position, write_integer)}
+BOUNDED: dict[str, Check] = {"epoch": epoch, "promised": epoch, "accepted": epoch, "ends": position_pairs}
+"""What comes from outside and is counted on from: a number too large would be promised, and end all counting."""
+
 
 def _by_shape(kind: int, cls: type[PeerMessage]) -> tuple[Encode, Decode]:
-    shape: Shape[PeerMessage] = Shape(cls)
+    shape: Shape[PeerMessage] = Shape(cls, also=POSITIONS, by_name=BOUNDED)
 
     def encode(message: PeerMessage) -> bytes:
         body = dump(shape.fields_of(message))

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, get_type_hints
 
 from coord.codec.errors import CodecError
 from coord.model.acl import OPEN_ACL, Acl, AclEntry, Identity
+from coord.model.entries import COUNTER_BITS
 
 T = TypeVar("T")
 Check: TypeAlias = Callable[[object], object]
@@ -22,18 +23,26 @@ INTEGER_MIN, INTEGER_MAX = -(1 << 64), (1 << 64) - 1
 """What CBOR says without a tag. Tags being refused, no decoded integer lies outside."""
 
 
+EPOCH_MAX = (1 << 63 - COUNTER_BITS) - 1000
+
+
 class Shape(Generic[T]):
     """Values of `cls` <-> lists of plain things."""
 
     __slots__ = ("checks", "cls", "names", "writes")
 
-    def __init__(self, cls: type[T], also: dict[object, tuple[Check, Write]] | None = None) -> None:
-        """`also` has rows for types that only the caller knows."""
+    def __init__(
+        self,
+        cls: type[T],
+        also: dict[object, tuple[Check, Write]] | None = None,
+        by_name: dict[str, Check] | None = None,
+    ) -> None:
+        """`also` has rows for types that only the caller knows, `by_name` narrower checks of single fields."""
         table = CHECKS | (also or {})
         hints = get_type_hints(cls)
         self.cls = cls
         self.names = [field.name for field in fields(cast(Any, cls))]
-        self.checks = [table[hints[name]][0] for name in self.names]
+        self.checks = [(by_name or {}).get(name, table[hints[name]][0]) for name in self.names]
         self.writes = [table[hints[name]][1] for name in self.names]
 
     def fields_of(self, value: T) -> list[object]:
@@ -49,6 +58,22 @@ def integer(value: object) -> int:
     if type(value) is not int:
         raise _wrong("an integer", value)
     return value
+
+
+def position(value: object) -> int:
+    """A number between servers: a zxid, a count, an identity. None is negative, and none has a 64th bit."""
+    number = integer(value)
+    if not 0 <= number < 1 << 63:
+        raise CodecError(f"{number} is not a number that servers tell each other; those have 63 bits")
+    return number
+
+
+def epoch(value: object) -> int:
+    """Of as many epochs as zxids have room for, the last thousand are left to the servers' own counting."""
+    number = position(value)
+    if number > EPOCH_MAX:
+        raise CodecError(f"{number} is no epoch; they go up to {EPOCH_MAX}")
+    return number
 
 
 def boolean(value: object) -> bool:
@@ -105,6 +130,10 @@ def integers(value: object) -> tuple[int, ...]:
 
 def pairs(value: object) -> tuple[tuple[int, int], ...]:
     return tuple([_pair(item) for item in array(value)])
+
+
+def position_pairs(value: object) -> tuple[tuple[int, int], ...]:
+    return tuple([(position(one), position(other)) for one, other in pairs(value)])
 
 
 def _pair(value: object) -> tuple[int, int]:

@@ -100,14 +100,21 @@ class Acceptor:
         self.learn_commit(message.zxid)
 
     def on_heartbeat(self, message: Heartbeat) -> None:
+        if message.commit:
+            self.learn_commit(message.commit)
         self._durable.output.send_now.append((self.leader, HeartbeatReply(self.epoch, message.round, self.touched())))
 
     def learn_commit(self, zxid: int) -> None:
         """Commits of this epoch; they cover nothing that is not in the log here."""
         history = self._durable.history
-        if self.established:
-            history.commit = max(history.commit, min(zxid, history.last))
-            self.serving = True
+        if not self.established:
+            return
+        zxid = min(zxid, history.last)
+        if zxid > history.commit:
+            if not history.has_end(zxid):
+                raise BrokenOrder(f"{zxid:#x} is committed, it says, but no batch ends there")
+            history.commit = zxid
+        self.serving = True
 
     def before_take(self) -> None:
         """One acknowledgement for all that was appended in this turn."""
@@ -122,6 +129,8 @@ class Acceptor:
 
     def _append(self, message: History | Accept) -> None:
         batch, history = message.batch, self._durable.history
+        if batch.epoch > self.epoch:
+            raise BrokenOrder(f"a batch of epoch {batch.epoch} came in epoch {self.epoch}")
         if batch.last <= history.last:
             return  # seen before a reconnect: legal, and the same (T6)
         if batch.previous != history.last:

@@ -29,7 +29,11 @@ class Output:
 
 @dataclass(slots=True)
 class StreamRequest:
-    """Send `peer` what memory no longer has: the log after `after`, or a snapshot if the log does not reach it."""
+    """Send `peer` what memory no longer has: the log after `after`, or a snapshot if the log does not reach it.
+
+    With `snapshot` a snapshot it is, and `after` is where the peer's log ends: it takes none that is older than
+    what it knows to be committed, which may be all of that.
+    """
 
     peer: int
     epoch: int

@@ -139,7 +139,10 @@ class Commit:
 
 @message
 class Heartbeat:
-    """I lead. `round` numbers the question; an answer proves that I led after I asked."""
+    """I lead, and everything up to `commit` is committed (0: the epoch is not established yet).
+
+    `round` numbers the question; an answer proves that I led after I asked.
+    """
 
     epoch: int
     commit: int

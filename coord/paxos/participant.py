@@ -330,10 +330,11 @@ class Participant:
         self._advance()
 
     def _become_following(self, leader: int, epoch: int) -> None:
+        if (self.leader, self.epoch) != (leader, epoch):  # invitations may cross
+            self.notes.append(f"following server {leader} in epoch {epoch}")
         self._proposer = None
         self._acceptor = Acceptor(self._durable, leader, epoch, self._now)
         self._acceptor.touched = lambda: self.touched_here()
-        self.notes.append(f"following server {leader} in epoch {epoch}")
         self._acceptor.promise()
 
     def _serves(self) -> None:

@@ -57,6 +57,7 @@ class Proposer:
         "_durable",
         "_limits",
         "_me",
+        "_need_snapshot",
         "_newer",
         "_quorum",
         "_round_started",
@@ -102,6 +103,7 @@ class Proposer:
         self._asked: list[tuple[int, int]] = []  # (server, ticket) that want a barrier, not yet in a round
         self._waiting: list[tuple[int, int]] = []  # those the round under way answers
         self._round_started = 0
+        self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) of batches not yet committed
         self._uncommitted_bytes = 0
         self._commit_sent = 0
@@ -162,11 +164,12 @@ class Proposer:
         progress, history = self.progress[peer], self._durable.history
         promise = progress.promise
         common = common_point(history.ends, promise.ends)
-        if not common and promise.last and history.start:
+        if peer in self._need_snapshot or (not common and promise.last and history.start):
+            self._need_snapshot.discard(peer)
             # Where the logs part is below what is known here: to cut the follower's to nothing might take committed
             # entries from a disk before others have them there (T12).
             progress.streaming = True
-            self._durable.output.stream.append(StreamRequest(peer, self.epoch, 0, snapshot=True))
+            self._durable.output.stream.append(StreamRequest(peer, self.epoch, promise.last, snapshot=True))
             return
         if common < promise.last:
             self._send(peer, Truncate(self.epoch, common))
@@ -186,10 +189,10 @@ class Proposer:
         progress.replicating = True
 
     def on_need_snapshot(self, peer: int, message: NeedSnapshot) -> None:
-        progress = self.progress.get(peer)
-        if progress is not None and not progress.streaming:
-            progress.replicating, progress.streaming = False, True
-            self._durable.output.stream.append(StreamRequest(peer, self.epoch, 0, snapshot=True))
+        """It has nothing to cut to. What was sent after the cut does not fit either: the connection is begun anew."""
+        if peer in self.progress:
+            self._need_snapshot.add(peer)
+            raise BrokenOrder(f"server {peer} needs a snapshot in the place of the log")
 
     def streamed(self, peer: int, position: int) -> None:
         """The driver has sent `peer` all up to `position`; go on from memory."""

@@ -35,6 +35,7 @@ from coord.model.requests import (
     SetWatches,
     WhoAmI,
 )
+from coord.replica.limits import WATCHES_BYTES_MAX
 from coord.replica.pipeline import Pipeline
 from coord.replica.watches import WATCH_KINDS, Watches
 from coord.state.machine import Machine
@@ -57,6 +58,13 @@ def _answer(brain: Brain, pipeline: Pipeline, call: Call, reply: Reply) -> None:
     pipeline.out_bytes += len(frame)
 
 
+def _too_many(brain: Brain, pipeline: Pipeline) -> str | None:
+    """Why the connection is to end, if its watches take more than one connection's may."""
+    if brain.watches.bytes_of(pipeline) > WATCHES_BYTES_MAX:
+        return f"its watches take more than {WATCHES_BYTES_MAX >> 20} MiB; watch fewer paths, or use a recursive watch"
+    return None
+
+
 def read(brain: Brain, pipeline: Pipeline, call: Call) -> None:
     machine = brain.machine
     reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
@@ -71,44 +79,51 @@ def count(brain: Brain, pipeline: Pipeline, call: Call) -> None:
         pipeline.out_bytes += reply.count * COUNTED_COSTS_BYTES
 
 
-def get_data(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+def get_data(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     machine, request = brain.machine, call.request
     assert type(request) is GetData
     reply = machine.read(pipeline.identities, pipeline.session, request)
-    if request.watch and type(reply) is not Failed:
-        brain.watches.watch_data(request.path, pipeline)
     frame = pipeline.codec.encode_reply(call, machine.zxid, reply)
     pipeline.out.append(frame)
     pipeline.out_bytes += len(frame)
+    if request.watch and type(reply) is not Failed:
+        brain.watches.watch_data(request.path, pipeline)
+        return _too_many(brain, pipeline)
+    return None
 
 
-def exists(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+def exists(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     machine, request = brain.machine, call.request
     assert type(request) is Exists
     reply = machine.read(pipeline.identities, pipeline.session, request)
+    _answer(brain, pipeline, call, reply)
     # The watch of one who waits for a znode to appear is set although the answer is an error.
     if request.watch and (type(reply) is not Failed or type(reply.error) is NoNodeError):
         brain.watches.watch_data(request.path, pipeline)
-    _answer(brain, pipeline, call, reply)
+        return _too_many(brain, pipeline)
+    return None
 
 
-def get_children(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+def get_children(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     machine, request = brain.machine, call.request
     assert type(request) is GetChildren
     reply = machine.read(pipeline.identities, pipeline.session, request)
+    _answer(brain, pipeline, call, reply)
     if request.watch and type(reply) is not Failed:
         brain.watches.watch_children(request.path, pipeline)
-    _answer(brain, pipeline, call, reply)
+        return _too_many(brain, pipeline)
+    return None
 
 
-def add_watch(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+def add_watch(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     request = call.request
     assert type(request) is AddWatch
     if request.mode not in (0, 1):
         _answer(brain, pipeline, call, Failed(MarshallingError(f"there is no watch mode {request.mode}; use 0 or 1")))
-        return
+        return None
     brain.watches.watch_persistently(request.path, pipeline, recursive=request.mode == 1)
     _answer(brain, pipeline, call, DONE)
+    return _too_many(brain, pipeline)
 
 
 def check_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
@@ -133,7 +148,7 @@ def _look_for_watch(
     return Failed(NoWatcherError(f"this connection has no watch of kind {request.kind} on {request.path}"))
 
 
-def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
+def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     """Re-arm after a reconnect: what happened meanwhile is told at once (ZOOKEEPER.md 1.5)."""
     request = call.request
     assert type(request) is SetWatches
@@ -168,6 +183,7 @@ def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
         if _may_hear(brain, pipeline, path):
             pipeline.out.append(pipeline.codec.encode_event(Event(kind, path, -1)))
     _answer(brain, pipeline, call, DONE)
+    return _too_many(brain, pipeline)
 
 
 def _may_hear(brain: Brain, pipeline: Pipeline, path: str) -> bool:

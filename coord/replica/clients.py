@@ -46,6 +46,7 @@ from coord.replica.answers import ANSWERS, DONE
 from coord.replica.auth import authenticate
 from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
+from coord.replica.limits import IDENTITIES_BYTES_MAX, IDENTITIES_MAX, RUN_BYTES_MAX
 from coord.replica.pipeline import Answered, ClientCodec, Pipeline
 from coord.replica.ready import Ready
 from coord.replica.settings import ReplicaSettings
@@ -67,6 +68,10 @@ class Brain(Protocol):
     forwards: Forwards
     participant: Participant
     now: float
+
+    @property
+    def admits(self) -> bool:
+        """Whether clients may come in."""
 
     def note(self, sentence: str) -> None: ...
 
@@ -130,7 +135,7 @@ class Clients:
         pipeline.timeout_ms = min(
             max(connect.timeout_ms, settings.session_timeout_min_ms), settings.session_timeout_max_ms
         )
-        if not brain.participant.serving:
+        if not brain.admits:
             # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
             self._lobby[pipeline] = None
         elif connect.seen_zxid > brain.machine.zxid:
@@ -267,7 +272,13 @@ class Clients:
         forwards = brain.forwards
         identities = pipeline.identities if session else ()
         run = Run(brain.server, brain.settings.incarnation, forwards.next_sequence, session, 0, identities, requests)
-        forwards.add(len(requests), encode_run(run), pipeline)
+        encoded = encode_run(run)
+        if len(encoded) > RUN_BYTES_MAX and len(requests) > 1:
+            middle = len(requests) // 2
+            self._forward(pipeline, session, requests[:middle])
+            self._forward(pipeline, session, requests[middle:])
+        else:
+            forwards.add(len(requests), encoded, pipeline)
 
     def _authenticate(self, pipeline: Pipeline, call: Call) -> None:
         request = call.request
@@ -278,7 +289,13 @@ class Clients:
             pipeline.out.append(pipeline.codec.encode_reply(call, 0, Failed(error)))
             self.hang_up(pipeline, str(error))
             return
-        pipeline.identities = tuple(dict.fromkeys((*pipeline.identities, *granted)))
+        identities = tuple(dict.fromkeys((*pipeline.identities, *granted)))
+        if len(identities) > IDENTITIES_MAX or sum(len(name) for _, name in identities) > IDENTITIES_BYTES_MAX:
+            why = f"a connection has at most {IDENTITIES_MAX} identities of {IDENTITIES_BYTES_MAX} characters in all"
+            pipeline.out.append(pipeline.codec.encode_reply(call, 0, Failed(AuthFailedError(why))))
+            self.hang_up(pipeline, why)
+            return
+        pipeline.identities = identities
         pipeline.out.append(pipeline.codec.encode_reply(call, 0, DONE))
 
     # ---- answers out
@@ -418,10 +435,15 @@ class Clients:
         self._answer_waiting(pipeline)
 
     def begin_service(self) -> None:
-        """There is a leader (again): ask it what the last one was asked, and let in who waited."""
+        """There is a leader (again): ask it what the last one was asked."""
         for syncs in self._asked.values():
             self._to_ask += syncs
         self._asked.clear()
+
+    def open_lobby(self) -> None:
+        """Let in who waited."""
+        if not self._lobby:
+            return
         lobby, self._lobby = self._lobby, {}
         for pipeline in lobby:
             if not pipeline.gone:

@@ -12,16 +12,16 @@ from typing import Any
 
 from coord.codec.batch import encode_batch
 from coord.codec.entries import decode_runs, encode_run
+from coord.codec.errors import CodecError
 from coord.codec.jute import Call
 from coord.model.acl import Identity
 from coord.model.entries import Batch, Run
-from coord.model.errors import CoordError
 from coord.model.message import message
-from coord.model.replies import Change, Effect, Event, Failed, Reply, SessionEnded, SessionMoved
+from coord.model.replies import Change, Effect, Event, SessionEnded, SessionMoved
 from coord.model.requests import CloseSession, RegisterServer, Write
 from coord.paxos.effects import Append, Ballot
 from coord.paxos.history import History
-from coord.paxos.messages import Message, SnapshotChunk
+from coord.paxos.messages import Forward, Message, SnapshotChunk
 from coord.paxos.participant import Participant
 from coord.replica.clients import Clients
 from coord.replica.figures import Sizes
@@ -86,6 +86,8 @@ class Replica:
         self.proposals = Sizes()  # of the batches this server proposed, in bytes
         self._effects: list[Effect] = []
         self._restoring: Restoring | None = None
+        self._servers_logged: dict[int, tuple[int, str]] = {}  # by what the log says, applied or not
+        self._servers_looked_to = 0  # so far the log was looked through for them
         self._servers_known = -1  # how many the machine remembered when strangers were last looked for
         self._service = 0  # the participant's, as it was when forwards were last looked through
         self._initial_zxid = 0  # where the history ended when this server began to serve under the present leader
@@ -93,6 +95,7 @@ class Replica:
         self._peers: dict[int, PeerIdentity] = {}
         self._ticked_s = now
         self._notes: list[str] = []
+        self._find_strangers()
 
     # ---- inputs: clients
 
@@ -125,6 +128,8 @@ class Replica:
         self.now = now
         if type(message) is SnapshotChunk:
             self._receive_chunk(peer, message)
+        elif type(message) is Forward and (wrong := _wrong_with(message)):
+            self.participant.broken.append((peer, wrong))
         else:
             self.participant.receive(peer, message, now)
 
@@ -184,6 +189,8 @@ class Replica:
             participant.broken = []
         if not output and not ready.break_peers:
             self._apply_committed()
+            if self.admits:
+                self.clients.open_lobby()
             for ticket, zxid in participant.take_barriers():
                 self.clients.barrier_passed(ticket, zxid)
             self.clients.release_syncs()
@@ -199,6 +206,11 @@ class Replica:
         if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers or unapplied:
             return ready
         return None
+
+    @property
+    def admits(self) -> bool:
+        """Whether this server serves, and shows all that the last leader had committed: clients may come in."""
+        return self.participant.serving and self.machine.zxid >= self._initial_zxid
 
     def _forward(self) -> None:
         if self.forwards.unsent:
@@ -228,6 +240,8 @@ class Replica:
     def _last_logged_of_mine(self, applied: int) -> int:
         """The last sequence number of ours that is in the history, applied or not."""
         last = applied
+        if not self.forwards:
+            return last  # after a start the log may be long, but nothing in it is this process's
         for batch in self.participant.log.after(self.machine.zxid) or ():
             for run in decode_runs(batch.body):
                 if run.origin == self.server and run.incarnation == self.settings.incarnation:
@@ -402,15 +416,18 @@ class Replica:
         self.participant.set_strangers(strangers)
 
     def _logged_servers(self) -> dict[int, tuple[int, str]]:
-        """Who the log knows beyond what is applied: before there is a leader nobody can tell what is committed."""
-        return {
-            request.server: (request.identity, request.description)
-            for batch in self.participant.log.after(self.machine.zxid) or ()
-            for run in decode_runs(batch.body)
-            if not run.session
-            for request in run.requests
-            if type(request) is RegisterServer
-        }
+        """Who the log knows beyond what is applied: before there is a leader nobody can tell what is committed.
+
+        Each batch is looked at once. One that is cut off later may leave a name behind, which costs a vote and no more.
+        """
+        log, here = self.participant.log, self.machine.zxid
+        for batch in log.after(max(here, self._servers_looked_to)) or log.after(here) or ():
+            for run in decode_runs(batch.body):
+                for request in run.requests if not run.session else ():
+                    if type(request) is RegisterServer:
+                        self._servers_logged[request.server] = request.identity, request.description
+        self._servers_looked_to = log.last
+        return self._servers_logged
 
     def _take_touched(self) -> tuple[int, ...]:
         return self.clients.take_touched()
@@ -427,9 +444,16 @@ class Replica:
         return f"<Replica {self.server}, {self.participant!r}, applied {self.machine.zxid:#x}>"
 
 
+def _wrong_with(forward: Forward) -> str:
+    """Why these runs cannot be proposed; empty if they can. In the log they would end every server, at each start."""
+    try:
+        entries = sum(len(run.requests) for run in decode_runs(forward.runs))
+    except CodecError as error:
+        return f"the requests it forwards cannot be read: {error}"
+    return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"
+
+
 _ON_SESSION: dict[type, Callable[[Replica, Any], None]] = {
     SessionEnded: Replica._on_session_ended,
     SessionMoved: Replica._on_session_moved,
 }
-
-__all__ = ["CoordError", "Failed", "PeerIdentity", "Replica", "ReplicaSettings", "Reply", "StateDiverged"]

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from coord.model.acl import Acl
 from coord.model.paths import parent_of
-from coord.model.replies import CHILDREN_CHANGED, DATA_CHANGED, NODE_CREATED, NODE_DELETED, Change
+from coord.model.replies import CHILDREN_CHANGED, DATA_CHANGED, NODE_DELETED, Change
+from coord.replica.limits import WATCH_COSTS_BYTES
 
 ONE_SHOT, PERSISTENT, RECURSIVE = 1, 2, 4
 
@@ -24,16 +25,26 @@ W = TypeVar("W")
 class Table:
     """path -> watcher -> modes, and the same turned round so that a watcher can leave."""
 
-    __slots__ = ("_by_watcher", "by_path")
+    __slots__ = ("_by_watcher", "_bytes", "by_path", "count")
 
     def __init__(self) -> None:
         self.by_path: dict[str, dict[object, int]] = {}
         self._by_watcher: dict[object, dict[str, None]] = {}
+        self._bytes: dict[object, int] = {}  # that each watcher's entries take, about
+        self.count = 0  # of entries
 
     def add(self, path: str, watcher: object, mode: int) -> None:
         watchers = self.by_path.setdefault(path, {})
-        watchers[watcher] = watchers.get(watcher, 0) | mode
-        self._by_watcher.setdefault(watcher, {})[path] = None
+        had = watchers.get(watcher, 0)
+        watchers[watcher] = had | mode
+        if not had:
+            self._by_watcher.setdefault(watcher, {})[path] = None
+            self._bytes[watcher] = self._bytes.get(watcher, 0) + len(path) + WATCH_COSTS_BYTES
+            self.count += 1
+
+    def bytes_of(self, watcher: object) -> int:
+        """What its entries take, about."""
+        return self._bytes.get(watcher, 0)
 
     def modes(self, path: str, watcher: object) -> int:
         return self.by_path.get(path, {}).get(watcher, 0)
@@ -67,7 +78,10 @@ class Table:
     def forget(self, watcher: object) -> int:
         """The watcher is gone; how many of its entries were recursive."""
         recursive = 0
-        for path in self._by_watcher.pop(watcher, {}):
+        self._bytes.pop(watcher, None)
+        paths = self._by_watcher.pop(watcher, {})
+        self.count -= len(paths)
+        for path in paths:
             watchers = self.by_path[path]
             recursive += bool(watchers.pop(watcher) & RECURSIVE)
             if not watchers:
@@ -80,11 +94,10 @@ class Table:
             del self.by_path[path]
         paths = self._by_watcher[watcher]
         del paths[path]
+        self._bytes[watcher] -= len(path) + WATCH_COSTS_BYTES
+        self.count -= 1
         if not paths:
-            del self._by_watcher[watcher]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.by_path.values()))
+            del self._by_watcher[watcher], self._bytes[watcher]
 
     def items(self) -> Iterator[tuple[str, list[object]]]:
         for path, watchers in self.by_path.items():
@@ -129,6 +142,10 @@ class Watches:
         self._recursive -= bool(from_data & RECURSIVE)
         return bool(from_data) | bool(self._children.remove(path, watcher, in_children))
 
+    def bytes_of(self, watcher: object) -> int:
+        """What the watcher's watches take in memory, about."""
+        return self._data.bytes_of(watcher) + self._children.bytes_of(watcher)
+
     def forget(self, watcher: object) -> None:
         """The connection is gone, and its watches with it."""
         self._recursive -= self._data.forget(watcher)
@@ -156,7 +173,7 @@ class Watches:
 
     @property
     def count(self) -> int:
-        return len(self._data) + len(self._children)
+        return self._data.count + self._children.count
 
     @property
     def path_count(self) -> int:
@@ -189,4 +206,3 @@ _KINDS = {  # WatcherType -> (modes in the data table, modes in the children tab
     RECURSIVE_WATCH: (RECURSIVE, 0),
 }
 WATCH_KINDS = frozenset(_KINDS)
-EVENT_KINDS = (NODE_CREATED, NODE_DELETED, DATA_CHANGED, CHILDREN_CHANGED)

@@ -32,6 +32,9 @@ COMPLAIN_EVERY_S = 5.0
 RESUME_BELOW = 2
 """Reading goes on when the unanswered requests are down to the limit divided by this."""
 
+EARLY_BYTES_MAX = 2 << 20
+"""What a client may send before its session is open."""
+
 FORWARDS_BYTES_MAX = 64 << 20
 """With so many bytes of writes on their way to the leader, or waiting for one, no more is read from those who write."""
 
@@ -198,6 +201,7 @@ class ClientPort:
         frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
         replica = driver.replica
         decode, submit, waiting = jute.decode_calls, replica.submit, pipeline.waiting
+        early_bytes = consumed = 0
         while True:
             if buffer:
                 calls, consumed = decode(buffer, frame_bytes_max)
@@ -211,12 +215,14 @@ class ClientPort:
                     client.half_since_s = None
                 elif client.half_since_s is None:
                     client.half_since_s = trio.current_time()
+            if pipeline.early:
+                early_bytes += consumed
+                if early_bytes > EARLY_BYTES_MAX:
+                    await self._wait_for_room(client, 0)
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
-            while waiting and replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
-                client.held = True
-                await driver.wait_pumped()
-            client.held = False
+            if waiting and replica.forwards.bytes > FORWARDS_BYTES_MAX:
+                await self._wait_for_forwards(client)
             buffer = await _receive_frame(stream, buffer) if buffer else await stream.receive()
             if not buffer:
                 return
@@ -224,13 +230,27 @@ class ClientPort:
     async def _wait_for_room(self, client: ClientConnection, low: int) -> None:
         """Stop reading while too many requests are unanswered."""
         pipeline = client.pipeline
-        half_since_s, client.half_since_s = client.half_since_s, None  # not the client's fault meanwhile
-        client.held = True
+        half_since_s = self._hold(client)
         while len(pipeline.waiting) + len(pipeline.early) > low and not client.outbox.closed:
             client.resume = trio.Event()
             await client.resume.wait()
-        client.resume, client.held = None, False
-        client.half_since_s = None if half_since_s is None else trio.current_time()
+        client.resume = None
+        self._let_go(client, half_since_s)
+
+    async def _wait_for_forwards(self, client: ClientConnection) -> None:
+        """Stop reading while too much is on its way to the leader."""
+        half_since_s = self._hold(client)
+        while self._driver.replica.forwards.bytes > FORWARDS_BYTES_MAX and not client.outbox.closed:
+            await self._driver.wait_pumped()
+        self._let_go(client, half_since_s)
+
+    def _hold(self, client: ClientConnection) -> float | None:
+        """Nothing is read from the client for a while, by this server's wish: a half sent frame is not its fault."""
+        half_since_s, client.half_since_s, client.held = client.half_since_s, None, True
+        return half_since_s
+
+    def _let_go(self, client: ClientConnection, half_since_s: float | None) -> None:
+        client.half_since_s, client.held = None if half_since_s is None else trio.current_time(), False
 
     async def run_sweep(self) -> None:
         """Hang up on those who do not finish a handshake or a frame in time.

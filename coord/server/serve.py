@@ -16,7 +16,8 @@ from coord.codec.words import WORDS, answer
 from coord.net.network import Listener, Network
 from coord.paxos.history import History
 from coord.paxos.participant import PaxosSettings
-from coord.replica.replica import Replica, ReplicaSettings
+from coord.replica.replica import Replica
+from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
 from coord.server.config import Address, Config
 from coord.server.driver import Driver, wall_ms

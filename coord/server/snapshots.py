@@ -41,14 +41,17 @@ class SnapshotTaker:
                 await self.take()
 
     async def take(self) -> int:
-        """Take a snapshot now; the zxid of the newest one when it is done."""
+        """Take a snapshot now; the zxid of the newest one when it is done, 0 if the state is still empty."""
         asked_at = self._driver.replica.machine.zxid
         async with self._turn:
             if self._store.last_snapshot_zxid < asked_at:
-                await self._take()
+                taken = await self._take()
+                while self._store.last_snapshot_zxid < taken:
+                    await self._driver.wait_pumped()  # until the log is durable so far it may not be relied on
             return self._store.last_snapshot_zxid
 
-    async def _take(self) -> None:
+    async def _take(self) -> int:
+        """The zxid of the snapshot, 0 if it came to nothing."""
         machine = self._driver.replica.machine
         began, zxid, count = trio.current_time(), machine.zxid, len(machine.tree.nodes)
         walk = machine.begin_walk()
@@ -58,7 +61,7 @@ class SnapshotTaker:
             while (chunk := walk.next_chunk(SLICE_ZNODES)) is not None:
                 await self._writer.aside(partial(file.write, chunk))
                 if self._driver.replica.machine is not machine:
-                    return  # the state came from the leader meanwhile; this one is history
+                    return 0  # the state came from the leader meanwhile; this one is history
             with trio.CancelScope(shield=True):
                 await self._writer.aside(file.finish)
             done = True
@@ -68,3 +71,4 @@ class SnapshotTaker:
                 file.abandon()
         seconds = trio.current_time() - began
         self._log.info(f"took a snapshot at {zxid:#x}", znodes=count, seconds=round(seconds, 3))
+        return zxid

@@ -84,10 +84,13 @@ class Streams:
             self._driver.feed()
 
     async def _send_snapshot(self, request: StreamRequest, link: PeerLink) -> int:
-        """Send the newest snapshot, or a new one if there is none that reaches the log; its zxid."""
+        """Send the newest snapshot, or a new one if that does not reach the log or is too old; its zxid."""
         zxid = self._store.last_snapshot_zxid
-        if not zxid or zxid < self._store.log_start:
+        if zxid < self._store.log_start or (request.snapshot and zxid < request.after) or not zxid:
             zxid = await self._taker.take()
+        if not zxid:
+            link.hang_up("there is no state yet to take a snapshot of")
+            return request.after
         self._log.info(f"sending server {request.peer} the snapshot at {zxid:#x}")
         chunks = self._store.snapshot_chunks(zxid)
         index, chunk = 0, await self._next(chunks)

@@ -22,6 +22,7 @@ from coord.codec.peer import (
     Rejected,
     encode,
 )
+from coord.codec.shapes import EPOCH_MAX
 from coord.model.entries import Batch
 from coord.paxos.messages import (
     Accept,
@@ -55,30 +56,31 @@ def with_bytes(batch: Batch) -> Batch:
 
 encoded_batches = batches().map(with_bytes)
 ids = st.lists(st.integers(1, 255), max_size=5).map(tuple)
+epochs = st.integers(0, EPOCH_MAX)
 index = st.integers(0, (1 << 32) - 1)
 STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
     Hello: st.builds(Hello, unsigned, unsigned, unsigned, unsigned, ids, ids, text),
     Rejected: st.builds(Rejected, text),
-    Canvass: st.builds(Canvass, unsigned, unsigned, unsigned, int64, unsigned, unsigned, unsigned, st.booleans()),
-    Prepare: st.builds(Prepare, unsigned),
+    Canvass: st.builds(Canvass, epochs, epochs, unsigned, unsigned, unsigned, unsigned, epochs, st.booleans()),
+    Prepare: st.builds(Prepare, epochs),
     Promise: st.builds(
-        Promise, unsigned, unsigned, unsigned, st.lists(st.tuples(unsigned, unsigned), max_size=3).map(tuple)
+        Promise, epochs, epochs, unsigned, st.lists(st.tuples(unsigned, unsigned), max_size=3).map(tuple)
     ),
-    Refusal: st.builds(Refusal, unsigned, unsigned),
-    Truncate: st.builds(Truncate, unsigned, unsigned),
-    SnapshotChunk: st.builds(SnapshotChunk, unsigned, unsigned, index, st.booleans(), st.binary(max_size=999)),
-    NeedSnapshot: st.builds(NeedSnapshot, unsigned),
-    History: st.builds(History, unsigned, encoded_batches),
-    Establish: st.builds(Establish, unsigned, unsigned, unsigned),
-    Established: st.builds(Established, unsigned, unsigned),
-    Accept: st.builds(Accept, unsigned, unsigned, encoded_batches),
-    Accepted: st.builds(Accepted, unsigned, unsigned),
-    Commit: st.builds(Commit, unsigned, unsigned),
-    Heartbeat: st.builds(Heartbeat, unsigned, unsigned, unsigned),
-    HeartbeatReply: st.builds(HeartbeatReply, unsigned, unsigned, st.lists(int64, max_size=5).map(tuple)),
-    AskBarrier: st.builds(AskBarrier, unsigned, unsigned),
-    Barrier: st.builds(Barrier, unsigned, unsigned, unsigned),
-    Forward: st.builds(Forward, unsigned, index, st.binary(max_size=999)),
+    Refusal: st.builds(Refusal, epochs, epochs),
+    Truncate: st.builds(Truncate, epochs, unsigned),
+    SnapshotChunk: st.builds(SnapshotChunk, epochs, unsigned, index, st.booleans(), st.binary(max_size=999)),
+    NeedSnapshot: st.builds(NeedSnapshot, epochs),
+    History: st.builds(History, epochs, encoded_batches),
+    Establish: st.builds(Establish, epochs, unsigned, unsigned),
+    Established: st.builds(Established, epochs, unsigned),
+    Accept: st.builds(Accept, epochs, unsigned, encoded_batches),
+    Accepted: st.builds(Accepted, epochs, unsigned),
+    Commit: st.builds(Commit, epochs, unsigned),
+    Heartbeat: st.builds(Heartbeat, epochs, unsigned, unsigned),
+    HeartbeatReply: st.builds(HeartbeatReply, epochs, unsigned, st.lists(int64, max_size=5).map(tuple)),
+    AskBarrier: st.builds(AskBarrier, epochs, unsigned),
+    Barrier: st.builds(Barrier, epochs, unsigned, unsigned),
+    Forward: st.builds(Forward, epochs, index, st.binary(max_size=999)),
 }
 messages = st.one_of([strategy for cls, strategy in STRATEGIES.items() if cls is not Hello])
 
@@ -103,6 +105,23 @@ def test_every_message_comes_back(cls: type) -> None:
         assert greeted().feed(encode(message)) == [message]
 
     comes_back()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Prepare(EPOCH_MAX + 1),
+        Refusal(1, EPOCH_MAX + 1),
+        Canvass(1 << 62, 0, 0, 0, 0, 0, 0, True),
+        Promise(1, 1, 1, ((1, -5),)),
+        Truncate(1, -1),
+        Commit(1, 1 << 63),
+    ],
+    ids=repr,
+)
+def test_numbers_that_would_end_all_counting_are_refused(message: PeerMessage) -> None:
+    with pytest.raises(CodecError):
+        greeted().feed(encode(message))
 
 
 @settings(max_examples=40)

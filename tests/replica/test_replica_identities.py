@@ -8,7 +8,8 @@ from coord.paxos.effects import Ballot
 from coord.paxos.history import History
 from coord.paxos.messages import Canvass
 from coord.paxos.participant import LOOKING, PaxosSettings
-from coord.replica.replica import PeerIdentity, Replica, ReplicaSettings
+from coord.replica.replica import PeerIdentity, Replica
+from coord.replica.settings import ReplicaSettings
 from coord.state.machine import Machine
 
 RIGHTFUL, IMPOSTOR = 222, 999

@@ -1,0 +1,120 @@
+"""What one client, or one peer, cannot make a server keep, carry along, or do."""
+
+import pytest
+
+from coord.codec.entries import encode_run
+from coord.model.entries import Run
+from coord.model.requests import AddWatch, Authenticate, Delete, GetData, WhoAmI, Write
+from coord.paxos.messages import Commit, Forward
+from coord.replica import answers
+from coord.replica.forwards import FORWARD_BYTES_MAX
+from coord.replica.limits import IDENTITIES_BYTES_MAX, IDENTITIES_MAX, RUN_BYTES_MAX
+from tests.replica.replica_world import Client, World, create
+
+
+def test_a_connection_has_so_many_identities_and_no_more() -> None:
+    client = World().client()
+    client.do(*[Authenticate("digest", b"user%d:x" % number) for number in range(IDENTITIES_MAX - 1)])
+    assert client.do(WhoAmI())[0].error == 0
+    (answer,) = client.do(Authenticate("digest", b"one:more"))
+    assert answer.error == -115
+    assert "identities" in client.hung_up
+
+
+def test_names_of_users_do_not_make_every_write_long() -> None:
+    client = World().client()
+    (answer,) = client.do(Authenticate("digest", b"u" * IDENTITIES_BYTES_MAX + b":x"))
+    assert answer.error == -115
+    assert client.hung_up
+
+
+def test_many_large_writes_go_in_runs_that_a_peer_takes_and_are_all_done_in_order() -> None:
+    world = World(3)
+    client = Client(world, 1).connect()
+    client.send(*[create(f"/{number}", b"x" * (RUN_BYTES_MAX // 3)) for number in range(10)])
+    sent: list[int] = []
+    forward = world.replicas[1].participant.forward
+
+    def noting(count: int, runs: bytes) -> bool:
+        sent.append(len(runs))
+        return forward(count, runs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(world.replicas[1].participant), "forward", lambda _, count, runs: noting(count, runs))
+        world.settle()
+    assert [answer.error for answer in client.answers] == [0] * 10
+    assert [answer.xid for answer in client.answers] == list(range(1, 11))
+    assert max(sent) <= FORWARD_BYTES_MAX + RUN_BYTES_MAX
+
+
+def test_watches_that_take_too_much_end_their_connection_and_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "WATCHES_BYTES_MAX", 2000)
+    world = World()
+    client, other = world.client(), world.client()
+    other.do(create("/a"), GetData("/a", watch=True))
+    client.do(*[AddWatch(f"/{number}", 0) for number in range(10)])
+    assert "watches" in client.hung_up
+    assert world.replicas[1].watches.bytes_of(client.pipeline) == 0
+    other.do(Delete("/a"))
+    assert other.events
+
+
+def test_watches_that_are_used_up_or_removed_count_no_more() -> None:
+    world = World()
+    client = world.client()
+    for _ in range(3):
+        client.do(create("/a"), GetData("/a", watch=True), Delete("/a"))
+    assert world.replicas[1].watches.bytes_of(client.pipeline) == 0
+    assert world.replicas[1].watches.count == 0
+
+
+def run_of(*requests: Write) -> bytes:
+    return encode_run(Run(1, 501, 1, 0, 0, (), requests))
+
+
+@pytest.mark.parametrize("runs", [run_of(Delete("/a")), b"\xff\xff", b"\x87\x01"], ids=["miscounted", "torn", "cut"])
+def test_a_forward_that_cannot_be_proposed_costs_its_sender_the_connection(runs: bytes) -> None:
+    world = World(3)
+    leader = world.leader
+    before = leader.participant.log.last
+    leader.receive(1, Forward(leader.participant.epoch, 2, runs), world.now)
+    assert [peer for peer, _ in leader.participant.broken] == [1]
+    leader.take(world.now, world.wall_ms)
+    assert leader.participant.log.last == before
+
+
+def test_a_commit_that_ends_in_the_middle_of_a_batch_costs_the_leader_the_connection() -> None:
+    world = World(3)
+    client = world.client(1)
+    client.do(create("/a"), create("/b"))
+    world.held.update((1, 2, 3))
+    client.send(create("/c"), create("/d"))
+    for _ in range(3):
+        for server in world.replicas:
+            world.pump(server)
+        for wire in list(world.wires):
+            world.deliver(*wire)
+    follower = world.replicas[1]
+    last = follower.participant.log.last
+    assert follower.participant.log.commit < last
+    follower.receive(3, Commit(follower.participant.epoch, last - 1), world.now)
+    assert [peer for peer, _ in follower.participant.broken] == [3]
+    assert follower.participant.log.commit < last
+
+
+def test_who_waits_while_the_history_is_applied_is_let_in_after_it() -> None:
+    world = World(3)
+    first = world.client(1)
+    for number in range(5):
+        first.do(create(f"/{number}"))
+    seen = first.answers[-1].zxid
+    for other in (1, 2):
+        world.cut(other, 3)
+    world.pass_time(2.0)
+    follower = world.replicas[1]
+    follower.settings.apply_entries_max = 1
+    client = Client(world, 1).connect(seen=seen)
+    world.settle()
+    world.pass_time(1.0)
+    assert client.opened.session
+    assert not client.hung_up
