@@ -5,6 +5,7 @@ protocol's version, the ensemble's identity, that the id belongs to the ensemble
 that both have the same voters in mind.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
@@ -22,6 +23,15 @@ from coord.server.log_lines import EventLog
 
 DIAL_AGAIN_S = (0.05, 0.1, 0.2, 0.4)
 """Pauses between attempts to reach a peer; the last one is repeated."""
+
+STEADY_S = 2.0
+"""A connection that ends sooner counts as an attempt that failed: it would break just as soon again."""
+
+SAY_AGAIN_S = 10.0
+"""At least so long between two lines of the log about one address, whatever it does."""
+
+SAID_MAX = 256
+"""Of so many addresses it is remembered what was said about them."""
 
 DIAL_REFUSED_S = 5.0
 """Pause after a peer refused this server: that needs an operator."""
@@ -68,7 +78,7 @@ class Peers:
         self._links: dict[int, PeerLink] = {}
         self._not_together: dict[int, str] = {}  # servers that refuse this one or are refused by it, and why
         self._strangers = 0  # connections whose greeting has not come yet
-        self._said: dict[str, str] = {}  # the last complaint about each address, so that it is logged once
+        self._said: dict[str, tuple[str, float]] = {}  # the last complaint about each address, and when it was logged
 
     def link(self, peer: int) -> PeerLink | None:
         """The connection with a peer, if it stands."""
@@ -87,36 +97,59 @@ class Peers:
     async def run_dialer(self, peer: int) -> None:
         """Keep a connection to a peer with a lower id."""
         host, port = self._config.ensemble[peer]
+        who = f"server {peer} at {host}:{port}"
         failures = 0
         while True:
-            pause = DIAL_AGAIN_S[min(failures, len(DIAL_AGAIN_S) - 1)]
+            pause_s, stood_s = DIAL_AGAIN_S[min(failures, len(DIAL_AGAIN_S) - 1)], 0.0
             try:
                 with trio.fail_after(HELLO_TIMEOUT_S):
                     stream = await self._network.connect(host, port)
+                stood_s = await self._talk(stream, peer, who)
+            except NotWelcome as refusal:
+                self._complain(who, str(refusal))
+                pause_s = DIAL_REFUSED_S
             except (OSError, trio.TooSlowError):
+                pass
+            if stood_s < STEADY_S:
                 failures += 1
             else:
-                failures = 0
-                try:
-                    await self._talk(stream, peer)
-                except NotWelcome as refusal:
-                    self._complain(f"server {peer} at {host}:{port}", str(refusal))
-                    pause = DIAL_REFUSED_S
-            await trio.sleep(pause)
+                failures, pause_s = 0, DIAL_AGAIN_S[0]
+            await trio.sleep(pause_s)
 
     async def _accepted(self, stream: Stream) -> None:
+        who = f"a server at {stream.remote[0]}"
         try:
-            await self._talk(stream, None)
+            await self._talk(stream, None, who)
         except NotWelcome as refusal:
-            self._complain(f"a server at {stream.remote[0]}", str(refusal))
+            self._complain(who, str(refusal))
 
     def _complain(self, who: str, why: str) -> None:
-        if self._said.get(who) != why:
-            self._said[who] = why
+        if self._is_news(who, why):
             self._log.error(f"no connection with {who}: {why}")
 
-    async def _talk(self, stream: Stream, expected: int | None) -> None:
-        """One connection, from the greeting to its end. NotWelcome: one side refused the other."""
+    def _is_news(self, who: str, what: str) -> bool:
+        """Whether this is to be logged: not what was said last, and never more than a line now and then."""
+        now = trio.current_time()
+        last, said_s = self._said.pop(who, ("", -SAY_AGAIN_S))
+        if what == last or now - said_s < SAY_AGAIN_S:
+            self._said[who] = last, said_s
+            return False
+        if len(self._said) >= SAID_MAX:
+            del self._said[next(iter(self._said))]  # who was quiet for longest
+        self._said[who] = what, now
+        return True
+
+    def _forget_complaint(self, who: str) -> None:
+        """The next complaint is news again, even if it is the same."""
+        if who in self._said:
+            self._said[who] = "", self._said[who][1]
+
+    async def _talk(self, stream: Stream, expected: int | None, who: str) -> float:
+        """One connection, from the greeting to its end; for how many seconds it stood after the greeting.
+
+        NotWelcome: one side refused the other.
+        """
+        since_s = math.inf
         decoder = Decoder(self._config.peer_frame_bytes_max)
         outbox = Outbox(stream, self._config.peer_outbox_bytes_max)
         try:
@@ -129,6 +162,8 @@ class Peers:
                 if expected is None:
                     self._strangers -= 1
             link = self._welcome(first, outbox, expected)
+            self._forget_complaint(who)
+            since_s = trio.current_time()
             await self._stay(stream, decoder, link, messages)
         except CodecError as error:
             raise NotWelcome(f"what it sends cannot be read: {error}") from error
@@ -136,6 +171,7 @@ class Peers:
             pass  # it is gone, or never spoke; who dials tries again
         finally:
             outbox.close("the connection has ended")
+        return max(0.0, trio.current_time() - since_s)
 
     async def _first_messages(self, stream: Stream, decoder: Decoder) -> list[PeerMessage]:
         while True:
@@ -163,7 +199,6 @@ class Peers:
             self._leave(former, "it has connected anew")
         self._links[first.server] = link
         self._driver.links[first.server] = link
-        self._said.clear()
         self._not_together.pop(first.server, None)
         self._driver.replica.connected(
             first.server, PeerIdentity(first.identity, first.description), trio.current_time()
@@ -241,12 +276,12 @@ class Peers:
                 f"{link.description}; stop one of the two, their promises would not hold together"
             )
         if known is not None and not rightful:
-            self._log.warning(
+            sentence = (
                 f"server {peer} comes with another identity than the ensemble knows: its data folder was replaced, "
-                "and its promises with it; it may follow and serve, but its vote does not count",
-                known=known[1],
-                now=hello.description,
+                "and its promises with it; it may follow and serve, but its vote does not count"
             )
+            if self._is_news(f"server {peer}", f"{known[0]:x} {hello.identity:x}"):
+                self._log.warning(sentence, known=known[1], now=hello.description)
         return ""
 
     async def _stay(self, stream: Stream, decoder: Decoder, link: PeerLink, messages: list[PeerMessage]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -307,6 +308,69 @@ async def test_a_connection_between_servers_that_breaks_again_and_again_costs_no
         await ensemble.wait_converged()
         names = [path for path in ensemble.replicas[1].machine.tree.nodes if path.startswith("/n-")]
         assert len(names) == 60
+
+
+def lines_of(caplog: pytest.LogCaptureFixture, beginning: str) -> int:
+    return sum(message.startswith(beginning) for message in caplog.messages)
+
+
+async def test_a_stranger_that_calls_again_and_again_with_ever_new_nonsense_fills_no_log(
+    caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with memory_ensemble() as ensemble:
+        for number in range(4, 104):
+            await answer_to(await dial_peer(ensemble, 1), hello(server=number))
+        assert lines_of(caplog, "no connection with a server at stranger") == 1
+        await trio.sleep(11)
+        await answer_to(await dial_peer(ensemble, 1), hello(server=9))
+        assert lines_of(caplog, "no connection with a server at stranger") == 2
+
+
+async def test_what_other_servers_do_does_not_make_a_complaint_news_again(
+    caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with memory_ensemble() as ensemble:
+        for _ in range(5):
+            await answer_to(await dial_peer(ensemble, 1), hello(server=9))
+            ensemble.network.break_between("s1", "s2")
+            await trio.sleep(20)
+        assert lines_of(caplog, "no connection with a server at stranger") == 1
+
+
+async def test_a_connection_that_breaks_as_soon_as_it_stands_is_tried_less_and_less_often(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble() as ensemble:
+        await trio.sleep(3)
+        welcomed = Counted(ensemble.replicas[1].connected)
+        ensemble.replicas[1].connected = welcomed  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def breaks() -> None:
+                while True:
+                    await trio.sleep(0.01)
+                    ensemble.network.break_between("s1", "s2")
+
+            await trio.sleep(0.09)
+            assert welcomed.count == 1  # at once the first time: it had stood for long
+            await trio.sleep(9.91)
+            nursery.cancel_scope.cancel()
+        assert 20 < welcomed.count < 30  # after 0.4 s each in the end
+        await ensemble.wait_leader()
+        await ensemble.wait_converged()
+
+
+class Counted:
+    """Calls on, and counts."""
+
+    def __init__(self, to: Callable[..., None]) -> None:
+        self._to = to
+        self.count = 0
+
+    def __call__(self, *given: object) -> None:
+        self.count += 1
+        self._to(*given)
 
 
 @pytest.fixture(autouse=True)
