@@ -5,3 +5,4 @@ from coord.testing.client import ConnectionLost as ConnectionLost
 from coord.testing.ensemble import Ensemble as Ensemble
 from coord.testing.ensemble import ServerView as ServerView
 from coord.testing.ensemble import ensemble as ensemble
+from coord.testing.scheduling import run as run

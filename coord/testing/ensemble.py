@@ -4,8 +4,8 @@ These are the servers that `coord serve` runs, from the disk to the port: only t
 from the seed (Trio's scheduler included), so that a run can be repeated: the same program with the same seed sends
 the same bytes at the same times, and `trace` says whether it did.
 
-Time is virtual: it stands still while anything can still be done, and jumps as soon as everyone waits. So run this
-under `trio.testing.MockClock(autojump_threshold=0)`; `coord.testing.run` and pytest-trio's `autojump_clock` do.
+Time is virtual: it stands still while anything can be done, and jumps as soon as everyone waits. `coord.testing.run`
+and the fixtures `virtual_clock` and `autojump_clock` (pytest-trio's own, which is slower) run a test on such a clock.
 """
 
 import logging
@@ -24,6 +24,7 @@ from coord.server.config import Address, Config
 from coord.server.serve import serve
 from coord.storage.memory import MemoryDisk
 from coord.testing.client import Client
+from coord.testing.clock import VirtualClock
 from coord.testing.network import MemoryHost, MemoryNetwork
 from coord.testing.scheduling import Freezer, deterministic_scheduling
 from coord.testing.trace import Trace
@@ -355,9 +356,9 @@ async def ensemble(
 
     In real time, for tests that are about the processor's own, nothing can be repeated exactly.
     """
-    assert real_time or isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock), (
-        "an ensemble in memory needs a virtual clock: run the test with coord.testing.run, "
-        "with the fixture `ensemble`, or with pytest-trio's `autojump_clock`"
+    assert real_time or isinstance(trio.lowlevel.current_clock(), VirtualClock | trio.testing.MockClock), (
+        "an ensemble in memory needs a virtual clock: run this with coord.testing.run, "
+        "or let the test ask for the fixture `virtual_clock`"
     )
     with deterministic_scheduling(seed):
         async with trio.open_nursery() as nursery:

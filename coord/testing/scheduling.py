@@ -1,15 +1,27 @@
 """Trio's scheduler, made to follow a seed, and made to pass over the tasks of a frozen server.
 
 Trio shuffles the tasks that are ready in one turn with a generator of its own, in an order that is reproducible only
-on request. Neither that request nor the queue of ready tasks has a public name; this module is the only one that
-knows them (they have been the same since Trio 0.17, and tests/testing fails should they change).
+on request. Neither that request nor the queue of ready tasks has a public name; this module and clock.py are
+the only ones that know them (they have been the same since Trio 0.17, and tests/testing fails should they change).
 """
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar, TypeVarTuple, Unpack
 
 import trio
 from trio._core import _run as trio_run
+
+from coord.testing.clock import VirtualClock
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def run(main: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts, seed: int = 1) -> T:
+    """`trio.run` on a virtual clock that jumps when everyone waits, with a scheduler that follows the seed."""
+    with deterministic_scheduling(seed):
+        return trio.run(main, *args, clock=VirtualClock())
 
 
 @contextmanager
