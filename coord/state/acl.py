@@ -23,6 +23,13 @@ ADMIN = int(Permission.ADMIN)
 _AUTHENTICATED_SCHEMES = ("digest",)  # what `auth` expands to: an address is known, but proves nobody
 
 
+ENTRIES_MAX = 1000
+"""Entries of one list. Every use of the znode on every server looks through them: more are groups in need of a name."""
+
+SHORT = 8
+"""Up to so many entries looking through the caller's identities is cheaper than making a set of them."""
+
+
 def allowed(acl: Acl, wanted: int, identities: tuple[Identity, ...]) -> bool:
     """Whether `acl` grants any of the permission bits `wanted` to a caller with these identities."""
     if acl is OPEN_ACL or not acl:
@@ -30,14 +37,15 @@ def allowed(acl: Acl, wanted: int, identities: tuple[Identity, ...]) -> bool:
     for scheme, _ in identities:
         if scheme == SUPER_SCHEME:
             return True
+    own = identities if len(acl) <= SHORT else frozenset(identities)
     for perms, scheme, identifier in acl:
         if perms & wanted:
             if scheme == "world":
                 return True
             if scheme == "ip":
-                if any(own == "ip" and _in_network(address, identifier) for own, address in identities):
+                if any(mine == "ip" and _in_network(address, identifier) for mine, address in identities):
                     return True
-            elif (scheme, identifier) in identities:
+            elif (scheme, identifier) in own:
                 return True
     return False
 
@@ -55,6 +63,7 @@ def fixed(acl: Acl | None, identities: tuple[Identity, ...], path: str) -> Acl:
         raise InvalidAclError(f"the ACL for {path} is empty; give at least one entry")
     if acl == OPEN_ACL:
         return OPEN_ACL
+    _require_short(len(acl), path)
     entries: dict[AclEntry, None] = {}
     for perms, scheme, identifier in acl:
         if scheme == "auth":
@@ -69,7 +78,15 @@ def fixed(acl: Acl | None, identities: tuple[Identity, ...], path: str) -> Acl:
                 f"the ACL for {path} has the entry {scheme}:{identifier}, which is not one of "
                 "world:anyone, digest:USER:HASH, ip:ADDRESS, ip:ADDRESS/BITS, auth:"
             )
+    _require_short(len(entries), path)  # `auth` may have become many
     return shared(tuple(entries))
+
+
+def _require_short(entries: int, path: str) -> None:
+    if entries > ENTRIES_MAX:
+        raise InvalidAclError(
+            f"the ACL for {path} has {entries} entries, the most is {ENTRIES_MAX}; let several users share an identity"
+        )
 
 
 def shared(acl: Acl) -> Acl:

@@ -3,6 +3,7 @@
 import pytest
 
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Permission
+from coord.model.errors import InvalidAclError
 from coord.model.replies import AclReply, WhoAmIReply
 from coord.model.requests import (
     CountDescendants,
@@ -17,7 +18,7 @@ from coord.model.requests import (
     SetData,
     WhoAmI,
 )
-from coord.state.acl import allowed, fixed
+from coord.state.acl import ENTRIES_MAX, allowed, fixed
 from tests.state.world import ADDRESS, ANN, BOB, SUPER, World, code_of
 
 ALL = 31
@@ -172,6 +173,24 @@ def test_the_config_can_be_read_by_all_and_written_by_none_but_super(world):
     assert world.read(GetAcl("/zookeeper/config")).acl == READ_ONLY_ACL
     assert world.code(SetData("/zookeeper/config", b"")) == -102
     assert world.code(SetData("/zookeeper/config", b""), SUPER) == 0
+
+
+def test_a_list_has_a_limit_also_after_auth_became_many():
+    many = tuple((31, "digest", f"user{number}:x") for number in range(ENTRIES_MAX))
+    assert len(fixed(many, (), "/a")) == ENTRIES_MAX
+    with pytest.raises(InvalidAclError, match="/a has 1001 entries, the most is 1000"):
+        fixed((*many, (31, "digest", "one:more")), (), "/a")
+    with pytest.raises(InvalidAclError, match="1001 entries"):
+        fixed(((1, "auth", ""), *many), (ANN,), "/a")
+
+
+def test_a_long_list_grants_what_its_entries_grant(world):
+    long = (*((1, "digest", f"user{number}:x") for number in range(500)), (1, *ANN), (2, "ip", "10.0.0.0/8"))
+    world.make("/a", acl=long)
+    assert code_of(world.read(GetData("/a"), ANN)) == 0
+    assert code_of(world.read(GetData("/a"), BOB)) == -102
+    assert world.code(SetData("/a", b""), ("ip", "10.1.2.3")) == 0
+    assert world.code(SetData("/a", b""), ("ip", "11.1.2.3")) == -102
 
 
 # ---- what needs no permission
