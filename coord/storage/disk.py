@@ -147,6 +147,8 @@ class FolderDisk:
     def sync_folder(self, folder: str) -> None:
         try:
             _sync_path(self._path / folder)
+        except FileNotFoundError:
+            pass  # no name was ever given there
         except OSError as error:
             raise self._failure("syncing the folder", folder, error) from error
 

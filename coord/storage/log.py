@@ -159,7 +159,7 @@ class Log:
     def __init__(
         self, disk: Disk, found: Survey, *, identity: int, lineage: int, segment_bytes: int, times: SyncTimes
     ) -> None:
-        """Make what was surveyed fit for use: remove what is superfluous, cut off a torn tail, both durably."""
+        """Make what was surveyed fit for use: remove the superfluous, cut off a torn tail, make the rest durable."""
         self._disk = disk
         self._identity = identity
         self._lineage = lineage
@@ -178,10 +178,13 @@ class Log:
         self._added = found.last
         for name in found.superfluous:
             disk.remove(name)
-        if found.superfluous:
-            disk.sync_folder(FOLDER)
+        disk.sync_folder(FOLDER)
+        # A process that was killed leaves what it had not synced where it can be read, but would not survive a power
+        # cut. From here on all that was read counts as durable, so it is made so.
         if found.torn:
             self._cut_file(self._segments[-1].end)
+        elif self._segments:
+            self._open_last().sync()
 
     def __repr__(self) -> str:
         return f"<Log {self._base:#x}..{self.last:#x} in {len(self._segments)} segments>"

@@ -122,6 +122,8 @@ class Store:
             [snapshots.name_of(zxid) for zxid in found.old_snapshots]
             + [part for part in parts if part.rpartition("/")[2] in disk.names(snapshots.FOLDER)]
         )
+        # What a killed process has renamed can be read, but would not survive a power cut; the log goes by it.
+        disk.sync_folder(snapshots.FOLDER)
         self._log = log.Log(
             disk,
             found.log,
