@@ -154,7 +154,7 @@ def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     assert type(request) is SetWatches
     nodes, watches, seen = brain.machine.tree.nodes, brain.watches, request.seen_zxid
     missed: list[tuple[int, str]] = []
-    for path in request.data:
+    for path in dict.fromkeys(request.data):
         znode = nodes.get(path)
         if znode is None:
             missed.append((NODE_DELETED, path))
@@ -162,12 +162,12 @@ def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
             missed.append((DATA_CHANGED, path))
         else:
             watches.watch_data(path, pipeline)
-    for path in request.exists:
+    for path in dict.fromkeys(request.exists):
         if path in nodes:
             missed.append((NODE_CREATED, path))
         else:
             watches.watch_data(path, pipeline)
-    for path in request.children:
+    for path in dict.fromkeys(request.children):
         znode = nodes.get(path)
         if znode is None:
             missed.append((NODE_DELETED, path))
@@ -175,9 +175,9 @@ def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
             missed.append((CHILDREN_CHANGED, path))
         else:
             watches.watch_children(path, pipeline)
-    for path in request.persistent:
+    for path in dict.fromkeys(request.persistent):
         watches.watch_persistently(path, pipeline, recursive=False)
-    for path in request.recursive:
+    for path in dict.fromkeys(request.recursive):
         watches.watch_persistently(path, pipeline, recursive=True)
     for kind, path in missed:
         if _may_hear(brain, pipeline, path):
