@@ -100,7 +100,7 @@ class ServerFacts:
         return MonitorStatistics(
             uptime_ms=uptime_ms,
             watches=replica.watches.count,
-            ephemerals=sum(len(session.ephemerals) for session in machine.sessions.values()),
+            ephemerals=machine.tree.ephemerals,
             sessions=len(machine.sessions),
             data_bytes=machine.tree.bytes,
             files_open=_files_open(),

@@ -38,7 +38,18 @@ _QUOTA_FOLDER_LENGTH = len(_QUOTA_FOLDER)
 class Tree:
     """Znodes by path. `digest` is the sum of their terms; `bytes` that of their paths and data."""
 
-    __slots__ = ("bytes", "digest", "generation", "nodes", "notices", "quotas", "reaping", "saved", "sessions")
+    __slots__ = (
+        "bytes",
+        "digest",
+        "ephemerals",
+        "generation",
+        "nodes",
+        "notices",
+        "quotas",
+        "reaping",
+        "saved",
+        "sessions",
+    )
 
     def __init__(self, sessions: Sessions, notices: list[str]) -> None:
         self.nodes: dict[str, Znode] = {}
@@ -46,6 +57,7 @@ class Tree:
         self.notices = notices  # for the operator
         self.digest = 0
         self.bytes = 0
+        self.ephemerals = 0  # how many there are, of all sessions
         self.quotas: dict[str, Quota] = {}  # by the path they are on
         self.reaping = Reaping()
         self.saved: dict[str, Image] | None = None  # while a snapshot is walked: what changed before it got there
@@ -83,6 +95,7 @@ class Tree:
         self.bytes += len(path) + size
         if znode.ephemeral_owner:
             self.sessions[znode.ephemeral_owner].ephemerals[path] = None
+            self.ephemerals += 1
         if znode.lifetime_ms:
             self.reaping.update(path, znode)
         if parent.lifetime_ms:
@@ -112,6 +125,7 @@ class Tree:
         self.bytes -= len(path) + size
         if znode.ephemeral_owner:
             del self.sessions[znode.ephemeral_owner].ephemerals[path]
+            self.ephemerals -= 1
         if znode.lifetime_ms:
             self.reaping.update(path, None)
         if parent.lifetime_ms:
@@ -170,6 +184,7 @@ class Tree:
         self.bytes += len(path) + len(znode.data or b"")
         if znode.ephemeral_owner:
             self.sessions[znode.ephemeral_owner].ephemerals[path] = None
+            self.ephemerals += 1
 
     def index(self) -> None:
         """After the last `restore`: find the quotas and what is to be reaped."""

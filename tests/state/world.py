@@ -76,6 +76,7 @@ def everything(machine: Machine) -> dict[str, object]:
         "time": machine.time_ms,
         "digest": machine.digest,
         "bytes": tree.bytes,
+        "ephemerals": tree.ephemerals,
         "znodes": [(path, znode.image(), list(znode.children or ())) for path, znode in tree.nodes.items()],
         "sessions": {
             each.id: (each.password, each.timeout_ms, each.owner, list(each.ephemerals))
