@@ -354,7 +354,8 @@ async def ensemble(
 ) -> AsyncIterator[Ensemble]:
     """An ensemble that serves; it ends with the block. `settings` are fields of `coord.server.config.Config`.
 
-    In real time, for tests that are about the processor's own, nothing can be repeated exactly.
+    At the end no server may have ended by itself; a test that expects it takes it out of `failures`. In real time, for
+    tests that are about the processor's own, nothing can be repeated exactly.
     """
     assert real_time or isinstance(trio.lowlevel.current_clock(), VirtualClock | trio.testing.MockClock), (
         "an ensemble in memory needs a virtual clock: run this with coord.testing.run, "
@@ -367,6 +368,8 @@ async def ensemble(
                 if start:
                     await made.start_all()
                 yield made
+                for server, failure in made.failures.items():
+                    raise AssertionError(f"server {server} has ended by itself: {failure!r}") from failure
             finally:
                 made._thaw_all()
                 nursery.cancel_scope.cancel()
