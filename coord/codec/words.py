@@ -62,11 +62,9 @@ class ServerStatistics:
 class Leading:
     """What only a leader knows, for mntr."""
 
-    followers: int  # connected voters beside itself
-    synced_followers: int
+    synced_followers: int  # voters beside itself that have the whole history and follow
     synced_observers: int
-    pending_syncs: int
-    uptime_ms: int
+    uptime_ms: int  # since it began to lead
 
 
 @message
@@ -86,6 +84,15 @@ class MonitorStatistics:
 
 
 @message
+class Timing:
+    """Of one connection's replies."""
+
+    last_response_ms: int  # the server's wall clock
+    last_latency_ms: int
+    latency: Latency
+
+
+@message
 class ConnectionStatistics:
     """For cons and stat. -1 and 0 stand for "none yet"."""
 
@@ -100,9 +107,7 @@ class ConnectionStatistics:
     last_opcode: int = 0
     last_xid: int = -1
     last_zxid: int = -1
-    last_response_ms: int = 0  # the server's wall clock
-    last_latency_ms: int = 0
-    latency: Latency | None = None
+    timing: Timing | None = None  # None: it is not measured for each connection
 
 
 @message
@@ -316,12 +321,11 @@ def _monitor_rows(server: ServerStatistics, monitor: MonitorStatistics) -> Itera
     yield "quorum_size", monitor.voters
     if leading is not None:
         sizes = server.proposals or ProposalSizes()
-        yield "learners", leading.followers + leading.synced_observers
-        yield "followers", leading.followers
+        yield "learners", leading.synced_followers + leading.synced_observers
+        yield "followers", leading.synced_followers
         yield "synced_followers", leading.synced_followers
         yield "synced_non_voting_followers", 0
         yield "synced_observers", leading.synced_observers
-        yield "pending_syncs", leading.pending_syncs
         yield "leader_uptime", leading.uptime_ms
         yield "last_proposal_size", sizes.last
         yield "min_proposal_size", sizes.min
@@ -336,13 +340,20 @@ def _short_connection(each: ConnectionStatistics) -> str:
 def _connection_line(each: ConnectionStatistics) -> str:
     if not each.session:
         return f" {_short_connection(each)})"
-    latency = each.latency or Latency()
     xid = f"lcxid={_hex(each.last_xid)}," if each.last_xid >= 0 else ""
     return (
         f" {_short_connection(each)},sid={_hex(each.session)},lop={OPERATIONS.get(each.last_opcode, 'NA')},"
-        f"est={each.established_ms},to={each.timeout_ms},{xid}lzxid={_hex(each.last_zxid)},"
-        f"lresp={each.last_response_ms},llat={each.last_latency_ms},"
-        f"minlat={latency.min_ms},avglat={int(latency.average_ms)},maxlat={latency.max_ms})"
+        f"est={each.established_ms},to={each.timeout_ms},{xid}lzxid={_hex(each.last_zxid)}{_timing(each.timing)})"
+    )
+
+
+def _timing(timing: Timing | None) -> str:
+    if timing is None:
+        return ""
+    latency = timing.latency
+    return (
+        f",lresp={timing.last_response_ms},llat={timing.last_latency_ms},"
+        f"minlat={latency.min_ms},avglat={int(latency.average_ms)},maxlat={latency.max_ms}"
     )
 
 

@@ -14,6 +14,7 @@ import trio
 from coord.codec.peer import encode
 from coord.paxos.durable import StreamRequest
 from coord.paxos.messages import Message
+from coord.paxos.participant import LEADING
 from coord.replica.ready import Ready
 from coord.replica.replica import Replica
 from coord.server.log_lines import EventLog
@@ -58,6 +59,7 @@ class Driver:
         self.clients: dict[int, Client] = {}
         self.stream: Callable[[StreamRequest], None] = _nobody_streams
         self.started_s = trio.current_time()
+        self.leading_since_s: float | None = None  # when this server began to lead; None while another does, or none
         self._writer = writer
         self._log = log
         self._pumped: trio.Event | None = None
@@ -106,9 +108,16 @@ class Driver:
                 excused_until_s = now + STOPPED_AGAIN_S
             self.replica.tick(trio.current_time(), self.wall_ms())
             self._log.epoch, self._log.zxid = self.replica.participant.epoch, self.replica.machine.zxid
+            self._note_leadership(now)
             self.feed()
             due = max(due + interval_s, trio.current_time())
             await trio.sleep_until(due)
+
+    def _note_leadership(self, now: float) -> None:
+        if self.replica.participant.role != LEADING:
+            self.leading_since_s = None
+        elif self.leading_since_s is None and self.replica.participant.leads:
+            self.leading_since_s = now
 
     async def _wait_fed(self) -> None:
         def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:

@@ -81,13 +81,13 @@ class ServerFacts:
     def monitor(self) -> MonitorStatistics:
         replica = self._driver.replica
         machine, participant = replica.machine, replica.participant
-        uptime_ms = int((trio.current_time() - self._driver.started_s) * 1000)
+        now = trio.current_time()
+        uptime_ms = int((now - self._driver.started_s) * 1000)
         leading = None
-        if participant.role == LEADING:
-            followers = [peer for peer in participant.connected_peers if peer in self._config.voters]
-            observers = [peer for peer in participant.synced_peers if peer not in self._config.voters]
-            synced = [peer for peer in participant.synced_peers if peer in self._config.voters]
-            leading = Leading(len(followers), len(synced), len(observers), 0, uptime_ms)
+        if participant.leads and self._driver.leading_since_s is not None:
+            synced = sum(peer in self._config.voters for peer in participant.synced_peers)
+            leading_ms = int((now - self._driver.leading_since_s) * 1000)
+            leading = Leading(synced, len(participant.synced_peers) - synced, leading_ms)
         syncs = self._store.statistics().syncs
         more: dict[str, int | float | str] = {
             "epoch": participant.epoch,

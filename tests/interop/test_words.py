@@ -81,7 +81,7 @@ def test_cons_tells_more_of_each_client(raw: RawClient, port: int) -> None:
     fields = dict(pair.split("=", 1) for pair in line[line.index("(") + 1 : line.rindex(")")].split(","))
     assert int(fields["sid"], 16) == raw.session & (1 << 64) - 1
     assert int(fields["to"]) == raw.timeout_ms
-    for key in ("queued", "recved", "sent", "est", "llat", "minlat", "avglat", "maxlat"):
+    for key in ("queued", "recved", "sent", "est"):
         assert int(fields[key]) >= 0
 
 
