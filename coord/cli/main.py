@@ -1,12 +1,15 @@
 """`coord COMMAND ...`: finds the command and hands over; a command's module is imported only when it is asked for."""
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Sequence
 from types import MappingProxyType
+from typing import NoReturn
 
 from coord import __version__
+from coord.cli.exit_codes import ExitCode
 
 COMMANDS = MappingProxyType(
     {
@@ -17,10 +20,17 @@ COMMANDS = MappingProxyType(
 """What each command is for; its code is main(arguments) -> exit status in the module of its name."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one sentence, without a page of usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitCode.WRONG_SETTINGS, f"{self.prog}: {message}; {self.prog} --help tells more\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (those of the process if None) name, and return its exit status."""
     lines = "\n".join(f"  {name:<8}{purpose}" for name, purpose in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="coord",
         usage="coord [--version] [--help] COMMAND ...",
         description="A coordination service that ZooKeeper's clients can use.",
@@ -28,12 +38,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"coord {__version__}")
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=argparse.SUPPRESS)
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     chosen = parser.parse_args(sys.argv[1:] if arguments is None else arguments)
+    if chosen.command not in COMMANDS:
+        parser.error(refusal(chosen.command))
     try:
         command = importlib.import_module(f"coord.cli.{chosen.command}")
         status: int = command.main(chosen.arguments)
     except KeyboardInterrupt:  # so early that the command did not listen for signals yet
         return 0
     return status
+
+
+def refusal(word: str | None) -> str:
+    """What is wrong with a command line that begins with this word, which is none of the commands."""
+    if word is None:
+        return f"give a command: {' or '.join(COMMANDS)}"
+    near = difflib.get_close_matches(word, COMMANDS, n=1)
+    return f"{word!r} is not a command, " + (f"is {near[0]} meant" if near else f"there are {' and '.join(COMMANDS)}")

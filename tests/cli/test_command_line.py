@@ -49,11 +49,18 @@ def test_the_help_names_every_command(capsys):
     assert all(f"  {name} " in shown and purpose in shown for name, purpose in COMMANDS.items())
 
 
-@pytest.mark.parametrize("arguments", [[], ["swerve"], ["--loud"]])
-def test_an_unknown_command_is_refused_with_status_2(arguments, capsys):
-    status, words = refused(lambda: main(arguments), capsys)
-    assert status == ExitCode.WRONG_SETTINGS
-    assert "COMMAND" in words
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "give a command: serve or up"),
+        (["swerve"], "'swerve' is not a command, is serve meant"),
+        (["bogus", "--id", "1"], "'bogus' is not a command, there are serve and up"),
+        (["--loud"], "unrecognized arguments: --loud"),
+    ],
+)
+def test_who_names_no_command_is_told_in_one_sentence_with_status_2(arguments, sentence, capsys):
+    told = refused(lambda: main(arguments), capsys)
+    assert told == (ExitCode.WRONG_SETTINGS, f"coord: {sentence}; coord --help tells more\n")
 
 
 def test_the_help_of_a_server_names_every_setting_with_its_default():
