@@ -107,11 +107,16 @@ class Driver:
                 self.replica.was_stopped(now)
                 excused_until_s = now + STOPPED_AGAIN_S
             self.replica.tick(trio.current_time(), self.wall_ms())
-            self._log.epoch, self._log.zxid = self.replica.participant.epoch, self.replica.machine.zxid
+            self._stamp_log()
             self._note_leadership(now)
             self.feed()
             due = max(due + interval_s, trio.current_time())
             await trio.sleep_until(due)
+
+    def _stamp_log(self) -> None:
+        """Each line tells how far the disk is: after a restart that is known before anything is applied."""
+        participant = self.replica.participant
+        self._log.epoch, self._log.zxid = participant.epoch, participant.log.durable
 
     def _note_leadership(self, now: float) -> None:
         if self.replica.participant.role != LEADING:
@@ -170,8 +175,7 @@ class Driver:
             if client is not None:
                 client.hang_up(why)
         if ready.notes:
-            self._log.epoch = self.replica.participant.epoch
-            self._log.zxid = self.replica.machine.zxid
+            self._stamp_log()
             for note in ready.notes:
                 self._log.info(note)
 

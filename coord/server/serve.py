@@ -61,7 +61,7 @@ async def serve(
         replica = _make_replica(config, store, rng)
         if own_process:
             _keep_collector_short()
-        log.epoch, log.zxid = store.ballot.accepted, replica.machine.zxid
+        log.epoch, log.zxid = store.ballot.accepted, replica.participant.log.durable
         log.info(
             "the data folder is read",
             last_zxid=hex(replica.participant.log.last),
