@@ -23,7 +23,7 @@ from coord.replica.replica import Replica
 from coord.server.config import Address, Config
 from coord.server.serve import serve
 from coord.storage.memory import MemoryDisk
-from coord.testing.client import Client
+from coord.testing.client import Client, ConnectionLost
 from coord.testing.clock import VirtualClock
 from coord.testing.network import MemoryHost, MemoryNetwork
 from coord.testing.scheduling import Freezer, deterministic_scheduling
@@ -104,7 +104,10 @@ class Ensemble:
     # ---- starting and ending servers
 
     async def start(self, server: int, **changes: Any) -> None:
-        """Start a server that does not run, on the disk that it has left. Returns when its ports are open."""
+        """Start a server that does not run, on the disk that it has left. Returns when its ports are open.
+
+        Raises what keeps it from starting.
+        """
         await self.start_as(server, self.config(server, **changes), self.disks[server], _host(server))
 
     async def start_as(self, name: int, config: Config, disk: MemoryDisk, host: str) -> None:
@@ -115,6 +118,7 @@ class Ensemble:
         self.failures.pop(name, None)
         self._note(f"start {name}")
         self.replicas[name] = await self._nursery.start(self._run, name, config, disk, self.network.host(host))
+        self._processes[name].started = True
 
     async def start_all(self) -> None:
         """Start all servers, and wait until they serve."""
@@ -249,12 +253,18 @@ class Ensemble:
     # ---- clients
 
     async def connect(self, server: int | None = None, *, session_timeout_s: float = 10.0) -> Client:
-        """A client with a session of its own on a host of its own; without a server, on a random one that runs."""
+        """A client with a session of its own on a host of its own; without a server, on a random one that runs.
+
+        Raises ConnectionLost if the server does not run or hangs up. While the way to it is cut this waits.
+        """
         if server is None:
             server = self.rng.choice(sorted(self.replicas))
         self._clients += 1
         host = self.network.host(f"c{self._clients}")
-        stream = await host.connect(_host(server), CLIENT_PORT)
+        try:
+            stream = await host.connect(_host(server), CLIENT_PORT)
+        except OSError as error:
+            raise ConnectionLost(f"server {server} was not reached: {error.strerror}") from error
         client: Client = await self._nursery.start(Client.serve, stream, host.name, session_timeout_s)
         return client
 
@@ -308,6 +318,8 @@ class Ensemble:
                 await serve(config, disk, host, rng, wall_ms=self._wall_ms, own_process=False, task_status=task_status)
         except BaseException as error:
             others, rest = _split(error)
+            if not process.started:
+                raise
             if rest is not None and not process.ending:
                 self.failures[name] = rest
                 _log.warning("server %d has ended: %r", name, rest)
@@ -328,6 +340,7 @@ class _Process:
         self.root = trio.lowlevel.current_task()
         self.scope = trio.CancelScope()
         self.ended = trio.Event()
+        self.started = False  # its ports are open
         self.ending = False  # it was asked to
 
 

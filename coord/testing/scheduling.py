@@ -52,7 +52,9 @@ class Freezer(trio.abc.Instrument):
         self._held: dict[trio.lowlevel.Task, list[trio.lowlevel.Task]] = {}  # by the tree's root
 
     def freeze(self, root: trio.lowlevel.Task) -> None:
-        """Hold back this task and all below it, from the end of the turn on."""
+        """Hold back this task and all below it, from the end of the turn on. Does nothing if they are frozen."""
+        if root in self._held:
+            return
         if not self._held:
             trio.lowlevel.add_instrument(self)
         held = self._held[root] = []

@@ -13,6 +13,8 @@ from coord.model.acl import OPEN_ACL
 from coord.model.errors import NodeExistsError, NoNodeError
 from coord.model.replies import DATA_CHANGED, NODE_DELETED
 from coord.model.requests import CheckVersion, Create, Delete, SetData
+from coord.server.config import Address
+from coord.server.errors import AddressUnavailable
 from coord.testing import ConnectionLost, Ensemble
 from coord.testing.clock import VirtualClock
 
@@ -173,6 +175,43 @@ async def test_a_server_that_does_not_run_cannot_be_looked_at(virtual_clock: Vir
         ensemble.crash(2)
         with pytest.raises(AssertionError, match=r"server 2 does not run; those that do: \[1, 3\]"):
             ensemble.server(2)
+
+
+async def test_a_server_that_cannot_start_says_why(virtual_clock: VirtualClock) -> None:
+    async with coord.testing.ensemble() as ensemble:
+        ensemble.stop(2)
+        with pytest.raises(AddressUnavailable, match="cannot listen for servers on s2:2181: Address already in use"):
+            await ensemble.start(2, peer=Address("s2", 2181))
+        await ensemble.restart(2)
+        await ensemble.wait_leader()
+
+
+async def test_a_client_of_a_server_that_does_not_run_is_told_so(virtual_clock: VirtualClock) -> None:
+    async with coord.testing.ensemble() as ensemble:
+        ensemble.stop(2)
+        with pytest.raises(ConnectionLost, match="server 2 was not reached: Connection refused"):
+            await ensemble.connect(2)
+
+
+async def test_a_client_that_finds_no_leader_is_hung_up_on(virtual_clock: VirtualClock) -> None:
+    async with coord.testing.ensemble() as ensemble:
+        ensemble.stop(2)
+        ensemble.stop(3)
+        await ensemble.advance(5)
+        with pytest.raises(ConnectionLost):
+            await ensemble.connect(1)
+        await ensemble.restart(3)
+        await ensemble.wait_leader()
+        assert await (await ensemble.connect(1)).exists("/")
+
+
+async def test_freezing_twice_is_freezing(virtual_clock: VirtualClock) -> None:
+    async with coord.testing.ensemble() as ensemble:
+        ensemble.freeze(1)
+        await ensemble.advance(5)
+        ensemble.freeze(1)
+        ensemble.thaw(1)
+        await ensemble.wait_leader()
 
 
 async def test_a_server_that_ends_by_itself_fails_the_test(virtual_clock: VirtualClock) -> None:
