@@ -44,6 +44,8 @@ PROTOCOL_VERSION = 1
 """Changed when a server of the version before could not follow any more."""
 
 FRAME_BYTES_MAX = 64 << 20
+"""Unless the settings say otherwise."""
+
 HELLO_BYTES_MAX = 4096
 """The first frame's limit."""
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from coord.codec.peer import FRAME_BYTES_MAX
 from coord.codec.words import COSTLY
 from coord.codec.words import WORDS as words_table
 
@@ -360,7 +361,7 @@ class Config:
         150, whole(0), "milliseconds", "longest time an election that is decided waits for voters that may still answer"
     )
     peer_frame_bytes_max: int = setting(
-        64 * MEBIBYTE, whole(1024), "bytes", "longest message between servers; a longer one ends the connection"
+        FRAME_BYTES_MAX, whole(1024), "bytes", "longest message between servers; a longer one ends the connection"
     )
     peer_outbox_bytes_max: int = setting(
         64 * MEBIBYTE,
