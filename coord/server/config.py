@@ -153,7 +153,9 @@ def servers(value: object) -> Mapping[int, Address]:
         try:
             server, where = server_id(key), address(place)
         except Unacceptable as error:
-            raise Unacceptable(f"{SERVERS_EXPECTED}; {key}={place} is not: it {error}") from None
+            pair = f"{key}={place}"
+            shown = pair if pair.isprintable() else repr(pair)
+            raise Unacceptable(f"{SERVERS_EXPECTED}; {shown} is not: it {error}") from None
         if server in found:
             raise Unacceptable(f"names the server {server} twice; each id stands for one server")
         if where in found.values():

@@ -146,6 +146,7 @@ WRONG = [
     ({"client": "localhost:65536"}, "with a port from 1 to 65535"),
     ({"client": "::1:2181"}, "an IPv6 host stands in brackets"),
     ({"ensemble": "h1:1,h2:1"}, "it must be ID=HOST:PORT with commas between them"),
+    ({"ensemble": "1=h1:1,0\n2"}, "'0\\n2=' is not: it must be a whole number"),
     ({"ensemble": "1=h1:1,2=h2"}, "2=h2 is not: it must be HOST:PORT"),
     ({"ensemble": "1=h1:1,1=h2:1"}, "it names the server 1 twice"),
     ({"ensemble": "1=h1:1,2=h1:1"}, "it gives the servers 1 and 2 one address, h1:1; each needs its own"),
