@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from tools.simulate.mutants import MUTANTS, hunt, table
 from tools.simulate.runs import Story, replay_command, tell_all
 from tools.simulate.situations import missing
 
@@ -22,8 +23,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=1, metavar="M", help="the first (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default: %(default)s)")
+    parser.add_argument("--mutants", action="store_true", help="print which checker notices which deliberate defect")
     parser.add_argument("--traces", action="store_true", help="print each seed's events and trace hash")
     options = parser.parse_args(arguments)
+    if options.mutants:
+        return _show_mutants()
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     stories: list[Story] = []
     for story in tell_all(seeds, options.jobs):
@@ -33,6 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.traces:
             print(f"seed {story.seed}: {story.events} events, trace {story.trace:08x}", flush=True)
     return _conclude(stories)
+
+
+def _show_mutants() -> int:
+    counts = {mutant.name: Counter(hunt(mutant)) for mutant in MUTANTS}
+    print(table(counts))
+    unnoticed = [name for name, row in counts.items() if row[""] == row.total()]
+    for name in unnoticed:
+        print(f"nobody noticed: {name}")
+    return FAILED if unnoticed else HELD
 
 
 def _conclude(stories: list[Story]) -> int:

@@ -6,9 +6,10 @@ anything that shows its change (I19, I20).
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from coord.codec import jute
 from coord.codec import opcodes as op
@@ -30,15 +31,18 @@ from coord.model.requests import (
 )
 from coord.replica.pipeline import Pipeline
 from tools.simulate.ghost import Violation
-
-if TYPE_CHECKING:
-    from tools.simulate.world import SimulatedServer, World
+from tools.simulate.servers import SimulatedServer
+from tools.simulate.stage import Stage
 
 REPLY = Struct("!iiqi")  # length, xid, zxid, error
 SESSION = Struct("!iiiqi")  # length, protocol version, timeout, session, password's length
 EVENT = Struct("!iii")  # kind, state, path's length
 STAT = Struct("!qqqqiiiqiiq")
 EVENT_XID, PING_XID = -1, -2
+PATIENCE_S = 4.0
+"""So long a client waits for an answer before it tries another server."""
+CALM_S = 2.0
+"""So long after the last fault everything may still have to settle."""
 SKELETON = ("/log", "/eph", "/box", "/kv", "/kv/0", "/kv/1", "/kv/2")
 BAD_VERSION, NODE_EXISTS, NO_NODE, SESSION_EXPIRED, SESSION_MOVED = -103, -110, -101, -112, -118
 
@@ -65,7 +69,7 @@ class ClientConnection:
     """One connection of a client: what is in flight, in both directions."""
 
     client: "SimulatedClient"
-    server: "SimulatedServer"
+    server: SimulatedServer
     number: int
     pipeline: Pipeline
     life: int
@@ -84,52 +88,54 @@ class ClientConnection:
     # ---- the server's side
 
     def deliver(self, frames: bytes) -> None:
-        world = self.client.world
-        self.arrival_down_s = max(self.arrival_down_s, world.now + world.rng.uniform(0.0001, 0.005))
-        world.at(self.arrival_down_s - world.now, lambda: self.client.frames_came(self, frames))
+        stage = self.client.stage
+        self.arrival_down_s = max(self.arrival_down_s, stage.now + stage.rng.uniform(0.0001, 0.005))
+        stage.at(self.arrival_down_s - stage.now, partial(self.client.frames_came, self, frames))
         if self.pipeline.stalled and self.server.replica is not None:
             self.server.replica.clients.resume(self.pipeline)
             self.server.feed()
 
     def hang_up(self) -> None:
         """The server ends it, after what it has delivered."""
-        world = self.client.world
-        self.arrival_down_s = max(self.arrival_down_s, world.now + world.rng.uniform(0.0001, 0.005))
-        world.at(self.arrival_down_s - world.now, lambda: self.client.lost(self))
+        stage = self.client.stage
+        self.arrival_down_s = max(self.arrival_down_s, stage.now + stage.rng.uniform(0.0001, 0.005))
+        stage.at(self.arrival_down_s - stage.now, lambda: self.client.lost(self))
 
     def break_off(self) -> None:
         """The server has crashed; what it sent last may be lost."""
-        world = self.client.world
-        delay_s = world.rng.choice((0.0, 0.01))
-        world.at(delay_s, lambda: self.client.lost(self))
+        stage = self.client.stage
+        delay_s = stage.rng.choice((0.0, 0.01))
+        stage.at(delay_s, lambda: self.client.lost(self))
 
     def submit(self, calls: list[Call]) -> None:
         """Of the client, on its way to the server."""
-        world, server = self.client.world, self.server
-        self.arrival_up_s = max(self.arrival_up_s, world.now + world.rng.uniform(0.0001, 0.005))
+        stage, server = self.client.stage, self.server
+        self.arrival_up_s = max(self.arrival_up_s, stage.now + stage.rng.uniform(0.0001, 0.005))
 
         def arrive() -> None:
             if server.life == self.life and server.replica is not None:
                 server.input(self._submitted, calls)
 
-        world.at(self.arrival_up_s - world.now, arrive)
+        stage.at(self.arrival_up_s - stage.now, arrive)
 
     def _submitted(self, calls: list[Call]) -> None:
         replica = self.server.replica
         assert replica is not None
         if self.server.clients.get(self.number) is self:
+            if replica.participant.leads:
+                self.server.heard(self.client.session)
             replica.submit(self.pipeline, calls)
 
     def close(self) -> None:
         """By the client; the server notices a little later."""
         self.open = False
-        world, server = self.client.world, self.server
+        stage, server = self.client.stage, self.server
 
         def gone() -> None:
             if server.life == self.life and server.replica is not None:
                 server.input(self._detached)
 
-        world.at(max(self.arrival_up_s - world.now, 0.0) + 0.001, gone)
+        stage.at(max(self.arrival_up_s - stage.now, 0.0) + 0.001, gone)
 
     def _detached(self) -> None:
         replica = self.server.replica
@@ -141,9 +147,14 @@ class ClientConnection:
 class SimulatedClient:
     """One session after the other, each over many connections."""
 
-    def __init__(self, world: "World", number: int) -> None:
-        self.world = world
+    def __init__(
+        self, stage: Stage, servers: dict[int, SimulatedServer], number: int, connections: Iterator[int]
+    ) -> None:
+        """`connections` numbers the connections of all clients."""
+        self.stage = stage
+        self.servers = servers
         self.number = number
+        self._connections = connections
         self.idle = False  # starts nothing new
         self.connection: ClientConnection | None = None
         self.session = 0
@@ -168,34 +179,36 @@ class SimulatedClient:
     # ---- acting
 
     def act(self) -> None:
-        world, rng = self.world, self.world.rng
-        world.at(rng.uniform(0.005, 0.12), self.act)
+        stage, rng = self.stage, self.stage.rng
+        stage.at(rng.uniform(0.005, 0.12), self.act)
         connection = self.connection
         if connection is None:
-            if world.now >= self.silent_until_s:
+            if stage.now >= self.silent_until_s:
                 self._connect()
             return
         waiting_since = connection.sent[0].sent_s if connection.sent else connection.connected_s
-        if (connection.sent or not connection.greeted) and world.now - waiting_since > 4.0:
+        if (connection.sent or not connection.greeted) and stage.now - waiting_since > PATIENCE_S:
+            if stage.calm_since_s is not None and waiting_since > stage.calm_since_s + CALM_S:
+                raise Violation(f"L3: {self} has waited for {PATIENCE_S} s though nothing is wrong any more")
             self._give_up(connection)
-        elif not world.calm and rng.random() < 0.01:
+        elif stage.calm_since_s is None and rng.random() < 0.01:
             self._give_up(connection)
             if rng.random() < 0.5:
-                self.silent_until_s = world.now + rng.uniform(0, 3)  # long enough to expire
+                self.silent_until_s = stage.now + rng.uniform(0, 3)  # long enough to expire
         elif connection.greeted and not self.closing:
             self._ask(connection)
 
     def _connect(self) -> None:
-        world, rng = self.world, self.world.rng
-        alive = [server for server in world.servers.values() if server.replica is not None and not server.paused]
+        stage, rng = self.stage, self.stage.rng
+        alive = [server for server in self.servers.values() if server.replica is not None and not server.paused]
         if not alive:
             return
         server = rng.choice(alive)
-        number = next(world.connections)
+        number = next(self._connections)
         replica = server.replica
         assert replica is not None
         pipeline = replica.attach(number, jute, (("ip", "127.0.0.1"),), f"client {self.number}")
-        connection = ClientConnection(self, server, number, pipeline, server.life, connected_s=world.now)
+        connection = ClientConnection(self, server, number, pipeline, server.life, connected_s=stage.now)
         self.connection = server.clients[number] = connection
         timeout_ms = rng.choice((800, 1500, 2500))
         connection.wrong_password = bool(self.session) and rng.random() < 0.05
@@ -206,7 +219,7 @@ class SimulatedClient:
             self._ask(connection)  # before the session is open
 
     def _ask(self, connection: ClientConnection) -> None:
-        world, rng = self.world, self.world.rng
+        stage, rng = self.stage, self.stage.rng
         requests: list[tuple[int, Request]] = []
         if not self.idle and len(connection.sent) < 30:
             if connection.next_xid == 1:
@@ -218,7 +231,7 @@ class SimulatedClient:
             if self.closing:
                 break
             calls.append(Call(connection.next_xid, opcode, request))
-            connection.sent.append(Sent(calls[-1], world.now, world.ghost.last))
+            connection.sent.append(Sent(calls[-1], stage.now, stage.ghost.last))
             connection.next_xid += 1
             self.closing = isinstance(request, CloseSession)
         if rng.random() < 0.5:
@@ -227,7 +240,7 @@ class SimulatedClient:
             connection.submit(calls)
 
     def _draw(self) -> tuple[int, Request]:
-        rng = self.world.rng
+        rng = self.stage.rng
         self._writes += 1
         data = f"c{self.number}:{self._writes}".encode()
         key = f"/kv/{rng.randrange(3)}"
@@ -283,9 +296,9 @@ class SimulatedClient:
 
     def _greeted(self, connection: ClientConnection, frame: bytes) -> None:
         _, _, timeout_ms, session, length = SESSION.unpack_from(frame)
-        ghost = self.world.ghost
+        ghost = self.stage.ghost
         if session == 0:
-            self.world.ghost.situations["a session was refused"] += 1
+            self.stage.situations["a session was refused"] += 1
             if not connection.wrong_password:
                 if self.session not in ghost.sessions_ended:
                     raise Violation(f"I17: {self} is refused, but its session has not ended")
@@ -304,7 +317,7 @@ class SimulatedClient:
     def _replied(self, connection: ClientConnection, frame: bytes) -> None:
         _, xid, zxid, error = REPLY.unpack_from(frame)
         body = frame[REPLY.size :]
-        connection.heard_s = self.world.now
+        connection.heard_s = self.stage.now
         if xid == EVENT_XID:
             self._event(connection, zxid, body)
             return
@@ -323,7 +336,7 @@ class SimulatedClient:
         elif isinstance(request, GetData):
             self._read(connection, request, zxid, error, body)
         elif isinstance(request, Sync):
-            self.world.ghost.situations["a sync was answered"] += 1
+            self.stage.situations["a sync was answered"] += 1
             if zxid < sent.committed:
                 raise Violation(f"I14: a sync of {self} shows {zxid:#x}, but {sent.committed:#x} was committed before")
         elif isinstance(request, CloseSession) and error not in (0, SESSION_EXPIRED):
@@ -334,19 +347,19 @@ class SimulatedClient:
         assert isinstance(request, Create | SetData)
         if not request.data:
             return
-        applied = self.world.ghost.writes.get(request.data)
+        applied = self.stage.ghost.writes.get(request.data)
         if applied is None:
             raise Violation(f"I12: {self} got an answer to {request}, which is not in the committed history")
         if applied.zxid > zxid or applied.code != error:
             raise Violation(f"I18: the reply to {request} says {zxid:#x}, {error}; the history says {applied}")
-        self.world.ghost.situations["a write was acknowledged"] += 1
+        self.stage.situations["a write was acknowledged"] += 1
         if isinstance(request, Create) and not error:
             size = int.from_bytes(body[:4], "big")
             if body[4 : 4 + size].decode() != applied.path:
                 raise Violation(f"I18: the reply to {request} says {body[4 : 4 + size]!r}, the history {applied.path}")
 
     def _read(self, connection: ClientConnection, request: GetData, zxid: int, error: int, body: bytes) -> None:
-        version = self.world.ghost.version_at(request.path, zxid)
+        version = self.stage.ghost.version_at(request.path, zxid)
         if error:
             if error != NO_NODE or version is not None:
                 raise Violation(f"I15: {self} read {request.path} at {zxid:#x}: error {error}, but there is {version}")
@@ -366,16 +379,16 @@ class SimulatedClient:
         watch = next((watch for watch in connection.watches if watch.path == path), None)
         if watch is None:
             raise Violation(f"I21: {self} got an event of {path} at {zxid:#x}, which it does not watch")
-        first = self.world.ghost.first_change_after(path, watch.zxid)
+        first = self.stage.ghost.first_change_after(path, watch.zxid)
         if first is None or first.zxid != zxid:
             raise Violation(f"I20: {self} watches {path} since {watch.zxid:#x}, got {zxid:#x}, not {first}")
         connection.watches.remove(watch)
-        self.world.ghost.situations["a watch fired"] += 1
+        self.stage.situations["a watch fired"] += 1
 
     def _check_watches(self, connection: ClientConnection, zxid: int) -> None:
         """I19: no reply shows a state whose event has not come."""
         for watch in connection.watches:
-            first = self.world.ghost.first_change_after(watch.path, watch.zxid)
+            first = self.stage.ghost.first_change_after(watch.path, watch.zxid)
             if first is not None and first.zxid <= zxid:
                 raise Violation(
                     f"I19: {self} got a reply at {zxid:#x} before the event of {watch.path}, {first.zxid:#x}"

@@ -33,7 +33,9 @@ def tell(seed: int) -> Story:
         world.run()
     except Exception as error:  # whatever real code or checker raises is what this seed has found
         checker, report = checker_of(error), _report(world, error)
-    return Story(seed, world.events, world.trace, world.ghost.situations, process_time() - began, checker, report)
+    return Story(
+        seed, world.stage.events, world.stage.trace, world.stage.situations, process_time() - began, checker, report
+    )
 
 
 def tell_all(seeds: Sequence[int], jobs: int) -> Iterator[Story]:
@@ -58,9 +60,15 @@ def checker_of(error: Exception) -> str:
 
 
 def _report(world: World, error: Exception) -> str:
-    events = "\n".join("  " + " ".join(map(str, what)) for what in world.said)
+    events = "\n".join("  " + " ".join(map(str, what)) for what in world.stage.said)
+    faults = ", ".join(sorted({fault.__name__ for fault in world.faults}))
     where = "" if isinstance(error, Violation) else "".join(traceback.format_exception(error)[-6:])
-    return (
-        f"seed {world.seed} failed after {world.events} events\n{world.plan}\nthe last events:\n{events}\n{where}"
-        f"{type(error).__name__}: {error}\nsee it again: {replay_command(world.seed)}"
+    return "\n".join(
+        [
+            f"seed {world.seed} failed after {world.stage.events} events",
+            str(world.plan),
+            f"kinds of faults: {faults}",
+            f"the last events:\n{events}\n{where}{type(error).__name__}: {error}",
+            f"see it again: {replay_command(world.seed)}",
+        ]
     )

@@ -20,15 +20,23 @@ HAS_TO_OCCUR = (
     "a snapshot was installed",
     "a snapshot was taken",
     "a state was replaced by a snapshot",
+    "a server died between two operations of its disk",
+    "a server found that it had not run",
+    "a server stopped because its disk failed",
+    "a start was cut short",
     "a sync was answered",
+    "a voter lost its disk",
     "a watch fired",
     "a write was acknowledged",
+    "an image was cut between two operations",
+    "an image was read back",
     "history was sent from memory",
     "history was streamed from disk",
     "hung up: no leader was found",
     "hung up: the client is ahead of the server",
     "requests were forwarded again",
     "the counter rolled over",
+    "what a broken connection still held arrived",
 )
 
 
@@ -37,3 +45,26 @@ def missing(situations: Counter[str], seeds: int) -> list[str]:
     if seeds < SEEDS_ENOUGH:
         return []
     return [situation for situation in HAS_TO_OCCUR if not situations[situation]]
+
+
+NOTED = {
+    "is used up": "the counter rolled over",
+    "requests again": "requests were forwarded again",
+    "no quorum has answered": "a leader stepped down",
+    "has a newer history": "a proposer withdrew",
+    "follows server": "a leader heard of a later one",
+    "preparing one above it": "a higher epoch was prepared after a refusal",
+    "was silent for too long": "a leader was given up for its silence",
+    "from the leader's snapshot": "a state was replaced by a snapshot",
+}
+"""What a replica's note tells, by words in it."""
+
+HUNG_UP = {
+    "the client has see": "the client is ahead of the server",
+    "no leader has been": "no leader was found",
+    "the session 0x": "its session expired or moved",
+    "this server took a": "the server took a snapshot",
+    "the client has rec": "the client has reconnected",
+    "the client has clo": "the client closed its session",
+}
+"""Why a client is hung up on, by how the sentence begins."""

@@ -1,0 +1,528 @@
+"""One server of a simulated ensemble: the real replica, fed and pumped as coord.server.driver does it.
+
+Its clock runs at a rate of its own and its wall clock stands anywhere. It dies when its disk fails, as a real process
+does, and starts again later from what the disk reads back.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
+from coord.paxos.durable import StreamRequest
+from coord.paxos.history import History
+from coord.paxos.messages import Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
+from coord.paxos.messages import History as HistoryMessage
+from coord.paxos.participant import PaxosSettings
+from coord.replica.ready import Ready
+from coord.replica.replica import PeerIdentity, Replica
+from coord.replica.settings import ReplicaSettings
+from coord.server.driver import STOPPED_AGAIN_S, STOPPED_S
+from coord.state.machine import Machine
+from coord.state.snapshot import Restoring
+from coord.storage.errors import StorageFailure
+from coord.storage.memory import PowerCut
+from tools.simulate.disks import OPERATIONS_AHEAD, ServerDisk
+from tools.simulate.ghost import Violation
+from tools.simulate.honesty import check_said_now, check_said_when_durable
+from tools.simulate.kept import Durable, Kept
+from tools.simulate.network import Link, Network
+from tools.simulate.situations import HUNG_UP, NOTED
+from tools.simulate.stage import Stage
+
+TICK_S = 0.05
+IMAGE_EVERY = 60
+"""After one in so many writes the disk's image is cut and read back."""
+
+
+class ClientEnd(Protocol):
+    """A client's connection, as its server knows it."""
+
+    def deliver(self, frames: bytes) -> None: ...
+    def hang_up(self) -> None: ...
+    def break_off(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Stream:
+    """A stream request being carried out."""
+
+    request: StreamRequest
+    link: Link
+    position: int
+    chunks: "deque[tuple[int, bytes]]" = field(default_factory=deque)
+    snapshot: int = 0
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the invariants remember of one life of a server."""
+
+    commit: int = 0
+    applied: int = 0
+    promised: int = 0
+    leading: int = 0  # the epoch in which it was last seen leading
+    leading_since_s: float = 0.0  # on its own clock
+    broadcast: int = 0  # the last epoch of which it was seen to send a batch
+    heard_s: dict[int, float] = field(default_factory=dict)  # by session, while it leads
+    overdue: dict[int, None] = field(default_factory=dict)  # sessions that were silent for their timeout
+
+
+class SimulatedServer:
+    """One server's process, its disk, its clocks."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        network: Network,
+        number: int,
+        voters: frozenset[int],
+        ensemble: tuple[int, ...],
+        check: "Callable[[SimulatedServer, Ready | None], None]",
+    ) -> None:
+        self.stage = stage
+        self.network = network
+        self.number = number
+        self.voters = voters
+        self.ensemble = ensemble
+        self.priority = stage.rng.choice((0, 0, 0, 1))
+        self.disk = ServerDisk(number, stage.rng.getrandbits(63) | 1, stage.plan.store, stage.situations)
+        self.life = 0
+        self.replica: Replica | None = None
+        self.paused = False
+        self.former: Kept | None = None  # what its disk held before it was replaced: its vote must never count again
+        self.seen = Seen()
+        self.links: dict[int, Link] = {}
+        self.clients: dict[int, ClientEnd] = {}
+        self.latency_s = stage.plan.latency_s
+        self.wall_skew_ms = 0
+        self.rate = 1.0 + stage.rng.uniform(-stage.plan.drift, stage.plan.drift)
+        self._check = check
+        self._offset_s = 0.0
+        self._backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
+        self._pumping = False
+        self._taking: list[Callable[[], None]] | None = None  # who waits for the snapshot under way
+        self._ticked_s = 0.0
+        self._excused_until_s = 0.0
+        self._writes = 0
+
+    def __repr__(self) -> str:
+        return f"server {self.number}: {self.replica if self.replica else 'down'}{' (paused)' if self.paused else ''}"
+
+    @property
+    def up(self) -> bool:
+        return self.replica is not None
+
+    @property
+    def now(self) -> float:
+        """Its monotonic clock."""
+        return self.stage.now * self.rate + self._offset_s
+
+    @property
+    def wall_ms(self) -> int:
+        return max(0, 1_000_000 + int(self.stage.now * 1000) + self.wall_skew_ms)
+
+    @property
+    def vouched(self) -> Kept:
+        """What counts in a quorum: of a server whose disk was replaced that which it said before."""
+        return self.former if self.former is not None else self.disk.kept
+
+    # ---- life and death
+
+    def start(self) -> None:
+        """As coord.server.serve does it: the state of the newest snapshot, and the log."""
+        if self.replica is not None:
+            return
+        stage, plan, disk = self.stage, self.stage.plan, self.disk
+        rng = stage.rng
+        try:
+            again = rng.random() < 0.05 and not stage.calm
+            store = disk.open(rng.randint(0, OPERATIONS_AHEAD) if again else -1)
+        except (PowerCut, StorageFailure) as error:
+            stage.situations["a start was cut short"] += 1
+            stage.say("start failed", self.number, repr(error))
+            disk.die(rng, power_cut=isinstance(error, PowerCut))
+            stage.at(rng.uniform(0.05, 0.5), self.start)
+            return
+        self.life += 1
+        self._offset_s = rng.uniform(0, 1000)
+        recovered, machine = store.recovered, Machine()
+        if recovered.snapshot_zxid:
+            restoring = Restoring()
+            for chunk in store.snapshot_chunks(recovered.snapshot_zxid):
+                restoring.add(chunk)
+            machine = restoring.finish()
+        floor, batches = recovered.snapshot_zxid, recovered.batches
+        committed = max([floor, *(batch.digest_zxid for batch in batches)])
+        history = History(floor, batches, recovered.ends, committed, recovered.log_start)
+        paxos = PaxosSettings(
+            server=self.number, voters=self.voters, cluster_if_new=rng.getrandbits(63) | 1, priority=self.priority,
+            limits=plan.limits,
+        )  # fmt: skip
+        settings = ReplicaSettings(
+            paxos=paxos, incarnation=rng.getrandbits(63) | 1, identity=store.ballot.identity, description="",
+            session_timeout_min_ms=500, history_bytes_max=plan.history_bytes_max,
+            apply_entries_max=rng.choice((1, 20_000)), reap_interval_s=0.5, container_never_used_s=0.5,
+        )  # fmt: skip
+        self.seen = Seen(commit=floor, applied=floor, promised=store.ballot.promised)
+        self.replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, self.now)
+        self._pumping = False
+        self._taking = None
+        self._backlog = []
+        self._ticked_s = self.now
+        self._excused_until_s = 0.0
+        self.at(rng.uniform(0, TICK_S), self.tick)
+        self.feed()
+
+    def die(self, *, power_cut: bool) -> None:
+        """The process ends here and now; someone else starts it again."""
+        if self.replica is None:
+            return
+        self.stage.say("power cut" if power_cut else "killed", self.number)
+        self.replica = None
+        self.paused = False
+        self._backlog = []
+        self.disk.die(self.stage.rng, power_cut=power_cut)
+        self.network.break_links_of(self.number)
+        self.links.clear()
+        for connection in list(self.clients.values()):
+            connection.break_off()
+        self.clients.clear()
+
+    def start_later(self, within_s: float) -> None:
+        life = self.life
+
+        def start() -> None:
+            if self.life == life:
+                self.start()
+
+        self.stage.at(self.stage.rng.uniform(0, within_s), start)
+
+    def _disk_failed(self, failure: StorageFailure) -> None:
+        """Any failure of the disk is the process's end (T21)."""
+        self.stage.situations["a server stopped because its disk failed"] += 1
+        self.stage.say("disk failed", self.number, str(failure))
+        self.die(power_cut=self.stage.rng.random() < 0.5)
+        self.start_later(0.8)
+
+    # ---- inputs
+
+    def at(self, delay_s: float, function: Callable[..., None], *arguments: object) -> None:
+        """Call this later, unless this life has ended by then."""
+        self.stage.at(delay_s, partial(self._then, self.life, function, *arguments))
+
+    def _then(self, life: int, function: Callable[..., None], *arguments: object) -> None:
+        if self.life == life and self.replica is not None:
+            self.input(function, *arguments)
+
+    def input(self, function: Callable[..., None], *arguments: object) -> None:
+        """Something happens at this server; a paused one learns of it when it goes on."""
+        if self.replica is None:
+            return
+        if self.paused:
+            if function != self.tick or not any(waiting == self.tick for waiting, _ in self._backlog):
+                self._backlog.append((function, arguments))
+            return
+        function(*arguments)
+        if function != self.pump:
+            self.feed()
+        self._check(self, None)
+
+    def resume(self) -> None:
+        if self.replica is None or not self.paused:
+            return
+        self.paused = False
+        self.stage.say("resume", self.number)
+        backlog, self._backlog = self._backlog, []
+        for function, arguments in backlog:
+            self.input(function, *arguments)
+
+    def feed(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self.at(self.stage.rng.choice((0.0, 0.0001, 0.001)), self.pump)
+
+    def tick(self) -> None:
+        replica, now = self.replica, self.now
+        assert replica is not None
+        if now - self._ticked_s - TICK_S > STOPPED_S and now > self._excused_until_s:
+            self.stage.situations["a server found that it had not run"] += 1
+            replica.was_stopped(now)
+            self._excused_until_s = now + STOPPED_AGAIN_S
+        self._ticked_s = now
+        replica.tick(now, self.wall_ms)
+        self.at(TICK_S / self.rate, self.tick)
+        store = self.disk.store
+        assert store is not None
+        if store.bytes_since_snapshot > self.stage.plan.snapshot_after_bytes and self._taking is None:
+            self.take_snapshot(_nothing)
+
+    def heard(self, session: int) -> None:
+        """For I17: word of a session has reached this server."""
+        seen = self.seen
+        machine_session = self.stage.ghost.machine.sessions.get(session)
+        if machine_session is not None:
+            last_s = max(seen.heard_s.get(session, 0.0), seen.leading_since_s)
+            if self.now - last_s >= machine_session.timeout_ms / 1000:
+                seen.overdue[session] = None
+        seen.heard_s[session] = self.now
+
+    # ---- output, in the order in which coord.server.driver does it
+
+    def pump(self) -> None:
+        replica = self.replica
+        assert replica is not None
+        while (ready := replica.take(self.now, self.wall_ms)) is not None:
+            self._check(self, ready)
+            self._perform(ready)
+            if ready.last:
+                break
+        self._pumping = False
+
+    def _perform(self, ready: Ready) -> None:
+        stage, situations = self.stage, self.stage.situations
+        for peer, message in ready.send_now:
+            kind = type(message)
+            if isinstance(message, Canvass):
+                check_said_now(self.number, message, self.disk.kept.durable())
+            elif kind is HistoryMessage:
+                situations["history was sent from memory"] += 1
+            elif kind is Refusal:
+                situations["a promise was refused"] += 1
+            elif kind is NeedSnapshot:
+                situations["a snapshot was asked for"] += 1
+            self.send(peer, message)
+        if ready.serial:
+            self._store(ready)
+        for request in ready.stream:
+            self._stream(request)
+        for peer, why in ready.break_peers:
+            stage.say("break", self.number, peer, why)
+            situations["messages did not fit together"] += 1
+            if peer in self.links:
+                link = self.links[peer]
+                self.link_down(peer, link)
+                self.network.break_link(self.number, peer, link)
+        for connection, frames in ready.deliver:
+            client = self.clients.get(connection)
+            if client is not None:
+                client.deliver(frames)
+        for connection, why in ready.hang_up:
+            client = self.clients.pop(connection, None)
+            if client is not None:
+                situations["hung up: " + HUNG_UP.get(why[:18], "other")] += 1
+                client.hang_up()
+        for note in ready.notes:
+            stage.say("note", self.number, note)
+            for start, situation in NOTED.items():
+                if start in note:
+                    situations[situation] += 1
+
+    def _store(self, ready: Ready) -> None:
+        later = [(self.links[peer], peer, message) for peer, message in ready.send_when_durable if peer in self.links]
+        serial, life = ready.serial, self.life
+
+        def told() -> None:
+            assert self.replica is not None
+            for link, peer, message in later:
+                self._send_through(link, peer, message)
+            self.replica.durable(serial, self.now)
+
+        def when_durable(durable: Durable) -> None:
+            for _, peer, message in later:
+                check_said_when_durable(self.number, peer, message, durable)
+            if self.life == life:
+                self.input(told)
+
+        if self.disk.submit(ready.steps, when_durable):
+            self._flush()
+
+    def _flush(self) -> None:
+        life = self.life
+
+        def flushed() -> None:
+            if self.life != life or self.replica is None:
+                return
+            self._writes += 1
+            if self._writes % IMAGE_EVERY == 0:
+                self.disk.check_image(self.stage.rng)
+            try:
+                done = self.disk.end_flush()
+            except StorageFailure as failure:
+                self._disk_failed(failure)
+                return
+            for then, durable in done:
+                then(durable)
+            if self.disk.begin_flush():
+                self._flush()
+
+        self.stage.at(self.stage.rng.uniform(*self.latency_s), flushed)
+
+    def send(self, peer: int, message: Message) -> None:
+        link = self.links.get(peer)
+        if link is not None:
+            self._send_through(link, peer, message)
+
+    def _send_through(self, link: Link, peer: int, message: Message) -> None:
+        self.network.send(self.number, peer, link, encode(message))
+
+    # ---- peers
+
+    def hello(self) -> bytes:
+        assert self.replica is not None
+        participant = self.replica.participant
+        return encode(
+            Hello(
+                protocol_version=PROTOCOL_VERSION,
+                cluster=participant.ballot.cluster if participant.log.last else 0,
+                server=self.number,
+                identity=self.disk.identity,
+                voters=tuple(sorted(self.voters)),
+                servers=self.ensemble,
+                description="",
+            )
+        )
+
+    def frame_came(self, peer: int, link: Link, frame: bytes) -> None:
+        replica = self.replica
+        assert replica is not None
+        if self.number in link.left:
+            return
+        for message in link.decoders[self.number].feed(frame):
+            self.stage.say("receive", self.number, peer, message)
+            if isinstance(message, Hello):
+                self._greeted(peer, link, message)
+            elif self.links.get(peer) is link:
+                if isinstance(message, Prepare) and replica.participant.leads:
+                    self.stage.situations["a leader was superseded"] += 1
+                elif isinstance(message, HeartbeatReply):
+                    for session in message.touched:
+                        self.heard(session)
+                replica.receive(peer, message, self.now)  # type: ignore[arg-type]
+
+    def _greeted(self, peer: int, link: Link, hello: Hello) -> None:
+        assert self.replica is not None
+        participant = self.replica.participant
+        mine = participant.ballot.cluster if participant.log.last else 0
+        if hello.cluster and mine and hello.cluster != mine:
+            raise Violation(f"I8: servers {peer} and {self.number} are of two ensembles, each with a history")
+        former = self.links.get(peer)
+        if former is not None:  # it is closed, even should this be the older one
+            self.link_down(peer, former)
+            self.network.break_link(self.number, peer, former)
+        self.links[peer] = link
+        self.replica.connected(peer, PeerIdentity(hello.identity, hello.description), self.now)
+
+    def link_down(self, peer: int, link: Link) -> None:
+        link.left.add(self.number)
+        if self.links.get(peer) is link:
+            del self.links[peer]
+            assert self.replica is not None
+            self.stage.say("link down", self.number, peer)
+            self.replica.disconnected(peer, self.now)
+
+    # ---- streams and snapshots, as coord.server.streams and .snapshots do them
+
+    def _stream(self, request: StreamRequest) -> None:
+        link = self.links.get(request.peer)
+        if link is None:
+            return
+        self.stage.say("stream", self.number, request)
+        stream = Stream(request, link, request.after)
+        self.at(self.stage.rng.uniform(0, 0.01), self._send_snapshot if request.snapshot else self._stream_on, stream)
+
+    def _stream_on(self, stream: Stream) -> None:
+        replica, store, request, link = self.replica, self.disk.store, stream.request, stream.link
+        assert replica is not None
+        assert store is not None
+        if self.links.get(request.peer) is not link or replica.participant.epoch != request.epoch:
+            return
+        if stream.chunks:
+            index, data = stream.chunks.popleft()
+            final = not stream.chunks
+            message = SnapshotChunk(request.epoch, stream.snapshot, index, final, data)
+            self._send_through(link, request.peer, message)
+            if final:
+                stream.position = stream.snapshot
+            self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
+            return
+        batches = store.read_batches(stream.position, self.stage.rng.randint(1, 2000))
+        if batches is None:
+            self._send_snapshot(stream)
+            return
+        for batch in batches:
+            self._send_through(link, request.peer, HistoryMessage(request.epoch, batch))
+            self.stage.situations["history was streamed from disk"] += 1
+            stream.position = batch.last
+        if not batches or stream.position >= replica.participant.log.floor:
+            replica.streamed(request.peer, request.epoch, stream.position, self.now)
+        else:
+            self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
+
+    def _send_snapshot(self, stream: Stream) -> None:
+        store = self.disk.store
+        assert store is not None
+        if store.last_snapshot_zxid == 0 or store.last_snapshot_zxid < store.log_start:
+            self.take_snapshot(lambda: self._send_snapshot(stream))
+            return
+        stream.snapshot = store.last_snapshot_zxid
+        stream.chunks = deque(enumerate(store.snapshot_chunks()))
+        self.stage.situations["a snapshot was sent"] += 1
+        self._stream_on(stream)
+
+    def take_snapshot(self, then: Callable[[], None]) -> None:
+        """Walk the machine while it goes on changing; several who want a snapshot get the same."""
+        replica, disk, stage = self.replica, self.disk, self.stage
+        assert replica is not None
+        assert disk.store is not None
+        if self._taking is not None:
+            self._taking.append(then)
+            return
+        machine = replica.machine
+        if machine.zxid <= disk.kept.snapshot_zxid:
+            self.at(0.05, then)
+            return
+        taking = self._taking = [then]
+        walk = machine.begin_walk()
+
+        def go_on() -> None:
+            assert self.replica is not None
+            assert disk.taking is not None
+            try:
+                if self.replica.machine is not machine:
+                    stage.situations["a snapshot was abandoned for the leader's"] += 1
+                    walk.cancel()
+                    disk.taking.abandon()
+                elif (chunk := walk.next_chunk(stage.rng.randint(1, 40))) is not None:
+                    disk.taking.write(chunk)
+                    self.at(stage.rng.uniform(0, 0.02), go_on)
+                    return
+                elif not disk.written:
+                    disk.written = True
+                    self.at(stage.rng.uniform(0, 0.01), go_on)
+                    return
+                else:
+                    disk.taking.finish()
+                    disk.look()
+                    stage.situations["a snapshot was taken"] += 1
+            except StorageFailure as failure:
+                self._disk_failed(failure)
+                return
+            self._taking = disk.taking = None
+            disk.written = False
+            for each in taking:
+                self.at(0.01, each)
+
+        try:
+            disk.written = False
+            disk.taking = disk.store.begin_snapshot(machine.zxid)
+        except StorageFailure as failure:
+            self._disk_failed(failure)
+            return
+        self.at(0.0, go_on)
+
+
+def _nothing() -> None:
+    pass
