@@ -114,6 +114,18 @@ async def test_what_was_acknowledged_survives_a_power_cut_of_all_servers(
         assert len(await (await ensemble.connect()).children("/")) == 21
 
 
+async def test_a_crash_takes_what_was_not_synced_and_a_stop_does_not(virtual_clock: VirtualClock) -> None:
+    async with coord.testing.ensemble(servers=1) as ensemble:
+        ensemble.disks[1].lies = lambda verb, name: True  # from now on no sync does anything
+        await (await ensemble.connect()).create("/n")
+        ensemble.stop(1)
+        await ensemble.start_all()
+        assert await (await ensemble.connect()).exists("/n")
+        ensemble.crash(1, lose_all=True)
+        await ensemble.start_all()
+        assert await (await ensemble.connect()).exists("/n") is None
+
+
 async def test_a_frozen_leader_is_replaced_and_finds_out_when_it_is_thawed(virtual_clock: VirtualClock) -> None:
     async with coord.testing.ensemble() as ensemble:
         old = ensemble.leader()
