@@ -78,6 +78,15 @@ def wait_progress(ensemble: Ensemble, writers: list[Writer], answers: int = 20) 
     ensemble.wait_until(lambda: all(writer.answers >= aim for writer, aim in aims), "the writers to get on", WAIT_S)
 
 
+def wait_frozen(ensemble: Ensemble, id: int) -> None:
+    """Until the system has stopped the process: the signal may come later than the call that sends it returns."""
+    status = Path(f"/proc/{ensemble.pid(id)}/stat")
+    if status.exists():  # not every system has it
+        ensemble.wait_until(
+            lambda: status.read_text().rpartition(")")[2].split()[0] == "T", f"server {id} to be frozen", WAIT_S
+        )
+
+
 # ---- what ends a server
 
 
@@ -229,8 +238,8 @@ def test_servers_frozen_in_turn_under_load_lose_nothing(folder: Path) -> None:
             for id in (leader, ensemble.followers()[0]):
                 others = [writer for writer in writers if writer.home != id]
                 ensemble.sigstop(id)
-                wait_progress(ensemble, others)
-                time.sleep(0.5)  # real frozen time, which no condition shows
+                wait_frozen(ensemble, id)
+                wait_progress(ensemble, others, 200)
                 ensemble.sigcont(id)
                 ensemble.wait_serving()
             wait_progress(ensemble, writers)
