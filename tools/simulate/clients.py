@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from struct import Struct
+from zlib import crc32
 
 from coord.codec import jute
 from coord.codec import opcodes as op
@@ -285,6 +286,7 @@ class SimulatedClient:
     # ---- hearing
 
     def frames_came(self, connection: ClientConnection, frames: bytes) -> None:
+        self.stage.trace = crc32(frames, self.stage.trace)
         at = 0
         while at < len(frames) and connection.open:
             end = at + 4 + int.from_bytes(frames[at : at + 4], "big")

@@ -15,14 +15,14 @@ from coord.codec.batch import encode_batch
 from coord.model.entries import Batch, Run
 from coord.model.message import message
 from coord.model.replies import Change, Effect, Reply, SessionOpened
-from coord.model.requests import AttachSession, CloseSession, Connect, Write
+from coord.model.requests import AttachSession, CloseSession, Connect, SetData, Write
 from coord.paxos import participant
 from coord.paxos.acceptor import Acceptor
 from coord.paxos.canvass import Election
 from coord.paxos.durable import Durable
 from coord.paxos.effects import SaveBallot
 from coord.paxos.history import History
-from coord.paxos.messages import Accept, Message, Prepare, Promise
+from coord.paxos.messages import Accept, Commit, Heartbeat, Message, Prepare, Promise
 from coord.paxos.participant import Participant
 from coord.paxos.progress import Progress
 from coord.paxos.proposer import PREPARING, Proposer
@@ -340,6 +340,29 @@ def ignore_what_the_client_has_seen(patch: Patch) -> None:
     patch.attribute(Clients, "_go_on", go_on)
 
 
+def answer_a_sync_from_the_own_state(patch: Patch) -> None:
+    """Whatever the leader has committed meanwhile (T37)."""
+
+    def ask_barrier(self: Participant, ticket: int) -> bool:
+        self._barriers.append((ticket, 0))
+        return True
+
+    patch.attribute(Participant, "ask_barrier", ask_barrier)
+
+
+def apply_a_write_and_tell_of_another(patch: Patch) -> None:
+    """The error of one is what its successor is told."""
+
+    def answer(self: Clients, pipeline: Pipeline, request: Write, reply: Reply) -> None:
+        if isinstance(request, SetData) and pipeline.session:
+            reply, last[pipeline] = last.get(pipeline, reply), reply
+        good(self, pipeline, request, reply)
+
+    good = Clients.answer_write
+    last: dict[Pipeline, Reply] = {}
+    patch.attribute(Clients, "answer_write", answer)
+
+
 def deliver_events_late(patch: Patch) -> None:
     """One change later, behind replies that show what they tell of (T35)."""
     held: dict[int, list[tuple[object, int, str, Any]]] = {}
@@ -354,6 +377,22 @@ def deliver_events_late(patch: Patch) -> None:
 
 
 # ---- coming to rest
+
+
+def follow_without_hearing_of_commits(patch: Patch) -> None:
+    """Only what the next batch says counts: the last one stays uncommitted on every follower."""
+
+    def on_commit(self: Acceptor, said: Commit) -> None:
+        if not self.serving:
+            good(self, said)
+
+    good = Acceptor.on_commit
+    patch.row(participant._TO_ACCEPTOR, Commit, on_commit)
+    patch.row(participant._TO_ACCEPTOR, Heartbeat, answer_only)
+
+
+def answer_only(acceptor: Acceptor, said: Heartbeat) -> None:
+    acceptor.on_heartbeat(replace(said, commit=0))
 
 
 def never_answer_a_sync(patch: Patch) -> None:
@@ -397,7 +436,10 @@ MUTANTS: list[Mutant] = [
     Mutant(forward_everything_again, 20),
     Mutant(let_sessions_expire_early, 30),
     Mutant(ignore_what_the_client_has_seen, 30),
+    Mutant(answer_a_sync_from_the_own_state, 20),
+    Mutant(apply_a_write_and_tell_of_another, 10),
     Mutant(deliver_events_late, 10),
+    Mutant(follow_without_hearing_of_commits, 10),
     Mutant(never_answer_a_sync, 10),
     Mutant(never_invite_a_latecomer, 10),
     Mutant(elect_nobody_twice, 20),

@@ -17,7 +17,7 @@ class Story:
 
     seed: int
     events: int
-    trace: int  # a hash over every frame that arrived, and when
+    trace: int  # a hash over every frame that arrived, in order
     situations: Counter[str]
     cpu_s: float
     checker: str = ""  # what noticed a failure: an invariant's number, or the kind of exception; empty if all held

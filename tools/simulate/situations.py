@@ -1,6 +1,6 @@
 """What must be met by many seeds together, so that the simulation is known to test what it is said to test."""
 
-from collections import Counter
+from collections.abc import Mapping
 
 SEEDS_ENOUGH = 60
 """Fewer seeds need not meet everything."""
@@ -40,11 +40,11 @@ HAS_TO_OCCUR = (
 )
 
 
-def missing(situations: Counter[str], seeds: int) -> list[str]:
+def missing(situations: Mapping[str, int], seeds: int) -> list[str]:
     """What should have occurred in so many seeds, and did not."""
     if seeds < SEEDS_ENOUGH:
         return []
-    return [situation for situation in HAS_TO_OCCUR if not situations[situation]]
+    return [situation for situation in HAS_TO_OCCUR if not situations.get(situation)]
 
 
 NOTED = {
