@@ -135,9 +135,9 @@ class ServerFacts:
         return {
             "clientPort": config.client.port,
             "dataDir": str(config.data),
-            "dataDirSize": self.disk_usage().data_bytes,
+            "dataDirSize": self._store.snapshot_bytes,
             "dataLogDir": str(config.data),
-            "dataLogSize": self.disk_usage().log_bytes,
+            "dataLogSize": self._store.log_bytes,
             "tickTime": config.tick_ms,
             "maxClientCnxns": config.connections_per_address_max,
             "minSessionTimeout": config.session_timeout_min_ms,
@@ -162,13 +162,7 @@ class ServerFacts:
         }
 
     def disk_usage(self) -> DiskUsage:
-        folder = self._config.data
-        files = [*folder.glob("*"), *folder.glob("snapshots/*")]
-        try:
-            beside_log = sum(file.stat().st_size for file in files if file.is_file())
-        except OSError:
-            beside_log = 0  # just changing
-        return DiskUsage(beside_log, self._store.log_bytes)
+        return DiskUsage(self._store.snapshot_bytes, self._store.log_bytes)
 
     def session_dump(self) -> SessionDump:
         sessions = self._driver.replica.machine.sessions.values()

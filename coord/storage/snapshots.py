@@ -60,6 +60,15 @@ def zxids(disk: Disk) -> list[int]:
     return [int(name, 16) for name in disk.names(FOLDER) if is_zxid_name(name)]
 
 
+def size_of(disk: Disk, zxid: int) -> int:
+    """The bytes of a snapshot's file."""
+    file = disk.open(name_of(zxid))
+    try:
+        return file.size()
+    finally:
+        file.close()
+
+
 class PartialSnapshot:
     """A snapshot being written, under the name of a part."""
 
@@ -87,6 +96,11 @@ class PartialSnapshot:
         """Chunks so far."""
         return self._count
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file so far."""
+        return self._offset
+
     def write(self, chunk: bytes) -> None:
         assert len(chunk) < _END_MARK, f"a chunk of {len(chunk)} bytes is too long for a snapshot"
         frame = _CHUNK.pack(len(chunk), crc32(chunk))
@@ -104,6 +118,7 @@ class PartialSnapshot:
         """Write the end, and make all of it durable."""
         end = _END.pack(_END_MARK, self._count, self._bytes, self._crc)
         self._file.write(self._offset, (end, _CRC.pack(crc32(end))))
+        self._offset += _END_BYTES
         self._file.sync()
         self._file.close()
 

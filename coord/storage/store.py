@@ -54,6 +54,7 @@ class StorageStatistics:
     """Figures for the operator. Snapshots are those that are known to be good, oldest first."""
 
     log_bytes: int
+    snapshot_bytes: int
     bytes_since_snapshot: int
     snapshots: tuple[int, ...]
     syncs: SyncStatistics
@@ -113,7 +114,8 @@ class Store:
             self._ballot = BallotFile(disk, found.ballot.ballot, found.ballot.generation)
             self._ballot.make(found.ballot.repair)
         self._lineage = found.lineage
-        self._snapshots = [zxid for zxid in snapshots.zxids(disk) if zxid not in found.old_snapshots]
+        kept = [zxid for zxid in snapshots.zxids(disk) if zxid not in found.old_snapshots]
+        self._snapshots = {zxid: snapshots.size_of(disk, zxid) for zxid in kept}  # bytes by zxid, ascending
         # Read to their end by this process, or written by it.
         self._verified = {found.snapshot_zxid} - {0}
         self._last_snapshot = found.snapshot_zxid
@@ -164,6 +166,11 @@ class Store:
         return self._log.size_bytes
 
     @property
+    def snapshot_bytes(self) -> int:
+        """Of all snapshots in the folder. From any thread; the disk is not asked."""
+        return sum(list(self._snapshots.values()))
+
+    @property
     def bytes_since_snapshot(self) -> int:
         """What a restart would have to read and apply after the newest snapshot."""
         return self._log.bytes_after(self._last_snapshot)
@@ -185,7 +192,11 @@ class Store:
 
     def statistics(self) -> StorageStatistics:
         return StorageStatistics(
-            self.log_bytes, self.bytes_since_snapshot, tuple(sorted(self._verified)), self._times.statistics()
+            self.log_bytes,
+            self.snapshot_bytes,
+            self.bytes_since_snapshot,
+            tuple(sorted(self._verified)),
+            self._times.statistics(),
         )
 
     # ---- reading
@@ -264,7 +275,7 @@ class Store:
                 self._lineage = received.origin.lineage
             received.publish()
             old = [snapshots.name_of(other) for other in self._snapshots if other != zxid]
-            self._snapshots = [zxid]
+            self._snapshots = {zxid: received.size_bytes}
             self._verified = {zxid}
             self._last_snapshot = zxid
             self._log.start_over(self._lineage, zxid)
@@ -341,8 +352,7 @@ class Store:
             taken.discard()
             return
         taken.publish()
-        if zxid not in self._snapshots:
-            self._snapshots.append(zxid)
+        self._snapshots[zxid] = taken.size_bytes
         self._verified.add(zxid)
         self._last_snapshot = zxid
         self._retain()
@@ -357,14 +367,14 @@ class Store:
             return
         oldest = good[-self._settings.snapshots_kept]
         old = [zxid for zxid in self._snapshots if zxid < oldest or zxid not in self._verified]
-        self._snapshots = [zxid for zxid in self._snapshots if zxid not in old]
+        self._snapshots = {zxid: size for zxid, size in self._snapshots.items() if zxid not in old}
         self._verified -= set(old)
         self._remove([snapshots.name_of(zxid) for zxid in old])
         self._log.drop_before(oldest)
 
     def _verify_kept(self) -> None:
         """Read the snapshots that retention is about to rely on, if this process has not done so yet (T19)."""
-        for zxid in self._snapshots[-self._settings.snapshots_kept :]:
+        for zxid in list(self._snapshots)[-self._settings.snapshots_kept :]:
             if zxid not in self._verified:
                 try:
                     snapshots.verify(self._disk, zxid)

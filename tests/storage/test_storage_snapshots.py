@@ -47,6 +47,22 @@ def test_the_bytes_since_the_newest_snapshot_are_counted() -> None:
     assert open_store(disk).bytes_since_snapshot == whole * 3 // 10
 
 
+def test_the_bytes_of_all_snapshots_are_known_without_asking_the_disk() -> None:
+    disk, store = filled(10)
+
+    def on_disk() -> int:
+        return sum(disk.open(f"snapshots/{name}").size() for name in disk.names("snapshots"))
+
+    assert store.snapshot_bytes == 0
+    for counter in (3, 5, 7, 7):
+        take_snapshot(store, zxid_of(1, counter), (b"part",) * counter)
+        assert store.snapshot_bytes == on_disk() > 0
+    install(store, zxid_of(1, 50), b"one", b"two")
+    assert store.snapshot_bytes == store.statistics().snapshot_bytes == on_disk()
+    store.close()
+    assert open_store(disk).snapshot_bytes == on_disk()
+
+
 def test_retention_keeps_the_newest_snapshots_and_the_log_above_the_oldest_of_them() -> None:
     disk, store = filled(10)
     taken = [zxid_of(1, 5)]
