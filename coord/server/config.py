@@ -23,6 +23,7 @@ from coord.codec.words import COSTLY
 from coord.codec.words import WORDS as words_table
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 
 class SettingError(Exception):
@@ -65,39 +66,42 @@ def folder(value: object) -> Path:
 
 def whole(least: int, most: int | None = None) -> Callable[[object], int]:
     """A parser of whole numbers from `least` to `most`."""
-    expected = f"must be a whole number {_range(least, most)}"
-
-    def parse(value: object) -> int:
-        if isinstance(value, str):
-            try:
-                value = int(value)
-            except ValueError:
-                raise Unacceptable(expected) from None
-        if type(value) is not int or value < least or (most is not None and value > most):
-            raise Unacceptable(expected)
-        return value
-
-    return parse
+    return _within(_whole, f"must be a whole number {_range(least, most)}", least, most)
 
 
 def number(least: float, most: float | None = None) -> Callable[[object], float]:
     """A parser of numbers, with a fraction or without, from `least` to `most`."""
-    expected = f"must be a number {_range(least, most)}"
+    return _within(_finite, f"must be a number {_range(least, most)}", least, most)
 
-    def parse(value: object) -> float:
-        if isinstance(value, str):
-            try:
-                value = float(value)
-            except ValueError:
-                raise Unacceptable(expected) from None
-        if type(value) not in (int, float):
+
+def _within(read: Callable[[object], N], expected: str, least: N, most: N | None) -> Callable[[object], N]:
+    def parse(value: object) -> N:
+        try:
+            found = read(value)
+        except (ValueError, OverflowError):
+            raise Unacceptable(expected) from None
+        if found < least or (most is not None and found > most):
             raise Unacceptable(expected)
-        assert isinstance(value, (int, float))
-        if not math.isfinite(value) or value < least or (most is not None and value > most):
-            raise Unacceptable(expected)
-        return float(value)
+        return found
 
     return parse
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, str):
+        return int(value)
+    if type(value) is int:  # not a bool
+        return value
+    raise ValueError
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise ValueError
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError
+    return found
 
 
 def choice(*allowed: str) -> Callable[[object], str]:

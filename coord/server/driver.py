@@ -78,9 +78,6 @@ class Driver:
             task, self._parked = self._parked, None
             trio.lowlevel.reschedule(task)
 
-    def link_up(self, peer: int, link: Link) -> None:
-        self.links[peer] = link
-
     # ---- running
 
     async def run_pump(self) -> None:

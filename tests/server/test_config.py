@@ -160,6 +160,8 @@ WRONG = [
     ({"connections_max": "-1"}, "option --connections-max: '-1' is wrong: it must be a whole number of at least 1"),
     ({"frame_timeout_s": "soon"}, "option --frame-timeout-s: 'soon' is wrong: it must be a number"),
     ({"frame_timeout_s": "nan"}, "it must be a number"),
+    ({"frame_timeout_s": 10**400}, "it must be a number"),
+    ({"frame_timeout_s": True}, "it must be a number"),
     ({"handshake_timeout_s": "inf"}, "it must be a number"),
     ({"log_level": "loud"}, "option --log-level: 'loud' is wrong: it must be debug or info or warning or error"),
     ({"log_format": "xml"}, "option --log-format: 'xml' is wrong: it must be text or json"),
