@@ -44,6 +44,7 @@ class Ghost:
     def __init__(self) -> None:
         self.last = 0
         self.time_ms = 0
+        self.ends: dict[int, int] = {0: 0}  # the last committed zxid of each epoch that has any, ascending
         self.crcs: dict[int, int] = {0: 0}  # of the committed batches, by last zxid
         self.machine = Machine()
         self.digests: dict[int, int] = {0: self.machine.digest}
@@ -78,7 +79,7 @@ class Ghost:
         if batch.time_ms < self.time_ms:
             raise Violation(f"the time of {batch.last:#x} is {batch.time_ms}, before {self.time_ms}")
         self.time_ms = batch.time_ms
-        self.last = batch.last
+        self.last = self.ends[batch.epoch] = batch.last
         self.crcs[batch.last] = crc32(batch.encoded)
         self._apply(batch)
         self.digests[batch.last] = self.machine.digest
@@ -135,6 +136,10 @@ class Ghost:
                     raise Violation(f"I16: {path} belongs to the session {znode.ephemeral_owner:#x}, which is not")
         if owned:
             raise Violation(f"I16: sessions own {owned} ephemerals that are not there")
+
+    def last_before(self, epoch: int) -> int:
+        """Where the committed history of all earlier epochs ends, as far as it is known."""
+        return max(last for other, last in self.ends.items() if other < epoch)
 
     # ---- what the state was
 

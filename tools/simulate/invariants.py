@@ -9,7 +9,7 @@ that all comes to rest (world.py).
 from collections.abc import Callable
 
 from coord.codec.entries import decode_runs
-from coord.model.entries import Batch, epoch_of
+from coord.model.entries import Batch
 from coord.model.requests import CloseSession
 from coord.paxos.effects import Append
 from coord.paxos.messages import Accept
@@ -89,10 +89,12 @@ def leaders_are_rightful(servers: Servers, server: SimulatedServer, replica: Rep
         raise Violation(f"I11: server {server.number} leads epoch {participant.epoch} and is an observer")
     batches = log.after(log.floor)
     assert batches is not None, "memory reaches back to its own floor"
-    if log.last < ghost.last or (log.floor < ghost.last and all(batch.last != ghost.last for batch in batches)):
-        raise Violation(f"I9: server {server.number} leads epoch {participant.epoch}, its log lacks {ghost.last:#x}")
+    # One who slept may find itself established when a later epoch has long committed more: that is not its to know.
+    before = ghost.last_before(participant.epoch)
+    if log.last < before or (log.floor < before and all(batch.last != before for batch in batches)):
+        raise Violation(f"I9: server {server.number} leads epoch {participant.epoch}, its log lacks {before:#x}")
     for batch in batches:
-        if batch.last <= ghost.last and ghost.compare(server.number, batch):
+        if batch.last <= before and ghost.compare(server.number, batch):
             raise Violation(f"I9: server {server.number} leads with {batch.last:#x}, which is not the committed one")
     holders = [n for n in server.voters if servers[n].vouched.ballot.accepted >= participant.epoch]
     if len(holders) * 2 <= len(server.voters):
@@ -113,8 +115,8 @@ def leaders_know_what_came_before(
     for _, message in ready.send_now:
         if isinstance(message, Accept) and message.epoch != server.seen.broadcast:
             server.seen.broadcast = message.epoch
-            ghost, commit = server.stage.ghost, replica.participant.log.commit
-            if epoch_of(ghost.last) < message.epoch and commit < ghost.last:
+            commit = replica.participant.log.commit
+            if commit < server.stage.ghost.last_before(message.epoch):
                 raise Violation(f"I13p: server {server.number} broadcasts in epoch {message.epoch} at {commit:#x}")
 
 
