@@ -1,6 +1,7 @@
 """Options of the seeded ensembles, for pytest tests/paxos: --seed 123, or --first-seed 1000 --seeds 500."""
 
 import pytest
+
 from tools.simulate.situations import SEEDS_ENOUGH
 
 
