@@ -91,6 +91,7 @@ def _failed(call: Call, zxid: int, reply: Failed) -> bytes:
 
 def _written(call: Call, zxid: int, reply: Written | ExistsReply) -> bytes:
     stat = reply.stat
+    # The fields stand here again, and not in a call of _stat: the answer to every set and exists is one pack.
     return _reply_with_stat.pack(
         HEADER_BYTES + STAT_BYTES,
         call.xid,
