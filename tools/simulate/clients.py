@@ -123,8 +123,10 @@ class ClientConnection:
         replica = self.server.replica
         assert replica is not None
         if self.server.clients.get(self.number) is self:
-            if replica.participant.leads:
-                self.server.heard(self.client.session)
+            if (
+                replica.participant.leads and self.pipeline.session
+            ):  # else it waits to be let in, and counts for nothing
+                self.server.heard(self.pipeline.session)
             replica.submit(self.pipeline, calls)
 
     def close(self) -> None:
