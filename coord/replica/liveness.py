@@ -22,11 +22,11 @@ class Liveness:
 
     def track(self, session: int, timeout_ms: int, now: float) -> None:
         """Follow a session from now on, with its full timeout."""
-        known = session in self._timeout_s
+        former_s = self._timeout_s.get(session)
         self._heard_s[session] = now
         self._timeout_s[session] = timeout_ms / 1000
-        if not known:
-            self._file(session)
+        if former_s is None or timeout_ms / 1000 < former_s:
+            self._file(session)  # where it stood would be too late to look at it
 
     def hear(self, session: int, now: float) -> None:
         if session in self._heard_s:
@@ -51,6 +51,13 @@ class Liveness:
                 else:
                     self._file(session)
         return ended
+
+    def expiring(self) -> list[tuple[float, list[int]]]:
+        """By the whole second of this process's clock in which their time is up if nothing more is heard of them."""
+        moments: dict[int, list[int]] = {}
+        for session, heard_s in self._heard_s.items():
+            moments.setdefault(int(heard_s + self._timeout_s[session]) + 1, []).append(session)
+        return [(float(moment), moments[moment]) for moment in sorted(moments)]
 
     def restart(self, now: float) -> None:
         """Everybody gets the full time again: this process was paused, and heard nobody for its own fault (T31)."""

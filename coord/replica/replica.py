@@ -404,6 +404,10 @@ class Replica:
                 duties.registered.add(server)
                 self._propose_own(RegisterServer(server, who.identity, who.description))
 
+    def expiring(self) -> list[tuple[float, list[int]]] | None:
+        """When which sessions expire, by the clock of `now`; None unless this server leads."""
+        return None if self._duties is None else self._duties.liveness.expiring()
+
     def _propose_own(self, request: Write) -> None:
         """A write of the leader itself. Bound to its epoch: should that end first, it is forgotten (T31)."""
         self.participant.forward(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))

@@ -4,7 +4,7 @@ The rules are ZooKeeper's (DataTree, WatchManager): two tables, one of data and 
 path and table with its modes as bit flags, so it hears of one change once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from typing import TypeVar
 
 from coord.model.acl import Acl
@@ -99,6 +99,10 @@ class Table:
         if not paths:
             del self._by_watcher[watcher], self._bytes[watcher]
 
+    @property
+    def watchers(self) -> KeysView[object]:
+        return self._by_watcher.keys()
+
     def items(self) -> Iterator[tuple[str, list[object]]]:
         for path, watchers in self.by_path.items():
             yield path, list(watchers)
@@ -177,11 +181,11 @@ class Watches:
 
     @property
     def path_count(self) -> int:
-        return len({path for table in (self._data, self._children) for path, _ in table.items()})
+        return len(self._data.by_path.keys() | self._children.by_path.keys())
 
     @property
     def watcher_count(self) -> int:
-        return len({watcher for table in (self._data, self._children) for _, all_ in table.items() for watcher in all_})
+        return len(self._data.watchers | self._children.watchers)
 
     def by_path(self) -> dict[str, list[object]]:
         listing: dict[str, dict[object, None]] = {}

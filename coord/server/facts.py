@@ -6,6 +6,7 @@ import resource
 import socket
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 
 import trio
 
@@ -166,12 +167,18 @@ class ServerFacts:
 
     def session_dump(self) -> SessionDump:
         sessions = self._driver.replica.machine.sessions.values()
+        expiring = self._driver.replica.expiring()
         return SessionDump(
-            expiring=None,
+            expiring=None if expiring is None else [(self._moment(at_s), ids) for at_s, ids in expiring],
             timeouts=[(session.id, session.timeout_ms) for session in sessions],
             ephemerals=[(session.id, list(session.ephemerals)) for session in sessions if session.ephemerals],
             connections=[(pipeline.address, pipeline.session) for pipeline in self._pipelines],
         )
+
+    def _moment(self, at_s: float) -> str:
+        """A time of this process's clock as one that people read."""
+        at_ms = self._driver.wall_ms() + (at_s - trio.current_time()) * 1000
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
 
     def digests(self) -> Iterable[tuple[int, int]]:
         return list(self._driver.replica.digests.items())

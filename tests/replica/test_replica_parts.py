@@ -106,3 +106,19 @@ def test_an_address_is_not_proved_by_saying_it() -> None:
 def test_other_schemes_are_refused(scheme: str) -> None:
     with pytest.raises(AuthFailedError, match="not known here"):
         authenticate(Authenticate(scheme, b""), (), "")
+
+
+def test_a_session_that_asks_for_less_time_when_it_reconnects_ends_by_that() -> None:
+    liveness = Liveness()
+    liveness.track(1, 60_000, 0.0)
+    liveness.track(1, 1_000, 1.0)
+    assert liveness.overdue(1.9) == []
+    assert liveness.overdue(2.0 + 2 * BUCKET_S) == [1]
+
+
+def test_it_is_told_when_sessions_expire_soonest_first() -> None:
+    liveness = Liveness()
+    liveness.track(1, 60_000, 0.5)
+    liveness.track(2, 1_000, 0.5)
+    liveness.track(3, 1_000, 0.7)
+    assert liveness.expiring() == [(2.0, [2, 3]), (61.0, [1])]
