@@ -122,12 +122,12 @@ class Driver:
             self.leading_since_s = now
 
     async def _wait_fed(self) -> None:
-        def abort(_: Callable[[], None]) -> trio.lowlevel.Abort:
-            self._parked = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
         self._parked = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, raise_cancel: object) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
 
     async def _pump(self) -> None:
         replica = self.replica
