@@ -101,7 +101,12 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
                 if options.servers > 1:
                     for fault in FAULTS:
                         for _ in range(options.trials):
-                            done = trial(ensemble, fault)
+                            try:
+                                done = trial(ensemble, fault)
+                            except HungUpError as error:  # a server that is not itself again; the others count
+                                say(f"  leader {fault}: this trial came to nothing, {error}")
+                                ensemble.wait_serving()
+                                continue
                             trials[software.name][fault].append(done)
                             lost = f"{done.connections_lost} connections lost"
                             say(f"  leader {fault}: {done.gap_s * 1000:.0f} ms, {lost}")
