@@ -117,8 +117,3 @@ class Durable:
             mark = self._marks.popleft()
             self.saved = mark.ballot
             self.history.durable = mark.last
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is on its way to the disk."""
-        return not self._marks and not self.output.steps

@@ -57,10 +57,6 @@ class History:
         """(epoch, last zxid in it), ascending."""
         return tuple(sorted(self._ends.items()))
 
-    @property
-    def bytes_in_memory(self) -> int:
-        return self._bytes
-
     def append(self, batch: Batch) -> None:
         assert batch.previous == self.last < batch.first, (
             f"a batch after {batch.previous:#x} does not follow the log's end {self.last:#x}"

@@ -132,19 +132,11 @@ class Participant:
         return self._service
 
     @property
-    def connected_peers(self) -> tuple[int, ...]:
-        return tuple(self._peers)
-
-    @property
     def synced_peers(self) -> tuple[int, ...]:
         """On the leader: those that have established its epoch."""
         if self._proposer is None:
             return ()
         return tuple(peer for peer, progress in self._proposer.progress.items() if progress.established)
-
-    @property
-    def settled(self) -> bool:
-        return self._durable.settled
 
     def take_barriers(self) -> list[tuple[int, int]]:
         """(ticket, zxid) of the barriers that came back."""

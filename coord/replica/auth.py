@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from coord.model.acl import SUPER_SCHEME, Identity
 from coord.model.errors import AuthFailedError
 from coord.model.requests import Authenticate
+from coord.replica.limits import IDENTITIES_BYTES_MAX, IDENTITIES_MAX
 
 
 def digest_of(credentials: bytes) -> str:
@@ -25,6 +26,16 @@ def authenticate(request: Authenticate, identities: Sequence[Identity], super_di
     if scheme is None:
         raise AuthFailedError(f"the scheme {request.scheme!r} is not known here; use digest")
     return scheme(request.credentials, identities, super_digest)
+
+
+def joined(held: Sequence[Identity], granted: Sequence[Identity]) -> tuple[Identity, ...]:
+    """Both, each identity once; AuthFailedError if that is more than one connection may have."""
+    identities = tuple(dict.fromkeys((*held, *granted)))
+    if len(identities) > IDENTITIES_MAX or sum(len(name) for _, name in identities) > IDENTITIES_BYTES_MAX:
+        raise AuthFailedError(
+            f"a connection has at most {IDENTITIES_MAX} identities of {IDENTITIES_BYTES_MAX} characters in all"
+        )
+    return identities
 
 
 def _digest(credentials: bytes, identities: Sequence[Identity], super_digest: str) -> list[Identity]:

@@ -43,10 +43,10 @@ from coord.model.requests import (
 )
 from coord.paxos.participant import Participant
 from coord.replica.answers import ANSWERS, DONE
-from coord.replica.auth import authenticate
+from coord.replica.auth import authenticate, joined
 from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
-from coord.replica.limits import IDENTITIES_BYTES_MAX, IDENTITIES_MAX, RUN_BYTES_MAX
+from coord.replica.limits import RUN_BYTES_MAX
 from coord.replica.pipeline import Answered, ClientCodec, Pipeline
 from coord.replica.ready import Ready
 from coord.replica.settings import ReplicaSettings
@@ -285,17 +285,11 @@ class Clients:
         assert isinstance(request, Authenticate)
         try:
             granted = authenticate(request, pipeline.identities, self._brain.settings.super_digest)
+            pipeline.identities = joined(pipeline.identities, granted)
         except AuthFailedError as error:
             pipeline.out.append(pipeline.codec.encode_reply(call, 0, Failed(error)))
             self.hang_up(pipeline, str(error))
             return
-        identities = tuple(dict.fromkeys((*pipeline.identities, *granted)))
-        if len(identities) > IDENTITIES_MAX or sum(len(name) for _, name in identities) > IDENTITIES_BYTES_MAX:
-            why = f"a connection has at most {IDENTITIES_MAX} identities of {IDENTITIES_BYTES_MAX} characters in all"
-            pipeline.out.append(pipeline.codec.encode_reply(call, 0, Failed(AuthFailedError(why))))
-            self.hang_up(pipeline, why)
-            return
-        pipeline.identities = identities
         pipeline.out.append(pipeline.codec.encode_reply(call, 0, DONE))
 
     # ---- answers out

@@ -5,7 +5,6 @@ path and table with its modes as bit flags, so it hears of one change once.
 """
 
 from collections.abc import Iterator, KeysView
-from typing import TypeVar
 
 from coord.model.acl import Acl
 from coord.model.paths import parent_of
@@ -18,8 +17,6 @@ ONE_SHOT, PERSISTENT, RECURSIVE = 1, 2, 4
 CHILDREN_WATCH, DATA_WATCH, ANY_WATCH, PERSISTENT_WATCH, RECURSIVE_WATCH = 1, 2, 3, 4, 5
 
 _ALL_MODES = ONE_SHOT | PERSISTENT | RECURSIVE
-
-W = TypeVar("W")
 
 
 class Table:

@@ -254,7 +254,6 @@ class MemoryStream:
         self._reset = False
         self.local = outgoing.source
         self.remote = remote
-        self.bytes_sent = 0
 
     async def receive(self) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -295,7 +294,6 @@ class MemoryStream:
             else:
                 way.data += taken
                 way.readers.unpark_all()
-            self.bytes_sent += len(taken)
         return len(taken)
 
     async def send_all(self, data: bytes | memoryview) -> None:
