@@ -27,6 +27,8 @@ from coord.paxos.messages import (
     Commit,
     Establish,
     Established,
+    Fetch,
+    Fetched,
     Forward,
     Heartbeat,
     HeartbeatReply,
@@ -198,6 +200,15 @@ def _join_history(epoch: int, encoded: bytes) -> History:
     return History(epoch, decode_batch(encoded))
 
 
+def _split_fetched(message: Fetched) -> tuple[tuple[int, ...], bytes]:
+    assert message.batch.encoded, "a Fetched carries a batch that was not encoded"
+    return (), message.batch.encoded
+
+
+def _join_fetched(encoded: bytes) -> Fetched:
+    return Fetched(decode_batch(encoded))
+
+
 def _split_chunk(message: SnapshotChunk) -> tuple[tuple[int, ...], bytes]:
     return (message.epoch, message.zxid, message.index, message.final), message.data
 
@@ -229,6 +240,8 @@ KINDS: dict[int, type[PeerMessage]] = {
     18: AskBarrier,
     19: Barrier,
     20: Forward,
+    21: Fetch,
+    22: Fetched,
 }
 """One row a message. A number once given is never given to another."""
 
@@ -237,6 +250,7 @@ PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int,
     History: (Struct(">Q"), _split_history, _join_history),
     SnapshotChunk: (Struct(">QQI?"), _split_chunk, SnapshotChunk),
     Forward: (Struct(">QI"), _split_forward, Forward),
+    Fetched: (Struct(">"), _split_fetched, _join_fetched),
 }
 """Header, and how message and header with payload become each other."""
 

@@ -56,7 +56,7 @@ class Acceptor:
         durable = self._durable
         durable.save(promised=self.epoch, promised_to=self.leader)
         history = durable.history
-        self._reply(Promise(self.epoch, durable.ballot.accepted, history.last, history.ends))
+        self._reply(Promise(self.epoch, durable.ballot.accepted, history.last, history.ends, durable.suspect))
 
     def on_truncate(self, message: Truncate) -> None:
         self._require_history_open("a truncation")
@@ -85,7 +85,8 @@ class Acceptor:
         history = self._durable.history
         if history.last != message.last:
             raise BrokenOrder(f"the initial history ends at {message.last:#x}, but here at {history.last:#x}")
-        self._durable.save(accepted=self.epoch, cluster=message.cluster)
+        # The leader's history has all that was ever committed: what this server lost of it is here again.
+        self._durable.save(accepted=self.epoch, cluster=message.cluster, suspect=0)
         self.established = True
         self._reply(Established(self.epoch, history.last))
 

@@ -1,7 +1,8 @@
 """Phase 0, the canvass: who should try to lead? Nothing is written, no epoch is used up (a pre-vote).
 
 Every server tells where it stands and whom it would follow: the one with the newest history among those it can
-reach and that look for a leader, then by priority, then by id. Who is chosen by a quorum may prepare an epoch. When
+reach and that look for a leader, then by priority, then by id. A server whose log was damaged does not lead, and
+follows nobody whose history ends before its own did. Who is chosen by a quorum may prepare an epoch. When
 all reachable voters agree there is nothing to wait for; while one of them has not chosen, a settle delay runs, in which
 it may still turn up with a newer history. A candidate that does not get to lead (it hangs, or too few reach it) is
 passed over after a while, since others may have the quorum that it has not (T47).
@@ -60,9 +61,14 @@ class Election:
         standings = {
             peer: said
             for peer, said in self.views.items()
-            if said.voter and not said.leader and peer not in self.strangers and peer not in self._passed_over
+            if said.voter
+            and said.whole
+            and not said.leader
+            and peer not in self.strangers
+            and peer not in self._passed_over
+            and (mine.whole or (said.accepted, said.last) >= (mine.accepted, mine.last))
         }
-        if mine.voter:
+        if mine.voter and mine.whole:
             standings[self._me] = mine
         best = max(
             standings,

@@ -8,7 +8,16 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from coord.model.entries import Batch
-from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
+from coord.paxos.effects import (
+    Append,
+    Ballot,
+    InstallSnapshot,
+    MendLog,
+    SaveBallot,
+    SnapshotPart,
+    Step,
+    TruncateLog,
+)
 from coord.paxos.history import History
 from coord.paxos.messages import Message, SnapshotChunk
 
@@ -21,10 +30,11 @@ class Output:
     steps: list[Step] = field(default_factory=list)
     send_when_durable: list[tuple[int, Message]] = field(default_factory=list)
     stream: list["StreamRequest"] = field(default_factory=list)
+    fetches: list["FetchRequest"] = field(default_factory=list)
     serial: int = 0  # to be given back when the steps are durable; 0: there is nothing to wait for
 
     def __bool__(self) -> bool:
-        return bool(self.send_now or self.steps or self.send_when_durable or self.stream)
+        return bool(self.send_now or self.steps or self.send_when_durable or self.stream or self.fetches)
 
 
 @dataclass(slots=True)
@@ -39,6 +49,15 @@ class StreamRequest:
     epoch: int
     after: int
     snapshot: bool  # the peer cannot use the log, whatever we have
+
+
+@dataclass(slots=True)
+class FetchRequest:
+    """Look on the disk for the batches that end with `upto`, down to `above`, and send `peer` what is there."""
+
+    peer: int
+    upto: int
+    above: int
 
 
 @dataclass(slots=True)
@@ -63,6 +82,24 @@ class Durable:
         self._marks: deque[_Mark] = deque()
         self._serial = 0
 
+    @property
+    def suspect(self) -> int:
+        """Up to here this server may have acknowledged what its log cannot show any more; 0: the log is whole.
+
+        Once the log goes beyond that it is a leader's, which holds all that was ever committed.
+        """
+        return self.ballot.suspect if self.ballot.suspect > self.history.last else 0
+
+    @property
+    def claimed(self) -> int:
+        """Where the log ends on the disk, or would end had it not been damaged."""
+        return max(self.history.durable, self.saved.suspect)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was ever durable can be read."""
+        return self.saved.suspect <= self.history.durable
+
     # ---- changes
 
     def save(self, **changes: int) -> None:
@@ -78,6 +115,13 @@ class Durable:
     def append(self, batch: Batch) -> None:
         self.history.append(batch)
         self.output.steps.append(Append(batch))
+
+    def mend(self, batches: list[Batch]) -> None:
+        """What was lost has been found: the log is what it was."""
+        self.output.steps.append(MendLog(self.history.last, batches))
+        for batch in batches:
+            self.history.append(batch)
+        self.save(suspect=0)
 
     def truncate(self, to: int) -> None:
         self.history.truncate(to)
@@ -99,6 +143,7 @@ class Durable:
         output.send_now = [item for item in output.send_now if item[0] != peer]
         output.send_when_durable = [item for item in output.send_when_durable if item[0] != peer]
         output.stream = [request for request in output.stream if request.peer != peer]
+        output.fetches = [request for request in output.fetches if request.peer != peer]
 
     # ---- out, and back
 

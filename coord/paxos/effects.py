@@ -14,7 +14,8 @@ class Ballot:
     """A server's durable word. Kept in two checksummed copies; who lost both must not vote.
 
     `identity` is drawn at random at the server's first start, `cluster` by the first leader (0: none yet).
-    `promised` and `accepted` never decrease; `promised_to` is the server that holds the promise.
+    `promised` and `accepted` never decrease; `promised_to` is the server that holds the promise. `suspect` is not 0
+    where the log was damaged: this server may have acknowledged entries up to there, and cannot show them all.
     """
 
     server: int
@@ -23,6 +24,7 @@ class Ballot:
     promised: int = 0
     promised_to: int = 0
     accepted: int = 0
+    suspect: int = 0
 
 
 @message
@@ -60,4 +62,12 @@ class InstallSnapshot:
     zxid: int
 
 
-Step: TypeAlias = SaveBallot | Append | TruncateLog | SnapshotPart | InstallSnapshot
+@message
+class MendLog:
+    """The log was damaged behind its end `after`: `batches` are all that stood there, and replace what is left."""
+
+    after: int
+    batches: list[Batch]
+
+
+Step: TypeAlias = SaveBallot | Append | TruncateLog | SnapshotPart | InstallSnapshot | MendLog

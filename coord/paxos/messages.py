@@ -18,12 +18,13 @@ class Canvass:
 
     promised: int
     accepted: int
-    last: int  # zxid of the last durable entry
+    last: int  # zxid of the last durable entry, also if it cannot be read any more
     priority: int
     choice: int  # the server I would have lead; 0: none yet
     leader: int  # the established leader I follow or am; 0: I am looking
     epoch: int  # that leader's epoch, 0 while looking
     voter: bool
+    whole: bool = True  # nothing of the log was lost: who is not whole cannot lead
 
 
 # ---- phase 1: prepare
@@ -38,12 +39,22 @@ class Prepare:
 
 @message
 class Promise:
-    """I have promised. `ends` are (epoch, last zxid in it) of my log, ascending: they tell where we agree."""
+    """I have promised. `ends` are (epoch, last zxid in it) of my log, ascending: they tell where we agree.
+
+    `suspect` is 0 unless the log was damaged: then it once went up to there, and can be read up to `last` only. Whether
+    a history is newer goes by what was in it (RELIABILITY 7.7).
+    """
 
     epoch: int
     accepted: int
     last: int
     ends: tuple[tuple[int, int], ...]
+    suspect: int = 0
+
+    @property
+    def claimed(self) -> int:
+        """Where the log ended before it was damaged, if it was."""
+        return max(self.last, self.suspect)
 
 
 @message
@@ -173,6 +184,24 @@ class Barrier:
     zxid: int
 
 
+# ---- a damaged log
+
+
+@message
+class Fetch:
+    """My log was damaged. Give me the batch that ended with `upto`, and those before it down to `above`, if you can."""
+
+    upto: int
+    above: int
+
+
+@message
+class Fetched:
+    """A batch that you asked for; later ones come first."""
+
+    batch: Batch
+
+
 # ---- from follower to leader
 
 
@@ -187,5 +216,6 @@ class Forward:
 
 Message: TypeAlias = (
     Canvass | Prepare | Promise | Refusal | Truncate | SnapshotChunk | NeedSnapshot | History | Establish
-    | Established | Accept | Accepted | Commit | Heartbeat | HeartbeatReply | AskBarrier | Barrier | Forward
+    | Established | Accept | Accepted | Commit | Heartbeat | HeartbeatReply | AskBarrier | Barrier | Fetch | Fetched
+    | Forward
 )  # fmt: skip

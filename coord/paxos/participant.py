@@ -8,16 +8,18 @@ argument (seconds of any monotonic clock); there is no chance, no I/O, and nothi
     leading, following  --contact lost, a better one found-->  looking
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from coord.model.entries import Batch
 from coord.paxos.acceptor import Acceptor
 from coord.paxos.canvass import Election
-from coord.paxos.durable import Durable, Output
+from coord.paxos.durable import Durable, FetchRequest, Output
 from coord.paxos.effects import Ballot
 from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import History as Log
+from coord.paxos.mending import Mending
 from coord.paxos.messages import (
     Accept,
     Accepted,
@@ -27,6 +29,8 @@ from coord.paxos.messages import (
     Commit,
     Establish,
     Established,
+    Fetch,
+    Fetched,
     Forward,
     Heartbeat,
     HeartbeatReply,
@@ -41,6 +45,9 @@ from coord.paxos.messages import (
 )
 from coord.paxos.proposer import ESTABLISHED, Limits, Proposer
 from coord.paxos.quorum import Majority
+
+FETCH_BYTES_MAX = 1 << 20
+"""What a server whose log was damaged gets in answer to one question."""
 
 LOOKING, FOLLOWING, LEADING, OBSERVING = "looking", "following", "leading", "observing"
 
@@ -63,11 +70,15 @@ class Participant:
     """The broadcast as one server takes part in it."""
 
     __slots__ = (
-        "_acceptor", "_barriers", "_beat_s", "_durable", "_election", "_now", "_peers", "_proposer", "_quorum",
-        "_said", "_service", "_settings", "_strangers", "_ticked_s", "broken", "log", "notes", "touched_here",
+        "_acceptor", "_asked_s", "_barriers", "_beat_s", "_durable", "_election", "_mending", "_now", "_peers",
+        "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "broken", "log", "notes",
+        "touched_here",
     )  # fmt: skip
 
-    def __init__(self, settings: PaxosSettings, ballot: Ballot, log: Log, now: float) -> None:
+    def __init__(
+        self, settings: PaxosSettings, ballot: Ballot, log: Log, now: float, remains: Iterable[Batch] = ()
+    ) -> None:
+        """`remains`: what can still be read of a damaged log, behind the end of `log`."""
         self._settings = settings
         self._quorum = Majority(settings.voters)
         self._durable = Durable(ballot, log)
@@ -79,6 +90,8 @@ class Participant:
         self._proposer: Proposer | None = None
         self._said: Canvass | None = None  # what we last told everyone
         self._service = 0
+        self._mending = Mending(ballot.suspect, remains) if self._durable.suspect else None
+        self._asked_s = 0.0  # when a peer was last asked for what is missing
         self._beat_s = now
         self._now = self._ticked_s = now
         self._barriers: list[tuple[int, int]] = []
@@ -189,7 +202,7 @@ class Participant:
         kind = type(message)
         if kind in _TO_ACCEPTOR:
             acceptor = self._acceptor
-            if acceptor is not None and acceptor.leader == peer and acceptor.epoch == message.epoch:
+            if acceptor is not None and acceptor.leader == peer and acceptor.epoch == message.epoch:  # type: ignore[union-attr]
                 acceptor.heard_s = now
                 served = acceptor.serving
                 try:
@@ -202,7 +215,7 @@ class Participant:
                     self._serves()
         elif kind in _TO_PROPOSER:
             proposer = self._proposer
-            if proposer is not None and proposer.epoch == message.epoch:
+            if proposer is not None and proposer.epoch == message.epoch:  # type: ignore[union-attr]
                 try:
                     _TO_PROPOSER[kind](proposer, peer, message)
                 except BrokenOrder as reason:
@@ -218,6 +231,8 @@ class Participant:
         self._advance()
         if self._proposer is None and self._acceptor is None:
             self._evaluate()
+        if self._mending is not None and not self._durable.suspect:
+            self._mending = None  # a leader has brought it
 
     def streamed(self, peer: int, epoch: int, position: int, now: float) -> None:
         """A stream that was asked for has been sent, up to `position`."""
@@ -268,6 +283,8 @@ class Participant:
             if election.choice not in (0, settings.server) and now - election.since_s > settings.leader_timeout_s:
                 election.pass_over(now)
             self._evaluate()
+            if self._mending is not None and now - self._asked_s > settings.heartbeat_s:
+                self._ask_for_missing()
 
     def was_stopped(self, now: float) -> None:
         """This server did not run for a while. Silence is counted from now on: after a stop of all, nobody need be
@@ -343,12 +360,13 @@ class Participant:
         return Canvass(
             promised=durable.ballot.promised,
             accepted=durable.saved.accepted,
-            last=self.log.durable,
+            last=durable.claimed,
             priority=settings.priority,
             choice=self._election.choice,
             leader=leader,
             epoch=self.epoch if leader else 0,
             voter=settings.server in self._quorum.voters and settings.server not in self._strangers,
+            whole=durable.whole,
         )
 
     def _evaluate(self) -> None:
@@ -415,7 +433,7 @@ class Participant:
             if proposer.reason_to_withdraw:
                 said = self._election.views.get(peer)
                 if said is not None:  # which was said before all of its log was durable
-                    news = replace(said, accepted=message.accepted, last=message.last)
+                    news = replace(said, accepted=message.accepted, last=message.claimed)
                     self._election.hear(peer, news, self._now)
                 self._become_looking(proposer.reason_to_withdraw)
             self._advance()
@@ -432,6 +450,39 @@ class Participant:
             if proposer.phase == ESTABLISHED and not established:
                 self.notes.append(f"leading epoch {proposer.epoch}, history to {self.log.last:#x}")
                 self._serves()
+
+    # ---- a damaged log
+
+    def _ask_for_missing(self) -> None:
+        """While there is no leader who would bring it: ask the peers in turns for the latest batch that is missing."""
+        mending, last = self._mending, self.log.last
+        if mending is None or self._proposer is not None or self._acceptor is not None:
+            return
+        upto = mending.missing(last)
+        if upto and self._peers:
+            self._asked_s = self._now
+            peer = next(iter(self._peers))
+            self._peers[peer] = self._peers.pop(peer)  # the next one's turn
+            self._send(peer, Fetch(upto, last))
+
+    def _on_fetch(self, peer: int, message: Fetch) -> None:
+        here = self._mending.back_from(message.upto, message.above, FETCH_BYTES_MAX) if self._mending else []
+        for batch in here:
+            self._send(peer, Fetched(batch))
+        if not here:
+            self._durable.output.fetches.append(FetchRequest(peer, message.upto, message.above))
+
+    def _on_fetched(self, peer: int, message: Fetched) -> None:
+        mending, last = self._mending, self.log.last
+        if mending is None or self._proposer is not None or self._acceptor is not None:
+            return  # a leader brings it
+        if not mending.add(message.batch, last):
+            return
+        batches = mending.batches(last)
+        if batches is not None:
+            self._mending = None
+            self._durable.mend(batches)
+            self.notes.append(f"the log is whole again up to {self.log.last:#x}")
 
     def _send(self, peer: int, message: Message) -> None:
         self._durable.output.send_now.append((peer, message))
@@ -462,6 +513,8 @@ _TO_PARTICIPANT: dict[type, Callable[[Participant, int, Any], None]] = {
     Prepare: Participant._on_prepare,
     Promise: Participant._on_promise,
     Refusal: Participant._on_refusal,
+    Fetch: Participant._on_fetch,
+    Fetched: Participant._on_fetched,
     Barrier: Participant._on_barrier,
     HeartbeatReply: Participant._on_heartbeat_reply,
 }

@@ -145,12 +145,12 @@ class Proposer:
             self._unanswered[peer] = unanswered - 1
             return
         ballot, history = self._durable.ballot, self._durable.history
-        if (message.accepted, message.last) > (ballot.accepted, history.last):
+        if (message.accepted, message.claimed) > (ballot.accepted, history.last):
             # Not counted. What it has beyond ours is not committed, should a quorum promise that has it not either.
             self._newer[peer] = message
             if not self._quorum.has(self._counted({self._me, *self.progress, *self._unanswered})):
                 self.reason_to_withdraw = (
-                    f"server {peer} has a newer history ({message.accepted}, {message.last:#x}) than mine "
+                    f"server {peer} has a newer history ({message.accepted}, {message.claimed:#x}) than mine "
                     f"({ballot.accepted}, {history.last:#x})"
                 )
             return
@@ -220,7 +220,7 @@ class Proposer:
         promised = self._durable.saved.promised == self.epoch
         if self.phase == PREPARING and promised and self._quorum.has(self._counted({self._me, *self.progress})):
             self.phase = SYNCHRONIZING
-            self._durable.save(accepted=self.epoch, cluster=self.cluster)
+            self._durable.save(accepted=self.epoch, cluster=self.cluster, suspect=0)
             for peer, promise in self._newer.items():
                 self.progress[peer] = Progress(promise, heard_s=self.started_s)
             self._newer.clear()

@@ -7,7 +7,7 @@ stands last.
 
 from dataclasses import dataclass, field
 
-from coord.paxos.durable import StreamRequest
+from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import Step
 from coord.paxos.messages import Message
 
@@ -21,6 +21,7 @@ class Ready:
     send_when_durable: list[tuple[int, Message]] = field(default_factory=list)
     serial: int = 0  # give it back to `durable` when the steps are; 0: nothing to wait for
     stream: list[StreamRequest] = field(default_factory=list)
+    fetches: list[FetchRequest] = field(default_factory=list)  # batches that another server has lost
     break_peers: list[tuple[int, str]] = field(default_factory=list)  # (peer, why)
     deliver: list[tuple[int, bytes]] = field(default_factory=list)  # (connection, frames), events and replies in order
     hang_up: list[tuple[int, str]] = field(default_factory=list)  # (connection, why), after what is delivered

@@ -6,7 +6,7 @@ anything that shows it; a reply is encoded before the next entry is applied, sin
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,13 +74,15 @@ class Replica:
         machine: Machine,
         draw: Callable[[int], int],
         now: float,
+        remains: Iterable[Batch] = (),
     ) -> None:
+        """`remains`: what can still be read behind the end of a damaged log."""
         self.settings = settings
         self.server = settings.paxos.server
         self.machine = machine
         self.watches = Watches()
         self.forwards = Forwards()
-        self.participant = Participant(settings.paxos, ballot, history, now)
+        self.participant = Participant(settings.paxos, ballot, history, now, remains)
         self.participant.touched_here = self._take_touched
         self.clients = Clients(self, draw)
         self.now = now
@@ -187,8 +189,9 @@ class Replica:
             )
         output = participant.take()
         ready = Ready(
-            output.send_now, output.steps, output.send_when_durable, output.serial, output.stream, participant.broken
-        )
+            output.send_now, output.steps, output.send_when_durable, output.serial, output.stream, output.fetches,
+            participant.broken,
+        )  # fmt: skip
         if participant.broken:
             participant.broken = []
         if not output and not ready.break_peers:

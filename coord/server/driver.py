@@ -12,7 +12,7 @@ from typing import Protocol
 import trio
 
 from coord.codec.peer import encode
-from coord.paxos.durable import StreamRequest
+from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.messages import Message
 from coord.paxos.participant import LEADING
 from coord.replica.ready import Ready
@@ -58,6 +58,7 @@ class Driver:
         self.links: dict[int, Link] = {}
         self.clients: dict[int, Client] = {}
         self.stream: Callable[[StreamRequest], None] = _nobody_streams
+        self.fetch: Callable[[FetchRequest], None] = _nobody_streams
         self.started_s = trio.current_time()
         self.leading_since_s: float | None = None  # when this server began to lead; None while another does, or none
         self._writer = writer
@@ -159,6 +160,8 @@ class Driver:
             self._store(ready)
         for request in ready.stream:
             self.stream(request)
+        for fetch in ready.fetches:
+            self.fetch(fetch)
         for peer, why in ready.break_peers:
             if peer in links:
                 links[peer].hang_up(why)
@@ -196,5 +199,5 @@ class Driver:
         return self._last_frame
 
 
-def _nobody_streams(request: StreamRequest) -> None:
+def _nobody_streams(request: StreamRequest | FetchRequest) -> None:
     raise AssertionError("the driver was not given anyone to stream")

@@ -56,7 +56,13 @@ async def serve(
     """
     log = EventLog(config.id)
     settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
-    store = Store.open(disk, server=config.id, identity_if_new=_draw_identity(rng), settings=settings)
+    store = Store.open(
+        disk,
+        server=config.id,
+        identity_if_new=_draw_identity(rng),
+        settings=settings,
+        has_peers=len(config.servers) > 1,
+    )
     try:
         replica = _make_replica(config, store, rng)
         if own_process:
@@ -67,6 +73,13 @@ async def serve(
             last_zxid=hex(replica.participant.log.last),
             snapshot=hex(store.last_snapshot_zxid),
         )
+        damage = store.recovered.damage
+        if damage is not None:
+            log.warning(
+                f"{damage.what}; the other servers are asked for it, and until it is here again this server does not "
+                "lead, nor let anybody lead who has less",
+                good_up_to=hex(damage.after),
+            )
         client_listeners = await _listen(network, config.client, "clients")
         peer_listeners = (
             await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
@@ -78,7 +91,8 @@ async def serve(
             port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
             taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)
-            driver.stream = Streams(nursery, driver, peers, store, writer, taker, log).start
+            streams = Streams(nursery, driver, peers, store, writer, taker, log)
+            driver.stream, driver.fetch = streams.start, streams.fetch
             nursery.start_soon(writer.run)
             nursery.start_soon(driver.run_pump)
             nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)
@@ -131,7 +145,8 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",
     )
-    return Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time())
+    remains = recovered.damage.later if recovered.damage is not None else ()
+    return Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
 
 
 def _draw_identity(rng: random.Random) -> int:

@@ -1,4 +1,5 @@
-"""Sending a follower what is no longer in memory: the log from disk, or a snapshot and then the log.
+"""Sending a follower what is no longer in memory: the log from disk, or a snapshot and then the log. And giving back to
+a server whose log was damaged what it has lost.
 
 Runs beside the broadcast, in as many pieces as the follower takes; when memory can go on from where it ends, the
 replica is told. A stream whose connection or epoch has ended stops by itself, and its follower asks anew.
@@ -10,8 +11,9 @@ from functools import partial
 import trio
 
 from coord.codec.peer import encode
-from coord.paxos.durable import StreamRequest
-from coord.paxos.messages import History, Message, SnapshotChunk
+from coord.paxos.durable import FetchRequest, StreamRequest
+from coord.paxos.messages import Fetched, History, Message, SnapshotChunk
+from coord.paxos.participant import FETCH_BYTES_MAX
 from coord.server.driver import Driver
 from coord.server.log_lines import EventLog
 from coord.server.peers import PeerLink, Peers
@@ -49,6 +51,17 @@ class Streams:
         link = self._peers.link(request.peer)
         if link is not None:
             self._nursery.start_soon(self._run, request, link)
+
+    def fetch(self, request: FetchRequest) -> None:
+        """Look for batches that another server asks for."""
+        link = self._peers.link(request.peer)
+        if link is not None:
+            self._nursery.start_soon(self._fetch, request, link)
+
+    async def _fetch(self, request: FetchRequest, link: PeerLink) -> None:
+        read = partial(self._store.read_back, request.upto, request.above, FETCH_BYTES_MAX)
+        for batch in reversed(await self._writer.aside(read)):
+            link.send(encode(Fetched(batch)))
 
     def _wanted(self, request: StreamRequest, link: PeerLink) -> bool:
         """Whether this server still leads the request's epoch, and the connection stands."""

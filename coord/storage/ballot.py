@@ -21,8 +21,8 @@ COPIES = ("ballot.a", "ballot.b")
 UNFINISHED = "ballot.new"
 
 _MAGIC = b"coordblt"
-_BALLOT = Struct(">QQQQQQQ")
-"""generation, server, identity, cluster, promised, promised_to, accepted."""
+_BALLOT = Struct(">QQQQQQQQ")
+"""generation, server, identity, cluster, promised, promised_to, accepted, suspect."""
 _BYTES = OVERHEAD + _BALLOT.size
 
 
@@ -108,6 +108,7 @@ class BallotFile:
             ballot.promised,
             ballot.promised_to,
             ballot.accepted,
+            ballot.suspect,
         )
         file = self._disk.open(name, create=create)
         try:

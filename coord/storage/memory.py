@@ -14,7 +14,10 @@ from coord.model.message import message
 from coord.storage.errors import StorageFailure, StorageRefused
 
 PIECES_MAX = 4
-"""A torn write falls in at most so many pieces, of any length."""
+"""A torn write falls in at most so many pieces."""
+
+SECTOR_BYTES = 512
+"""Pieces begin and end where sectors do: a disk writes each of them whole or not at all."""
 
 
 class PowerCut(BaseException):
@@ -228,7 +231,10 @@ class _Write:
         fate = chance.randrange(3)
         if fate < 2:
             return [self] if fate else []
-        borders = sorted(chance.randint(0, len(self.data)) for _ in range(chance.randint(1, PIECES_MAX - 1)))
+        first, end = self.offset // SECTOR_BYTES + 1, -(-(self.offset + len(self.data)) // SECTOR_BYTES)
+        count = min(chance.randint(1, PIECES_MAX - 1), max(0, end - first))
+        sectors = sorted(chance.sample(range(first, end), count))
+        borders = [sector * SECTOR_BYTES - self.offset for sector in sectors]
         pieces = zip([0, *borders], [*borders, len(self.data)], strict=True)
         return [
             _Write(self.offset + start, self.data[start:end])
@@ -273,7 +279,10 @@ class _Inode:
 
     def change(self, change: _Change) -> None:
         change.apply(self.visible)
-        self.pending.append(change)
+        pending = self.pending
+        if len(pending) > 1 and _same_place(change, pending[-1]) and _same_place(change, pending[-2]):
+            pending.pop()  # a note that is written again and again: the first and the last stand for all
+        pending.append(change)
 
     def sync(self) -> None:
         for change in self.pending:
@@ -291,6 +300,14 @@ class _Inode:
     def copy(self) -> "_Inode":
         visible = _Content(self.visible.data, self.visible.size)
         return _Inode(visible, _Content(self.durable.data, self.durable.size), list(self.pending))
+
+
+def _same_place(change: _Change, other: _Change) -> bool:
+    return (
+        type(change) is type(other) is _Write
+        and change.offset == other.offset
+        and len(change.data) == len(other.data) <= SECTOR_BYTES
+    )
 
 
 @message

@@ -11,7 +11,7 @@ from zlib import crc32
 from coord.model.message import message
 from coord.storage.disk import Disk, File
 from coord.storage.errors import Damaged
-from coord.storage.log import is_zxid_name
+from coord.storage.records import is_zxid_name
 from coord.storage.seal import OVERHEAD, seal, unseal
 
 FOLDER = "snapshots"

@@ -13,17 +13,20 @@ any may read batches, snapshots and figures.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 
 from coord.model.entries import Batch
 from coord.model.message import message
-from coord.paxos.effects import Append, Ballot, InstallSnapshot, SaveBallot, SnapshotPart, Step, TruncateLog
-from coord.storage import log, snapshots
-from coord.storage.ballot import BallotFile, FoundBallot, find_ballot
+from coord.paxos.effects import Append, Ballot, InstallSnapshot, MendLog, SaveBallot, SnapshotPart, Step, TruncateLog
+from coord.storage import log, look, snapshots
+from coord.storage.ballot import BallotFile
 from coord.storage.disk import Disk
-from coord.storage.errors import Damaged, OtherVersion, StorageFailure, StorageRefused
+from coord.storage.errors import Damaged, StorageFailure, StorageRefused
+from coord.storage.look import Found
 from coord.storage.snapshots import Origin, PartialSnapshot
+from coord.storage.survey import Damage
 from coord.storage.timing import SyncStatistics, SyncTimes
 
 
@@ -41,12 +44,14 @@ class Recovered:
 
     Every batch after `log_start` is on the disk. `ends` are (epoch, last zxid in it) of that log, ascending,
     `log_start` included unless it is 0. Who has taken over the batches may clear the list: it can be large.
+    `damage`: what stood behind all that and cannot be read as a whole; the ballot says so too, as `suspect`.
     """
 
     snapshot_zxid: int
     batches: list[Batch]
     log_start: int
     ends: list[tuple[int, int]]
+    damage: Damage | None = None
 
 
 @message
@@ -60,40 +65,40 @@ class StorageStatistics:
     syncs: SyncStatistics
 
 
-@message
-class _Found:
-    """What a look at the folder found, nothing being changed yet."""
-
-    ballot: FoundBallot | None
-    lineage: int
-    snapshot_zxid: int
-    old_snapshots: list[int]  # of older lineages: void
-    batches: list[Batch]
-    log: log.Survey
-
-
 class Store:
     """The durable data of one server."""
 
     @classmethod
-    def open(cls, disk: Disk, *, server: int, identity_if_new: int, settings: StoreSettings | None = None) -> "Store":
+    def open(
+        cls,
+        disk: Disk,
+        *,
+        server: int,
+        identity_if_new: int,
+        settings: StoreSettings | None = None,
+        has_peers: bool = False,
+    ) -> "Store":
         """Lock the folder, read and verify everything, then repair what a power cut may leave.
 
-        Raises StorageRefused if the folder is not fit for use; then nothing in it was changed.
+        With `has_peers` a damaged log or snapshot is no reason to refuse: what is lost is on other servers' disks, and
+        `recovered.damage` says so. Raises StorageRefused if the folder is not fit for use; then nothing in it was
+        changed.
         """
         settings = settings or StoreSettings()
         disk.lock()
         try:
             try:
-                found = _look(disk, server)
+                found = look.look(disk, server)
             except StorageFailure as failure:
                 raise StorageRefused(f"the data folder cannot be read: {failure}") from failure
+            if found.log.damage is not None and found.rebuild is None and not has_peers:
+                raise StorageRefused(f"{found.log.damage.what}; {look.ADVICE}")
             return cls(disk, found, Ballot(server, identity_if_new), settings)
         except BaseException:
             disk.close()
             raise
 
-    def __init__(self, disk: Disk, found: _Found, ballot_if_new: Ballot, settings: StoreSettings) -> None:
+    def __init__(self, disk: Disk, found: Found, ballot_if_new: Ballot, settings: StoreSettings) -> None:
         """Use `open`. Here the first changes are made."""
         self._disk = disk
         self._settings = settings
@@ -113,7 +118,11 @@ class Store:
         else:
             self._ballot = BallotFile(disk, found.ballot.ballot, found.ballot.generation)
             self._ballot.make(found.ballot.repair)
-        self._lineage = found.lineage
+            # Before anything else is changed: that this log once held more must not be forgotten with its traces.
+            suspect = look.suspect_after(found)
+            if suspect != self.ballot.suspect:
+                self._ballot.save(replace(self.ballot, suspect=suspect))
+        self._lineage = found.log.lineage
         kept = [zxid for zxid in snapshots.zxids(disk) if zxid not in found.old_snapshots]
         self._snapshots = {zxid: snapshots.size_of(disk, zxid) for zxid in kept}  # bytes by zxid, ascending
         # Read to their end by this process, or written by it.
@@ -130,11 +139,15 @@ class Store:
             disk,
             found.log,
             identity=self.ballot.identity,
-            lineage=found.lineage,
+            lineage=found.log.lineage,
             segment_bytes=settings.segment_bytes,
             times=self._times,
         )
-        self.recovered = Recovered(found.snapshot_zxid, found.batches, self._log.base, self._log.epoch_ends())
+        damage = found.log.damage
+        if found.rebuild is not None:
+            self._log.mend(found.snapshot_zxid, found.rebuild)
+            damage = None
+        self.recovered = Recovered(found.snapshot_zxid, found.batches, self._log.base, self._log.epoch_ends(), damage)
 
     def __repr__(self) -> str:
         return f"<Store of server {self.ballot.server}, {self._log}, snapshots {[hex(z) for z in self._snapshots]}>"
@@ -208,6 +221,13 @@ class Store:
         """
         return self._log.read(after, bytes_max)
 
+    def read_back(self, upto: int, above: int, bytes_max: int) -> list[Batch]:
+        """The batches up to the one that ends with `upto`, back to `above` at most: for a server that lost them.
+
+        Empty if that one is not here, or cannot be read. From any thread.
+        """
+        return self._log.read_back(upto, above, bytes_max)
+
     def snapshot_chunks(self, zxid: int | None = None) -> Iterator[bytes]:
         """The chunks of the snapshot at `zxid` (by default the newest), verified as they are read. From any thread."""
         if zxid is None:
@@ -246,6 +266,8 @@ class Store:
                 self._receive(zxid, index, data)
             case InstallSnapshot(zxid):
                 self._install(zxid)
+            case MendLog(after, batches):
+                self._log.mend(after, batches)
             case _:
                 raise AssertionError(f"{step!r} is no step that a disk knows")
 
@@ -441,75 +463,3 @@ class SnapshotWriter:
     def abandon(self) -> None:
         """Leave nothing of it. After a failure of the disk that is the next start's work."""
         self._abandon()
-
-
-# ---- looking, at a start
-
-
-def _look(disk: Disk, server: int) -> _Found:
-    """Read and verify everything, changing nothing. Raises StorageRefused."""
-    ballot = find_ballot(disk, server)
-    taken = snapshots.zxids(disk)
-    if ballot is None:
-        if taken or any(map(log.is_zxid_name, disk.names(log.FOLDER))):
-            raise StorageRefused(
-                "the ballot is missing (ballot.a and ballot.b), but there are snapshots or a log: the server's "
-                f"promises are lost, and it must not vote under id {server} again; put the ballot back, or move the "
-                "folder away and let the server join under a new id"
-            )
-        return _Found(None, 0, 0, [], [], log.Survey([], 0, [], False))
-    identity = ballot.ballot.identity
-    origins: dict[int, Origin] = {}
-    trouble: dict[int, str] = {}
-    for zxid in taken:
-        try:
-            origins[zxid] = snapshots.read_origin(disk, zxid)
-        except OtherVersion as other:
-            raise StorageRefused(
-                f"{snapshots.name_of(zxid)} was written by another version of coord: {other}; use that version"
-            ) from other
-        except Damaged as damaged:
-            trouble[zxid] = str(damaged)
-            continue
-        if origins[zxid].identity != identity:
-            raise StorageRefused(
-                f"{snapshots.name_of(zxid)} belongs to the identity {origins[zxid].identity:#x}, the ballot here to "
-                f"{identity:#x}: files of two servers were mixed; put back the whole folder of one"
-            )
-    # Newest first: the highest lineage, and in it the highest zxid.
-    best: Origin | None = None
-    for origin in sorted(origins.values(), key=lambda origin: (origin.lineage, origin.zxid), reverse=True):
-        try:
-            snapshots.verify(disk, origin.zxid)
-        except Damaged as damaged:
-            trouble[origin.zxid] = str(damaged)
-        else:
-            best = origin
-            break
-    zxid, lineage = (best.zxid, best.lineage) if best is not None else (0, 0)
-    found = log.survey(disk, identity, lineage, zxid)
-    _check_together(best, found, trouble)
-    old = [other for other, origin in origins.items() if origin.lineage < lineage]
-    return _Found(ballot, lineage, zxid, old, log.read_survey(disk, found, zxid), found)
-
-
-def _check_together(best: Origin | None, found: log.Survey, trouble: dict[int, str]) -> None:
-    """Refuse unless the log goes on where the snapshot ends, and reaches as far as every snapshot that was taken."""
-    zxid = best.zxid if best is not None else 0
-    damage = "; ".join(f"{snapshots.name_of(bad)} is damaged ({why})" for bad, why in trouble.items())
-    newest = f"the newest good snapshot is at {zxid:#x}" if best is not None else "there is no good snapshot"
-    tail = found.segments[-1] if found.segments else None
-    ends = f"{tail.name} ends with {found.last:#x} at offset {tail.end}" if tail is not None else "the log is empty"
-    if found.base > zxid:
-        raise StorageRefused(
-            f"{newest}, but the log begins only after {found.base:#x}" + (f": {damage}" if damage else "")
-            + f"; {log.ADVICE}"
-        )  # fmt: skip
-    reached = max([zxid, *trouble])
-    if found.last < reached or (tail is None and best is not None and not best.installed):
-        raise StorageRefused(
-            f"{newest} and {ends}, but a snapshot was taken at {reached:#x}, when the log was durable up to there: "
-            "the log, or the part of it after that, is missing or damaged"
-            + (f"; {damage}" if damage else "")
-            + f"; {log.ADVICE}"
-        )

@@ -33,6 +33,8 @@ from coord.paxos.messages import (
     Commit,
     Establish,
     Established,
+    Fetch,
+    Fetched,
     Forward,
     Heartbeat,
     HeartbeatReply,
@@ -61,10 +63,12 @@ index = st.integers(0, (1 << 32) - 1)
 STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
     Hello: st.builds(Hello, unsigned, unsigned, unsigned, unsigned, ids, ids, text),
     Rejected: st.builds(Rejected, text),
-    Canvass: st.builds(Canvass, epochs, epochs, unsigned, unsigned, unsigned, unsigned, epochs, st.booleans()),
+    Canvass: st.builds(
+        Canvass, epochs, epochs, unsigned, unsigned, unsigned, unsigned, epochs, st.booleans(), st.booleans()
+    ),
     Prepare: st.builds(Prepare, epochs),
     Promise: st.builds(
-        Promise, epochs, epochs, unsigned, st.lists(st.tuples(unsigned, unsigned), max_size=3).map(tuple)
+        Promise, epochs, epochs, unsigned, st.lists(st.tuples(unsigned, unsigned), max_size=3).map(tuple), unsigned
     ),
     Refusal: st.builds(Refusal, epochs, epochs),
     Truncate: st.builds(Truncate, epochs, unsigned),
@@ -80,6 +84,8 @@ STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
     HeartbeatReply: st.builds(HeartbeatReply, epochs, unsigned, st.lists(int64, max_size=5).map(tuple)),
     AskBarrier: st.builds(AskBarrier, epochs, unsigned),
     Barrier: st.builds(Barrier, epochs, unsigned, unsigned),
+    Fetch: st.builds(Fetch, unsigned, unsigned),
+    Fetched: st.builds(Fetched, encoded_batches),
     Forward: st.builds(Forward, epochs, index, st.binary(max_size=999)),
 }
 messages = st.one_of([strategy for cls, strategy in STRATEGIES.items() if cls is not Hello])

@@ -94,9 +94,8 @@ def test_a_start_whose_reading_fails_is_refused_and_whose_repair_fails_is_a_fail
         open_store(disk)
 
 
-def test_whatever_byte_is_damaged_the_start_refuses_or_recovers_a_true_prefix() -> None:
-    """Rot of one to eight bytes anywhere. Batches may be lost only from the last group written, in which rot and a
-    torn tail look alike; a ballot is never older than the last one saved."""
+def test_whatever_byte_is_damaged_the_start_refuses_or_recovers_everything() -> None:
+    """Rot of one to eight bytes anywhere: nothing of the log is lost unseen, and no ballot is older than the last."""
     original = MemoryDisk()
     store = open_store(original, SETTINGS)
     history(store)
@@ -105,7 +104,6 @@ def test_whatever_byte_is_damaged_the_start_refuses_or_recovers_a_true_prefix() 
     append_all(store, batches[1:])
     store.close()
     whole = open_store(original.copy(), SETTINGS)
-    safe = batches[0].last
     chance = Random(20)
     names = sorted(original.contents())
     refused = 0
@@ -120,12 +118,12 @@ def test_whatever_byte_is_damaged_the_start_refuses_or_recovers_a_true_prefix() 
             refused += 1
             continue
         assert found.ballot == whole.ballot
-        assert safe <= found.last <= whole.last
+        assert found.last == whole.last
         everything = found.read_batches(found.recovered.snapshot_zxid, 1 << 20)
         assert everything == found.recovered.batches
         if found.recovered.snapshot_zxid == whole.recovered.snapshot_zxid:
             assert found.recovered.batches == whole.recovered.batches[: len(found.recovered.batches)]
-    assert refused > 100
+    assert refused > 50
 
 
 def test_files_of_pure_chance_are_refused() -> None:

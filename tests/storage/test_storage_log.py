@@ -33,13 +33,15 @@ def reopen(disk: MemoryDisk, settings: StoreSettings = LARGE) -> Store:
     return open_store(disk, settings)
 
 
-def written(*groups: list[Batch], settings: StoreSettings = LARGE) -> MemoryDisk:
-    """A disk whose log holds these groups, each written and synced at once."""
+def written(*groups: list[Batch], settings: StoreSettings = LARGE, power_cut: bool = True) -> MemoryDisk:
+    """A disk whose log holds these groups, each written and synced at once. A power cut takes the note of its end."""
     disk = MemoryDisk()
     store = open_store(disk, settings)
     for group in groups:
         append_all(store, group)
-    disk.crash()
+    if power_cut:
+        disk.crash()
+    disk.close()
     return disk
 
 
@@ -90,27 +92,58 @@ def test_the_ends_of_all_epochs_are_told() -> None:
 # ---- torn tails and rot
 
 
+def empty_a_sector(disk: MemoryDisk, batch: Batch) -> tuple[str, int]:
+    """As if one of the sectors of `batch`'s record had never been written; the record's file, and where it begins."""
+    name, offset = offset_of(disk, batch)
+    disk.damage(name, (offset // 512 + 1) * 512, bytes(512))
+    return name, offset
+
+
 def test_the_last_group_torn_in_its_first_record_is_cut_off_though_its_second_survived() -> None:
-    batches = make_batches(4)
+    batches = make_batches(4, body=bytes([7]) * 1200)
     disk = written(batches[:2], batches[2:])
-    name, offset = offset_of(disk, batches[2])
-    disk.damage(name, offset, b"\0" * 10)
+    empty_a_sector(disk, batches[2])
     store = open_store(disk, LARGE)
     assert encoded(store.recovered.batches) == encoded(batches[:2])
 
 
 def test_a_torn_tail_is_zeros_before_anything_is_appended() -> None:
-    batches = make_batches(3)
+    batches = make_batches(3, body=bytes([7]) * 1200)
     disk = written(batches[:1], batches[1:])
-    name, offset = offset_of(disk, batches[1])
-    disk.damage(name, offset, b"?")
+    name, offset = empty_a_sector(disk, batches[1])
     open_store(disk, LARGE)
     disk.crash()  # nothing un-synced survives: so the cut was durable
     content = disk.contents()[name]
-    assert content[offset - 1 :].strip(b"\0") == b""
+    assert content[offset - 52 :].strip(b"\0") == b""
     other = make_batch(batches[0].last, epoch=2)
     append_all(open_store(disk, LARGE), [other])
     assert encoded(reopen(disk).recovered.batches) == encoded([batches[0], other])
+
+
+def test_a_torn_looking_end_that_the_note_says_was_durable_is_refused() -> None:
+    batches = make_batches(3, body=bytes([7]) * 1200)
+    disk = written(batches[:1], batches[1:], power_cut=False)
+    empty_a_sector(disk, batches[1])
+    with pytest.raises(StorageRefused, match="and it was durable, as everything up to 0x10000000003"):
+        open_store(disk, LARGE)
+
+
+def test_a_last_record_that_was_written_whole_and_cannot_be_read_is_refused_even_without_the_note() -> None:
+    batches = make_batches(3)
+    disk = written(batches)
+    name, offset = offset_of(disk, batches[2])
+    disk.damage(name, offset + 3, b"?")
+    with pytest.raises(StorageRefused, match="was written whole, and cannot be read"):
+        open_store(disk, LARGE)
+
+
+def test_a_log_whose_end_is_gone_without_a_trace_is_refused() -> None:
+    batches = make_batches(3)
+    disk = written(batches[:2], batches[2:], power_cut=False)
+    name, offset = offset_of(disk, batches[2])
+    disk.damage(name, offset - 52, bytes(600))
+    with pytest.raises(StorageRefused, match="was durable up to 0x10000000003, and ends with 0x10000000002"):
+        open_store(disk, LARGE)
 
 
 def test_a_bad_record_that_was_durable_before_a_later_one_was_written_is_refused_and_nothing_touched() -> None:

@@ -153,6 +153,9 @@ def test_a_log_that_ends_before_the_newest_snapshot_is_refused() -> None:
     store.close()
     for name in disk.names("log"):
         disk.remove(f"log/{name}")
+    with pytest.raises(StorageRefused, match="was durable up to 0x1000000000a, and ends with 0x10000000005"):
+        open_store(disk)
+    disk.remove("tail")
     with pytest.raises(StorageRefused, match="the log is empty, but a snapshot was taken at 0x10000000005"):
         open_store(disk)
 

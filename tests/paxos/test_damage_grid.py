@@ -1,0 +1,59 @@
+"""Protocol-aware recovery over the grid of PAR (Alagappan et al., FAST'18, section 5.1).
+
+Every combination of damage to four committed entries on three servers: what one disk still has comes back, and where no
+disk has an entry nobody leads.
+"""
+
+from itertools import product
+
+import pytest
+
+from coord.codec.batch import encode_batch
+from tests.paxos.damaged_group import DamagedGroup, segment_of, written_disk
+from tests.paxos.protocol_group import log_of
+
+SERVERS, ENTRIES = (1, 2, 3), 4
+BATCHES = log_of((1, ENTRIES))
+ORIGINALS = {server: written_disk(server, BATCHES) for server in SERVERS}
+HEADER, BODY = 20, 70
+"""Where a record is hit: in what names it, or in what it holds."""
+
+CASES = list(product((False, True), repeat=len(SERVERS) * ENTRIES))
+PARTS = 16
+
+
+def damaged_group(case: tuple[bool, ...], places: tuple[int, ...]) -> DamagedGroup:
+    disks = {}
+    for row, server in enumerate(SERVERS):
+        original, offsets = ORIGINALS[server]
+        disk = disks[server] = original.copy()
+        for entry, offset in enumerate(offsets):
+            if case[row * ENTRIES + entry]:
+                disk.damage(segment_of(disk), offset + places[(row + entry) % len(places)], b"\xee\xee")
+    return DamagedGroup(disks)
+
+
+def is_recoverable(case: tuple[bool, ...]) -> bool:
+    """Every entry can be read on one server at least."""
+    return all(not all(case[row * ENTRIES + entry] for row in range(len(SERVERS))) for entry in range(ENTRIES))
+
+
+def test_the_grid_has_as_many_recoverable_cases_as_the_paper_says() -> None:
+    assert (len(CASES), sum(map(is_recoverable, CASES))) == (4096, 2401)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_recoverable_combination_of_damage_recovers_and_no_other_is_served(part: int) -> None:
+    for number, case in enumerate(CASES[part::PARTS]):
+        group = damaged_group(case, ((HEADER,), (BODY,), (HEADER, BODY))[number % 3])
+        group.run(20.0 if is_recoverable(case) else 3.0)
+        if is_recoverable(case):
+            assert group.all_serve, case
+            for server, store in group.stores.items():
+                kept = store.read_batches(0, 1 << 20)
+                assert kept is not None
+                assert [batch.encoded for batch in kept] == [encode_batch(batch) for batch in BATCHES], (case, server)
+                assert store.ballot.suspect == 0
+        else:
+            assert not any(participant.serving for participant in group.servers.values()), case
+            assert all(store.ballot.accepted == 1 for store in group.stores.values()), case
