@@ -33,6 +33,8 @@ from tools.simulate.situations import HUNG_UP, NOTED
 from tools.simulate.stage import Stage
 
 TICK_S = 0.05
+LOOKED_AT_EVERY = 3
+"""At one in so many positions the whole state is looked at when a snapshot is taken: a look takes as long as a walk."""
 IMAGE_EVERY = 60
 """After one in so many writes the disk's image is cut and read back."""
 
@@ -62,6 +64,7 @@ class Seen:
 
     commit: int = 0
     applied: int = 0
+    machine: Machine | None = None  # whose whole state was looked at when it came
     promised: int = 0
     leading: int = 0  # the epoch in which it was last seen leading
     leading_since_s: float = 0.0  # on its own clock
@@ -251,6 +254,8 @@ class SimulatedServer:
             self.stage.situations["a server found that it had not run"] += 1
             replica.was_stopped(now)
             self._excused_until_s = now + STOPPED_AGAIN_S
+        if replica.participant.leads:
+            self._note_overdue(replica, now)
         self._ticked_s = now
         replica.tick(now, self.wall_ms)
         self.at(TICK_S / self.rate, self.tick)
@@ -261,13 +266,18 @@ class SimulatedServer:
 
     def heard(self, session: int) -> None:
         """For I17: word of a session has reached this server."""
+        self.seen.heard_s[session] = self.now
+
+    def _note_overdue(self, replica: Replica, now: float) -> None:
+        """For I17: who was silent for the whole of its timeout may be expired from this tick on, and nobody else.
+
+        A session seen for the first time was not there at the last tick.
+        """
         seen = self.seen
-        machine_session = self.stage.ghost.machine.sessions.get(session)
-        if machine_session is not None:
-            last_s = max(seen.heard_s.get(session, 0.0), seen.leading_since_s)
-            if self.now - last_s >= machine_session.timeout_ms / 1000:
-                seen.overdue[session] = None
-        seen.heard_s[session] = self.now
+        for session in replica.machine.sessions.values():
+            heard_s = max(seen.heard_s.setdefault(session.id, self._ticked_s), seen.leading_since_s)
+            if now - heard_s >= session.timeout_ms / 1000:
+                seen.overdue[session.id] = None
 
     # ---- output, in the order in which coord.server.driver does it
 
@@ -484,6 +494,8 @@ class SimulatedServer:
         if machine.zxid <= disk.kept.snapshot_zxid:
             self.at(0.05, then)
             return
+        if machine.zxid % LOOKED_AT_EVERY == 0:
+            stage.ghost.check_state(self.number, machine)
         taking = self._taking = [then]
         walk = machine.begin_walk()
 

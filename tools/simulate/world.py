@@ -69,6 +69,9 @@ class World:
         for client in self.clients:
             client.idle = True
         self._await(self._not_converged, CONVERGE_S, "L1")
+        for server in self.servers.values():
+            assert server.replica is not None, "everybody runs in the end"
+            stage.ghost.check_state(server.number, server.replica.machine)
 
     def _await(self, trouble: Callable[[], str], within_s: float, invariant: str) -> None:
         stage = self.stage
