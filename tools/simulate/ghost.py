@@ -17,7 +17,6 @@ from coord.model.requests import Create, CreateSession, ReapNode, SetData
 from coord.state.machine import Machine
 from tools.simulate.states import fingerprint
 
-
 REFUSED = (SessionExpiredError.code, SessionMovedError.code)
 """A write that came too late, by a connection that is no longer its session's: it changes nothing."""
 
@@ -147,7 +146,9 @@ class Ghost:
         """I13: what a session writes is applied in the order in which it was sent."""
         number = int(data.rpartition(b":")[2])
         if number <= self.latest.get(session, 0):
-            raise Violation(f"I13: the write {data!r} is applied after the number {self.latest[session]} of its session")
+            raise Violation(
+                f"I13: the write {data!r} is applied after the number {self.latest[session]} of its session"
+            )
         self.latest[session] = number
 
     def _check_ephemerals(self) -> None:

@@ -151,9 +151,9 @@ def sessions_expire_in_their_time(
             if run.session:
                 continue
             for request in run.requests:
-                if isinstance(request, CloseSession) and request.expired and request.session in sessions:
-                    if request.session not in server.seen.overdue:
-                        raise Violation(f"I17: server {server.number} lets {request.session:#x} expire before its time")
+                expired = isinstance(request, CloseSession) and request.expired and request.session
+                if expired in sessions and expired not in server.seen.overdue:
+                    raise Violation(f"I17: server {server.number} lets {expired:#x} expire before its time")
 
 
 def _check_quorum_holds(servers: Servers, voters: frozenset[int], batch: Batch) -> None:

@@ -13,7 +13,7 @@ from typing import Protocol
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
 from coord.paxos.durable import StreamRequest
 from coord.paxos.history import History
-from coord.paxos.messages import Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
+from coord.paxos.messages import Accept, Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
 from coord.paxos.messages import History as HistoryMessage
 from coord.paxos.participant import PaxosSettings
 from coord.replica.ready import Ready
@@ -70,6 +70,7 @@ class Seen:
     leading_since_s: float = 0.0  # on its own clock
     broadcast: int = 0  # the last epoch of which it was seen to send a batch
     heard_s: dict[int, float] = field(default_factory=dict)  # by session, while it leads
+    receiving: int = 0  # the server whose snapshot is being received
     overdue: dict[int, None] = field(default_factory=dict)  # sessions that were silent for their timeout
 
 
@@ -95,13 +96,15 @@ class SimulatedServer:
         self.life = 0
         self.replica: Replica | None = None
         self.paused = False
+        self.stops_s = 0.0  # it stops for so long before the next thing it does about an output, wherever that is
+        self.interrupts_a_snapshot = False  # the next one that it sends breaks off
         self.former: Kept | None = None  # what its disk held before it was replaced: its vote must never count again
         self.seen = Seen()
         self.links: dict[int, Link] = {}
         self.clients: dict[int, ClientEnd] = {}
         self.latency_s = stage.plan.latency_s
         self.wall_skew_ms = 0
-        self.rate = 1.0 + stage.rng.uniform(-stage.plan.drift, stage.plan.drift)
+        self.rate = self.usual_rate = 1.0 + stage.rng.uniform(-stage.plan.drift, stage.plan.drift)
         self._check = check
         self._offset_s = 0.0
         self._backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
@@ -122,6 +125,11 @@ class SimulatedServer:
     def now(self) -> float:
         """Its monotonic clock."""
         return self.stage.now * self.rate + self._offset_s
+
+    def drift(self, rate: float) -> None:
+        """From now on its monotonic clock runs at this rate."""
+        self._offset_s += self.stage.now * (self.rate - rate)
+        self.rate = rate
 
     @property
     def wall_ms(self) -> int:
@@ -186,6 +194,7 @@ class SimulatedServer:
         self.stage.say("power cut" if power_cut else "killed", self.number)
         self.replica = None
         self.paused = False
+        self.stops_s = 0.0
         self._backlog = []
         self.disk.die(self.stage.rng, power_cut=power_cut)
         self.network.break_links_of(self.number)
@@ -194,14 +203,14 @@ class SimulatedServer:
             connection.break_off()
         self.clients.clear()
 
-    def start_later(self, within_s: float) -> None:
+    def start_later(self, within_s: float, after_s: float = 0.0) -> None:
         life = self.life
 
         def start() -> None:
             if self.life == life:
                 self.start()
 
-        self.stage.at(self.stage.rng.uniform(0, within_s), start)
+        self.stage.at(self.stage.rng.uniform(after_s, within_s), start)
 
     def _disk_failed(self, failure: StorageFailure) -> None:
         """Any failure of the disk is the process's end (T21)."""
@@ -232,6 +241,13 @@ class SimulatedServer:
         if function != self.pump:
             self.feed()
         self._check(self, None)
+
+    def pause(self, seconds: float) -> None:
+        """It does not run for a while, and finds all that arrived meanwhile."""
+        self.paused = True
+        life = self.life
+        self.stage.say("pause", self.number)
+        self.stage.at(seconds, lambda: self.resume() if self.life == life else None)
 
     def resume(self) -> None:
         if self.replica is None or not self.paused:
@@ -286,12 +302,30 @@ class SimulatedServer:
         assert replica is not None
         while (ready := replica.take(self.now, self.wall_ms)) is not None:
             self._check(self, ready)
+            if self.stops_s and (ready.send_now or ready.deliver):
+                self._stop_within(ready)
+                return
             self._perform(ready)
             if ready.last:
                 break
         self._pumping = False
 
+    def _stop_within(self, ready: Ready) -> None:
+        """Stand still between two lines of what the driver does: what was decided is done when much has changed."""
+        self.stage.situations["a server stopped between deciding and telling"] += 1
+        seconds, self.stops_s = self.stops_s, 0.0
+        rest = self._perform
+        if ready.deliver:
+            self._tell_peers(ready)
+            rest = self._tell_clients
+        self.pause(seconds)
+        self._backlog += [(rest, (ready,)), (self.pump, ())]
+
     def _perform(self, ready: Ready) -> None:
+        self._tell_peers(ready)
+        self._tell_clients(ready)
+
+    def _tell_peers(self, ready: Ready) -> None:
         stage, situations = self.stage, self.stage.situations
         for peer, message in ready.send_now:
             kind = type(message)
@@ -315,6 +349,9 @@ class SimulatedServer:
                 link = self.links[peer]
                 self.link_down(peer, link)
                 self.network.break_link(self.number, peer, link)
+
+    def _tell_clients(self, ready: Ready) -> None:
+        stage, situations = self.stage, self.stage.situations
         for connection, frames in ready.deliver:
             client = self.clients.get(connection)
             if client is not None:
@@ -410,7 +447,21 @@ class SimulatedServer:
                 elif isinstance(message, HeartbeatReply):
                     for session in message.touched:
                         self.heard(session)
+                else:
+                    self._note_coming(peer, message)
                 replica.receive(peer, message, self.now)  # type: ignore[arg-type]
+
+    def _note_coming(self, peer: int, message: object) -> None:
+        """What has come that the simulation is there to bring about."""
+        assert self.replica is not None
+        seen, situations, log = self.seen, self.stage.situations, self.replica.participant.log
+        if isinstance(message, Accept | HistoryMessage):
+            if message.batch.last <= log.last and message.epoch == self.replica.participant.epoch:
+                situations["a batch came that was here already"] += 1
+        elif isinstance(message, SnapshotChunk):
+            if message.index == 0 and seen.receiving:
+                situations["a snapshot began in the middle of another"] += 1
+            seen.receiving = 0 if message.final else peer
 
     def _greeted(self, peer: int, link: Link, hello: Hello) -> None:
         assert self.replica is not None
@@ -456,6 +507,9 @@ class SimulatedServer:
             self._send_through(link, request.peer, message)
             if final:
                 stream.position = stream.snapshot
+            elif self.interrupts_a_snapshot:
+                self.interrupts_a_snapshot = False
+                self.network.break_link(self.number, request.peer, link)
             self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
             return
         batches = store.read_batches(stream.position, self.stage.rng.randint(1, 2000))

@@ -98,7 +98,9 @@ class World:
         self.ensemble.network.heal()
         for server in self.servers.values():
             server.latency_s = QUICK_S
-            server.disk.full = server.disk.eio_next = False
+            server.disk.full = server.disk.eio_next = server.interrupts_a_snapshot = False
+            server.disk.eio_in, server.stops_s = -1, 0.0
+            server.drift(server.usual_rate)
             server.start()
             server.resume()
 
