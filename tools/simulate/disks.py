@@ -81,6 +81,14 @@ class ServerDisk:
         self.store = store
         return store
 
+    def begin(self, steps: Sequence[Step]) -> None:
+        """What is on the disk before its server is ever started."""
+        store = Store.open(self.memory, server=self.server, identity_if_new=self.identity, settings=self._settings)
+        store.perform(steps)
+        for step in steps:
+            self.kept.perform(step)
+        self.memory.close()
+
     def die(self, rng: Random, *, power_cut: bool) -> None:
         """The server stops here and now. Without a power cut the system still writes what it was given."""
         if self.store is not None:
@@ -143,7 +151,7 @@ class ServerDisk:
                 if type(step) in TOLD:
                     self._situations[TOLD[type(step)]] += 1
                     if self.taking is not None:
-                        self._situations[TOLD[type(step)] + " while one was being taken"] += 1
+                        self._situations[TOLD[type(step)] + " while a snapshot was being taken"] += 1
             done.append((told, self.kept.durable()))
         self._flushing = []
         self.look()

@@ -44,8 +44,8 @@ class Ensemble:
                 self.network.block(*way)
         self.heal_later(3.0)
 
-    def heal_later(self, within_s: float) -> None:
-        self.stage.at(self.stage.rng.uniform(0.1, within_s), self.network.heal)
+    def heal_later(self, within_s: float, after_s: float = 0.1) -> None:
+        self.stage.at(self.stage.rng.uniform(after_s, within_s), self.network.heal)
 
 
 Fault = Callable[[Ensemble], None]
@@ -80,6 +80,12 @@ def kill_one(ensemble: Ensemble) -> None:
         server.start_later(0.5)
 
 
+def cut_the_power_in_a_change_of_history(ensemble: Ensemble) -> None:
+    """Of whoever has to cut its log next, or to put a snapshot in its place: some of that is done (T13)."""
+    for server in ensemble.servers.values():
+        server.dies_changing_history = True
+
+
 def leave_one_behind(ensemble: Ensemble) -> None:
     """It is down until the others' logs have gone on, perhaps beyond what they keep."""
     server = ensemble.any_server()
@@ -89,13 +95,16 @@ def leave_one_behind(ensemble: Ensemble) -> None:
 
 
 def leave_the_leader_with_what_nobody_has(ensemble: Ensemble) -> None:
-    """It goes on logging what reaches nobody, is killed, and comes back when the others have long gone on."""
+    """It goes on logging what reaches nobody. Perhaps it is killed; it is back when the others have long gone on."""
     leader = ensemble.leader()
     if leader is None:
         return
     for other in ensemble.servers:
         if other != leader.number:
             ensemble.network.block(leader.number, other)
+    if ensemble.stage.rng.random() < 0.5:
+        ensemble.heal_later(3.0, 1.5)
+        return
     life = leader.life
 
     def kill() -> None:
@@ -300,6 +309,7 @@ FAULTS: list[Fault] = [
     cut_the_power_of_one,
     cut_the_power_of_several,
     kill_one,
+    cut_the_power_in_a_change_of_history,
     leave_one_behind,
     leave_one_behind,
     leave_the_leader_with_what_nobody_has,

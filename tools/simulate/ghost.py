@@ -64,6 +64,15 @@ class Ghost:
         self.situations: Counter[str] = Counter()
         self._effects: list[Effect] = []
 
+    def begin(self, machine: Machine, versions: dict[str, Version]) -> None:
+        """The history did not begin at nothing, but at this state."""
+        self.machine = machine
+        self.last = machine.zxid
+        self.ends[epoch_of(self.last)] = self.last
+        self.crcs[self.last] = 0
+        self.digests[self.last] = machine.digest
+        self.versions = {path: [version] for path, version in versions.items()}
+
     # ---- agreement
 
     def compare(self, server: int, batch: Batch) -> bool:

@@ -25,6 +25,8 @@ class Plan:
     store: StoreSettings
     delay_s: float  # of a message, at most
     latency_s: tuple[float, float]  # of a write to the disk
+    walk_s: float  # between two pieces of a snapshot that is being taken, at most
+    near_limits: bool  # the ensemble has lived for long, and its numbers are near their ends
     drift: float  # how much faster or slower a monotonic clock may run
 
     @classmethod
@@ -50,5 +52,7 @@ class Plan:
             ),
             delay_s=rng.choice((0.001, 0.01, 0.06)),
             latency_s=rng.choice((QUICK_S, (0.0, 0.02), (0.01, 0.1))),
+            walk_s=rng.choice((0.01, 0.02, 0.2)),
+            near_limits=rng.random() < 0.1,
             drift=rng.choice((0.0, 0.0, 0.02, 0.2)),
         )

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
 from coord.paxos.durable import StreamRequest
+from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
 from coord.paxos.messages import Accept, Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
 from coord.paxos.messages import History as HistoryMessage
@@ -33,6 +34,7 @@ from tools.simulate.situations import HUNG_UP, NOTED
 from tools.simulate.stage import Stage
 
 TICK_S = 0.05
+CHANGES_HISTORY = (TruncateLog, InstallSnapshot)
 LOOKED_AT_EVERY = 3
 """At one in so many positions the whole state is looked at when a snapshot is taken: a look takes as long as a walk."""
 IMAGE_EVERY = 60
@@ -98,6 +100,7 @@ class SimulatedServer:
         self.paused = False
         self.stops_s = 0.0  # it stops for so long before the next thing it does about an output, wherever that is
         self.interrupts_a_snapshot = False  # the next one that it sends breaks off
+        self.dies_changing_history = False  # the next time that its log is to be cut, or replaced
         self.former: Kept | None = None  # what its disk held before it was replaced: its vote must never count again
         self.seen = Seen()
         self.links: dict[int, Link] = {}
@@ -238,6 +241,8 @@ class SimulatedServer:
                 self._backlog.append((function, arguments))
             return
         function(*arguments)
+        if self.replica is None:
+            return
         if function != self.pump:
             self.feed()
         self._check(self, None)
@@ -385,6 +390,13 @@ class SimulatedServer:
 
         if self.disk.submit(ready.steps, when_durable):
             self._flush()
+        if self.dies_changing_history and any(isinstance(step, CHANGES_HISTORY) for step in ready.steps):
+            self.dies_changing_history = False
+            self.at(0.0, self._die_here)
+
+    def _die_here(self) -> None:
+        self.die(power_cut=True)
+        self.start_later(0.5)
 
     def _flush(self) -> None:
         life = self.life
@@ -563,7 +575,7 @@ class SimulatedServer:
                     disk.taking.abandon()
                 elif (chunk := walk.next_chunk(stage.rng.randint(1, 40))) is not None:
                     disk.taking.write(chunk)
-                    self.at(stage.rng.uniform(0, 0.02), go_on)
+                    self.at(stage.rng.uniform(0, stage.plan.walk_s), go_on)
                     return
                 elif not disk.written:
                     disk.written = True
