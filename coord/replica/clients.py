@@ -157,6 +157,8 @@ class Clients:
         if session is not None and not hmac.compare_digest(session.password, connect.password):
             self._refuse_session(pipeline, "the session's password is wrong")
             return
+        if session is not None:
+            self._touched[connect.session] = None  # at once: the write that lets it in may take long
         former = self._by_session.get(connect.session)
         if former is not None:
             self.hang_up(former, "the client has reconnected")

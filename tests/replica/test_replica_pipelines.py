@@ -261,6 +261,21 @@ def test_pings_at_a_follower_keep_a_session_alive() -> None:
     assert client.opened.session in world.leader.machine.sessions
 
 
+@pytest.mark.parametrize("server", [1, 3])
+def test_a_client_that_reconnects_in_time_is_heard_though_the_disks_are_slow_to_let_it_in_I17(server: int) -> None:
+    world = World(3)
+    first = world.client(1, timeout_ms=2000)
+    session = first.opened.session
+    world.pass_time(1.5)
+    world.held = {1, 2, 3}
+    second = world.client(server, session=session, password=first.opened.password, timeout_ms=4000)
+    world.pass_time(1.5)
+    world.held = set()
+    world.pass_time(0.3)
+    assert second.opened.session == session
+    assert not second.hung_up
+
+
 def test_a_new_leader_gives_everybody_the_full_time_I17() -> None:
     world = World(3)
     client = world.client(1, timeout_ms=3000)

@@ -217,6 +217,8 @@ class SimulatedClient:
         connection.wrong_password = bool(self.session) and rng.random() < 0.05
         password = b"wrong".ljust(16) if connection.wrong_password else self.password
         connect = Connect(self.seen, timeout_ms, self.session, password, False)
+        if replica.participant.leads and replica.admits and self.session and not connection.wrong_password:
+            server.heard(self.session)
         server.input(replica.clients.open, pipeline, connect)
         if rng.random() < 0.3 and not self.idle and not connection.wrong_password:
             self._ask(connection)  # before the session is open

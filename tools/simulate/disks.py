@@ -39,6 +39,7 @@ class ServerDisk:
         self.written = False  # the snapshot being taken: it may be finished
         self.full = False
         self.eio_next = False  # the next sync fails
+        self.eio_in = -1  # after so many operations, of any kind, one fails; -1: none does
         self._settings = settings
         self._situations = situations
         self._waiting: deque[tuple[Sequence[Step], Told]] = deque()
@@ -56,6 +57,10 @@ class ServerDisk:
             self._cut_after -= 1
         if self.full and verb in WRITING:
             raise OSError(errno.ENOSPC, "the simulated disk is full")
+        if self.eio_in >= 0:
+            self.eio_in -= 1
+            if self.eio_in < 0:
+                raise OSError(errno.EIO, "the simulated disk does not do it")
         if self.eio_next and verb in ("sync", "sync_folder"):
             self.eio_next = False
             raise OSError(errno.EIO, "the simulated disk does not take it")
@@ -76,6 +81,14 @@ class ServerDisk:
         self.store = store
         return store
 
+    def begin(self, steps: Sequence[Step]) -> None:
+        """What is on the disk before its server is ever started."""
+        store = Store.open(self.memory, server=self.server, identity_if_new=self.identity, settings=self._settings)
+        store.perform(steps)
+        for step in steps:
+            self.kept.perform(step)
+        self.memory.close()
+
     def die(self, rng: Random, *, power_cut: bool) -> None:
         """The server stops here and now. Without a power cut the system still writes what it was given."""
         if self.store is not None:
@@ -89,12 +102,16 @@ class ServerDisk:
             except (PowerCut, StorageFailure):
                 self._situations["a server died between two operations of its disk"] += 1
             self._cut_after = -1
+        if any(isinstance(step, TruncateLog) for step in self._unsure):
+            self._situations["a server died while its log was cut"] += 1
+        if any(isinstance(step, SnapshotPart | InstallSnapshot) for step in self._unsure):
+            self._situations["a server died while it received a snapshot"] += 1
         if self._unsure:
             self._situations["a crash took steps that were not durable"] += 1
         self._flushing = []
         self._waiting.clear()
         self.store = self.taking = None
-        self.eio_next = False
+        self.eio_next, self.eio_in = False, -1
         if power_cut:
             self.memory.crash(rng)
         else:
@@ -133,6 +150,8 @@ class ServerDisk:
                 self.kept.perform(step)
                 if type(step) in TOLD:
                     self._situations[TOLD[type(step)]] += 1
+                    if self.taking is not None:
+                        self._situations[TOLD[type(step)] + " while a snapshot was being taken"] += 1
             done.append((told, self.kept.durable()))
         self._flushing = []
         self.look()

@@ -44,11 +44,15 @@ class Ensemble:
                 self.network.block(*way)
         self.heal_later(3.0)
 
-    def heal_later(self, within_s: float) -> None:
-        self.stage.at(self.stage.rng.uniform(0.1, within_s), self.network.heal)
+    def heal_later(self, within_s: float, after_s: float = 0.1) -> None:
+        self.stage.at(self.stage.rng.uniform(after_s, within_s), self.network.heal)
 
 
 Fault = Callable[[Ensemble], None]
+
+PAUSES_S = (0.1, 0.8, 2.0)
+DRIFTS = (0.3, 0.7, 1.5, 3.0)
+"""Rates far beyond what a clock does: they may cost availability, and nothing else (T51)."""
 
 
 # ---- servers
@@ -76,26 +80,77 @@ def kill_one(ensemble: Ensemble) -> None:
         server.start_later(0.5)
 
 
+def cut_the_power_in_a_change_of_history(ensemble: Ensemble) -> None:
+    """Of whoever has to cut its log next, or to put a snapshot in its place: some of that is done (T13)."""
+    for server in ensemble.servers.values():
+        server.dies_changing_history = True
+
+
+def leave_one_behind(ensemble: Ensemble) -> None:
+    """It is down until the others' logs have gone on, perhaps beyond what they keep."""
+    server = ensemble.any_server()
+    if server.up:
+        server.die(power_cut=ensemble.stage.rng.random() < 0.5)
+        server.start_later(3.0, 1.5)
+
+
+def leave_the_leader_with_what_nobody_has(ensemble: Ensemble) -> None:
+    """It goes on logging what reaches nobody. Perhaps it is killed; it is back when the others have long gone on."""
+    leader = ensemble.leader()
+    if leader is None:
+        return
+    for other in ensemble.servers:
+        if other != leader.number:
+            ensemble.network.block(leader.number, other)
+    if ensemble.stage.rng.random() < 0.5:
+        ensemble.heal_later(3.0, 1.5)
+        return
+    life = leader.life
+
+    def kill() -> None:
+        ensemble.network.heal()
+        if leader.life == life and leader.up:
+            leader.die(power_cut=False)
+            leader.start_later(2.5, 1.0)
+
+    ensemble.stage.at(ensemble.stage.rng.uniform(0.1, 0.8), kill)
+
+
 def pause_one(ensemble: Ensemble) -> None:
     """It does not run for a while, and finds all that arrived meanwhile."""
     server = ensemble.any_server()
     if server.up and not server.paused:
-        server.paused = True
-        life = server.life
-        pause_s = ensemble.stage.rng.choice((0.1, 0.8, 2.0))
-        ensemble.stage.at(pause_s, lambda: server.resume() if server.life == life else None)
+        server.pause(ensemble.stage.rng.choice(PAUSES_S))
+
+
+def stop_one_between_two_lines(ensemble: Ensemble) -> None:
+    """A pause that begins exactly between what a server decides and what it says (T39)."""
+    server = ensemble.any_server()
+    if server.up and not server.paused:
+        server.stops_s = ensemble.stage.rng.choice(PAUSES_S)
+
+
+def interrupt_a_snapshot(ensemble: Ensemble) -> None:
+    """Whoever sends the next one is cut off in the middle, and has to begin again (T29)."""
+    for server in ensemble.servers.values():
+        server.interrupts_a_snapshot = True
 
 
 # ---- disks
 
 
 def slow_down_a_disk(ensemble: Ensemble) -> None:
-    ensemble.any_server().latency_s = ensemble.stage.rng.choice((QUICK_S, (0.0, 0.05), (0.1, 0.6)))
+    ensemble.any_server().latency_s = ensemble.stage.rng.choice((QUICK_S, (0.0, 0.05), (0.1, 0.6), (0.5, 2.5)))
 
 
 def fail_a_sync(ensemble: Ensemble) -> None:
     """EIO: what was written is nowhere in particular, and the server must stop (T21)."""
     ensemble.any_server().disk.eio_next = True
+
+
+def fail_an_operation(ensemble: Ensemble) -> None:
+    """EIO at whatever the disk is about to do: write, cut, rename, remove, sync."""
+    ensemble.any_server().disk.eio_in = ensemble.stage.rng.randrange(6)
 
 
 def fill_a_disk(ensemble: Ensemble) -> None:
@@ -143,6 +198,20 @@ def replace_a_disk(ensemble: Ensemble) -> None:
 
 def jump_a_wall_clock(ensemble: Ensemble) -> None:
     ensemble.any_server().wall_skew_ms = ensemble.stage.rng.choice((0, 3_600_000, -900_000, 400))
+
+
+def strobe_a_wall_clock(ensemble: Ensemble) -> None:
+    """It goes back and forth, many times a second."""
+    server, stage = ensemble.any_server(), ensemble.stage
+    for flash in range(20):
+        stage.at(flash * 0.05, partial(setattr, server, "wall_skew_ms", (flash % 2) * 5000))
+
+
+def drift_a_clock(ensemble: Ensemble) -> None:
+    """Its monotonic clock runs much too fast or too slow for a while."""
+    server, stage = ensemble.any_server(), ensemble.stage
+    server.drift(stage.rng.choice(DRIFTS))
+    stage.at(stage.rng.uniform(0.5, 3.0), lambda: server.drift(server.usual_rate))
 
 
 # ---- network
@@ -211,6 +280,12 @@ def make_a_ring(ensemble: Ensemble) -> None:
     ensemble.only(zip(order, [*order[1:], order[0]], strict=True))
 
 
+def make_a_star(ensemble: Ensemble) -> None:
+    """One in the middle reaches everybody, the others only that one."""
+    middle = ensemble.any_server().number
+    ensemble.only((middle, other) for other in ensemble.servers if other != middle)
+
+
 def clog_in_turns(ensemble: Ensemble) -> None:
     """Swizzling: some servers stop hearing one after the other, and hear again in another order. Nothing is lost."""
     stage, network = ensemble.stage, ensemble.network
@@ -234,13 +309,22 @@ FAULTS: list[Fault] = [
     cut_the_power_of_one,
     cut_the_power_of_several,
     kill_one,
+    cut_the_power_in_a_change_of_history,
+    leave_one_behind,
+    leave_one_behind,
+    leave_the_leader_with_what_nobody_has,
     pause_one,
     pause_one,
+    stop_one_between_two_lines,
+    interrupt_a_snapshot,
     slow_down_a_disk,
     fail_a_sync,
+    fail_an_operation,
     fill_a_disk,
     replace_a_disk,
     jump_a_wall_clock,
+    strobe_a_wall_clock,
+    drift_a_clock,
     break_a_connection,
     break_a_connection,
     cut_one_way,
@@ -249,6 +333,7 @@ FAULTS: list[Fault] = [
     isolate_the_leader,
     make_a_chain,
     make_a_ring,
+    make_a_star,
     clog_in_turns,
     heal_the_network,
 ]

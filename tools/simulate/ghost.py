@@ -9,11 +9,16 @@ from collections import Counter
 from zlib import crc32
 
 from coord.codec.entries import decode_runs
-from coord.model.entries import Batch, counter_of, epoch_of
+from coord.model.entries import Batch, Run, counter_of, epoch_of
+from coord.model.errors import SessionExpiredError, SessionMovedError
 from coord.model.message import message
 from coord.model.replies import Change, Created, Effect, Failed, SessionEnded, SessionMoved
 from coord.model.requests import Create, CreateSession, ReapNode, SetData
 from coord.state.machine import Machine
+from tools.simulate.states import fingerprint
+
+REFUSED = (SessionExpiredError.code, SessionMovedError.code)
+"""A write that came too late, by a connection that is no longer its session's: it changes nothing."""
 
 
 class Violation(AssertionError):
@@ -48,13 +53,25 @@ class Ghost:
         self.crcs: dict[int, int] = {0: 0}  # of the committed batches, by last zxid
         self.machine = Machine()
         self.digests: dict[int, int] = {0: self.machine.digest}
+        self.proposed: dict[int, int] = {}  # crcs of the batches as the leaders of their epochs made them, by last zxid
+        self.fingerprints: dict[int, int] = {}  # of whole states, where one was looked at, by zxid
         self.writes: dict[bytes, Applied] = {}  # by the number in the data
+        self.latest: dict[int, int] = {}  # by session: the number of its last write that was not refused to it
         self.versions: dict[str, list[Version]] = {}  # by path
         self.sessions_opened: dict[int, int] = {}  # session: zxid
         self.sessions_ended: dict[int, int] = {}
         self.leaders: dict[int, tuple[int, int]] = {}  # epoch: (server, its life)
         self.situations: Counter[str] = Counter()
         self._effects: list[Effect] = []
+
+    def begin(self, machine: Machine, versions: dict[str, Version]) -> None:
+        """The history did not begin at nothing, but at this state."""
+        self.machine = machine
+        self.last = machine.zxid
+        self.ends[epoch_of(self.last)] = self.last
+        self.crcs[self.last] = 0
+        self.digests[self.last] = machine.digest
+        self.versions = {path: [version] for path, version in versions.items()}
 
     # ---- agreement
 
@@ -73,9 +90,17 @@ class Ghost:
             )
         return True
 
+    def propose(self, server: int, batch: Batch) -> None:
+        """The leader of the batch's epoch has made it."""
+        crc = crc32(batch.encoded)
+        if self.proposed.setdefault(batch.last, crc) != crc:
+            raise Violation(f"I12: server {server} has handed out {batch.last:#x} twice, for different batches")
+
     def extend(self, batch: Batch) -> None:
         """`batch` is committed from now on."""
         check_successor(self.last, batch)
+        if self.proposed.get(batch.last) != crc32(batch.encoded):
+            raise Violation(f"I12: the batch {batch!r} is committed, but is not as its epoch's leader made it")
         if batch.time_ms < self.time_ms:
             raise Violation(f"the time of {batch.last:#x} is {batch.time_ms}, before {self.time_ms}")
         self.time_ms = batch.time_ms
@@ -97,12 +122,12 @@ class Ghost:
             for request in run.requests:
                 self._effects.clear()
                 reply = machine.apply(zxid, batch.time_ms, run, request, self._effects)
-                self._remember(zxid, request, reply)
+                self._remember(zxid, run, request, reply)
                 zxid += 1
         if zxid != batch.last + 1:
             raise Violation(f"the batch to {batch.last:#x} holds {zxid - batch.first} entries, not {batch.count}")
 
-    def _remember(self, zxid: int, request: object, reply: object) -> None:
+    def _remember(self, zxid: int, run: Run, request: object, reply: object) -> None:
         if isinstance(request, Create | SetData) and request.data:
             if request.data in self.writes:
                 raise Violation(
@@ -110,6 +135,8 @@ class Ghost:
                 )
             code = reply.code if isinstance(reply, Failed) else 0
             self.writes[request.data] = Applied(zxid, code, reply.path if isinstance(reply, Created) else request.path)
+            if code not in REFUSED:
+                self._check_order(run.session, request.data)
         if isinstance(request, CreateSession) and not isinstance(reply, Failed):
             self.sessions_opened[request.session] = zxid
         if isinstance(request, ReapNode) and self._effects:
@@ -123,6 +150,15 @@ class Ghost:
                 self.situations["a session expired" if effect.expired else "a session was closed"] += 1
             elif isinstance(effect, SessionMoved) and not isinstance(request, CreateSession):
                 self.situations["a session went on at another connection"] += 1
+
+    def _check_order(self, session: int, data: bytes) -> None:
+        """I13: what a session writes is applied in the order in which it was sent."""
+        number = int(data.rpartition(b":")[2])
+        if number <= self.latest.get(session, 0):
+            raise Violation(
+                f"I13: the write {data!r} is applied after the number {self.latest[session]} of its session"
+            )
+        self.latest[session] = number
 
     def _check_ephemerals(self) -> None:
         """I16: owned by live sessions, and known to them."""
@@ -160,6 +196,15 @@ class Ghost:
             raise Violation(f"I6: server {server} applied up to {zxid:#x}, which is not committed")
         if self.digests[zxid] != digest:
             raise Violation(f"I10: server {server} has the digest {digest:x} at {zxid:#x}, not {self.digests[zxid]:x}")
+
+    def check_state(self, server: int, machine: Machine) -> None:
+        """I10: the whole of it, as far as somebody else's at this position was looked at."""
+        own = fingerprint(machine)
+        if machine.zxid == self.last and machine is not self.machine:
+            self.fingerprints.setdefault(self.last, fingerprint(self.machine))
+        known = self.fingerprints.setdefault(machine.zxid, own)
+        if known != own:
+            raise Violation(f"I10: server {server} has another state at {machine.zxid:#x}, though perhaps that digest")
 
     def check_leader(self, epoch: int, server: int, life: int) -> bool:
         """I11: an epoch has one established leader. True the first time."""

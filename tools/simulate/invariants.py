@@ -66,8 +66,13 @@ def one_history_is_committed(servers: Servers, server: SimulatedServer, replica:
 
 
 def states_are_equal(servers: Servers, server: SimulatedServer, replica: Replica, ready: Ready | None) -> None:
-    """I9, I10."""
+    """I9, I10; of a state that was read back from a snapshot, or received, the whole is looked at."""
     zxid, seen = replica.machine.zxid, server.seen
+    if replica.machine is not seen.machine:
+        seen.machine = replica.machine
+        if zxid:
+            server.stage.ghost.check_digest(server.number, zxid, replica.machine.digest)
+            server.stage.ghost.check_state(server.number, replica.machine)
     if zxid == seen.applied:
         return
     if zxid < seen.applied:
@@ -120,6 +125,17 @@ def leaders_know_what_came_before(
                 raise Violation(f"I13p: server {server.number} broadcasts in epoch {message.epoch} at {commit:#x}")
 
 
+def leaders_hand_out_each_zxid_once(
+    servers: Servers, server: SimulatedServer, replica: Replica, ready: Ready | None
+) -> None:
+    """I12: a position of an epoch belongs to one batch, which its leader made."""
+    assert ready is not None, "this is asked of outputs"
+    ghost = server.stage.ghost
+    for step in ready.steps:
+        if isinstance(step, Append) and ghost.leaders.get(step.batch.epoch) == (server.number, server.life):
+            ghost.propose(server.number, step.batch)
+
+
 def sessions_expire_in_their_time(
     servers: Servers, server: SimulatedServer, replica: Replica, ready: Ready | None
 ) -> None:
@@ -135,10 +151,9 @@ def sessions_expire_in_their_time(
             if run.session:
                 continue
             for request in run.requests:
-                if isinstance(request, CloseSession) and request.expired and request.session in sessions:
-                    server.heard(request.session)
-                    if request.session not in server.seen.overdue:
-                        raise Violation(f"I17: server {server.number} lets {request.session:#x} expire before its time")
+                expired = isinstance(request, CloseSession) and request.expired and request.session
+                if expired in sessions and expired not in server.seen.overdue:
+                    raise Violation(f"I17: server {server.number} lets {expired:#x} expire before its time")
 
 
 def _check_quorum_holds(servers: Servers, voters: frozenset[int], batch: Batch) -> None:
@@ -154,4 +169,9 @@ AFTER_INPUT: list[Invariant] = [
     states_are_equal,
     leaders_are_rightful,
 ]
-AFTER_OUTPUT: list[Invariant] = [*AFTER_INPUT, leaders_know_what_came_before, sessions_expire_in_their_time]
+AFTER_OUTPUT: list[Invariant] = [
+    *AFTER_INPUT,
+    leaders_know_what_came_before,
+    leaders_hand_out_each_zxid_once,
+    sessions_expire_in_their_time,
+]

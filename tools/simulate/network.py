@@ -1,8 +1,9 @@
 """The simulated network between servers: connections that deliver in order or break, and ways that are cut or clogged.
 
-As with TCP, what was in flight when a connection broke may be lost or may still arrive, and who is at the other end
-notices in his own time. Order is lost between connections only: the old one's last words may come after the new one's
-first. A cut way (`blocked`) swallows what is sent, and nobody is told.
+As with TCP, what was in flight when a connection broke may be lost, from any byte on, or may still arrive, and who is
+at the other end notices in his own time. Order is lost between connections only: the old one's last words may come
+after the new one's first. Nothing is repeated within a connection; what comes twice was sent twice, through two.
+A cut way (`blocked`) swallows what is sent, and nobody is told.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,14 @@ from zlib import crc32
 from coord.codec.peer import Decoder
 from tools.simulate.stage import Stage
 
+NOTICED_S = (0.1, 0.1, 0.1, 2.0)
+"""Within so long a server notices that a connection is broken."""
+
 
 class Link:
     """One connection between two servers. Each direction is in order; after a loss nothing more comes that way."""
 
-    __slots__ = ("arrival_s", "broken", "deaf", "decoders", "left", "lives", "stubborn")
+    __slots__ = ("arrival_s", "broken", "deaf", "decoders", "left", "lives", "stubborn", "torn")
 
     def __init__(self, lives: dict[int, int]) -> None:
         self.lives = lives  # of the two servers, when it was made
@@ -25,6 +29,7 @@ class Link:
         self.stubborn = False  # broken, but what is in flight still arrives
         self.left: set[int] = set()  # who has noticed that it is broken
         self.deaf: set[int] = set()  # who no longer hears anything through it
+        self.torn: set[int] = set()  # who got a part of a frame, and nothing after it
         self.arrival_s = dict.fromkeys(lives, 0.0)
         self.decoders = {server: Decoder() for server in lives}
 
@@ -81,7 +86,13 @@ class Network:
 
     def _arrive(self, source: int, target: int, link: Link, frame: bytes) -> None:
         station = self._stations[target]
-        if station.life != link.lives[target] or not station.up or (link.broken and not link.stubborn):
+        if station.life != link.lives[target] or not station.up:
+            return
+        if link.broken and not link.stubborn:
+            if target not in link.torn:
+                link.torn.add(target)
+                self._stage.situations["a frame was cut off in the middle"] += 1
+                station.input(station.frame_came, source, link, frame[: self._stage.rng.randrange(len(frame))])
             return
         if link.broken:
             self._stage.situations["what a broken connection still held arrived"] += 1
@@ -108,14 +119,15 @@ class Network:
         self.send(higher, lower, link, other.hello())
 
     def break_link(self, one: int, other: int, link: Link) -> None:
-        """The connection ends; each side notices in its own time."""
+        """The connection ends; each side notices in its own time, and until then it is half open."""
         if link.broken:
             return
         link.broken = True
         link.stubborn = self._stage.rng.random() < 0.5
         for station, peer in ((self._stations[one], other), (self._stations[other], one)):
             if station.life == link.lives[station.number]:
-                station.at(self._stage.rng.uniform(0, 0.1), station.link_down, peer, link)
+                within_s = 0.1 if self._stage.calm else self._stage.rng.choice(NOTICED_S)
+                station.at(self._stage.rng.uniform(0, within_s), station.link_down, peer, link)
 
     def break_links_of(self, server: int) -> None:
         for (lower, higher), link in self.links.items():

@@ -25,6 +25,8 @@ class Plan:
     store: StoreSettings
     delay_s: float  # of a message, at most
     latency_s: tuple[float, float]  # of a write to the disk
+    walk_s: float  # between two pieces of a snapshot that is being taken, at most
+    near_limits: bool  # the ensemble has lived for long, and its numbers are near their ends
     drift: float  # how much faster or slower a monotonic clock may run
 
     @classmethod
@@ -35,7 +37,7 @@ class Plan:
             observers=rng.choice((0, 0, 0, 1)),
             clients=rng.randint(1, 4),
             faults_s=rng.uniform(3, 9),
-            fault_every_s=rng.choice((0.06, 0.15, 0.4, 1.0)),
+            fault_every_s=rng.choice((0.06, 0.2, 0.5, 1.0)),
             limits=Limits(
                 batch_bytes_max=rng.choice((1, 200, 1 << 20)),
                 uncommitted_bytes_max=rng.choice((200, 1 << 20)),
@@ -43,12 +45,14 @@ class Plan:
                 counter_max=rng.choice((160, 300)) if rng.random() < 0.3 else (1 << 40) - 1,
             ),
             history_bytes_max=rng.choice((0, 400, 2000)) if tiny else 1 << 20,
-            snapshot_after_bytes=rng.choice((500, 3000)) if tiny else rng.choice((3000, 1 << 20)),
+            snapshot_after_bytes=rng.choice((500, 500, 3000)) if tiny else rng.choice((3000, 1 << 20)),
             store=StoreSettings(
-                segment_bytes=rng.choice((700, 3000, 1 << 16)) if tiny else 1 << 16,
-                snapshots_kept=rng.choice((1, 1, 2, 3)),
+                segment_bytes=rng.choice((700, 700, 3000)) if tiny else 1 << 16,
+                snapshots_kept=rng.choice((1, 1, 1, 2, 3)),
             ),
             delay_s=rng.choice((0.001, 0.01, 0.06)),
             latency_s=rng.choice((QUICK_S, (0.0, 0.02), (0.01, 0.1))),
+            walk_s=rng.choice((0.01, 0.02, 0.2)),
+            near_limits=rng.random() < 0.1,
             drift=rng.choice((0.0, 0.0, 0.02, 0.2)),
         )

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
 from coord.paxos.durable import StreamRequest
+from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
-from coord.paxos.messages import Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
+from coord.paxos.messages import Accept, Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
 from coord.paxos.messages import History as HistoryMessage
 from coord.paxos.participant import PaxosSettings
 from coord.replica.ready import Ready
@@ -33,6 +34,9 @@ from tools.simulate.situations import HUNG_UP, NOTED
 from tools.simulate.stage import Stage
 
 TICK_S = 0.05
+CHANGES_HISTORY = (TruncateLog, InstallSnapshot)
+LOOKED_AT_EVERY = 3
+"""At one in so many positions the whole state is looked at when a snapshot is taken: a look takes as long as a walk."""
 IMAGE_EVERY = 60
 """After one in so many writes the disk's image is cut and read back."""
 
@@ -62,11 +66,13 @@ class Seen:
 
     commit: int = 0
     applied: int = 0
+    machine: Machine | None = None  # whose whole state was looked at when it came
     promised: int = 0
     leading: int = 0  # the epoch in which it was last seen leading
     leading_since_s: float = 0.0  # on its own clock
     broadcast: int = 0  # the last epoch of which it was seen to send a batch
     heard_s: dict[int, float] = field(default_factory=dict)  # by session, while it leads
+    receiving: int = 0  # the server whose snapshot is being received
     overdue: dict[int, None] = field(default_factory=dict)  # sessions that were silent for their timeout
 
 
@@ -92,13 +98,16 @@ class SimulatedServer:
         self.life = 0
         self.replica: Replica | None = None
         self.paused = False
+        self.stops_s = 0.0  # it stops for so long before the next thing it does about an output, wherever that is
+        self.interrupts_a_snapshot = False  # the next one that it sends breaks off
+        self.dies_changing_history = False  # the next time that its log is to be cut, or replaced
         self.former: Kept | None = None  # what its disk held before it was replaced: its vote must never count again
         self.seen = Seen()
         self.links: dict[int, Link] = {}
         self.clients: dict[int, ClientEnd] = {}
         self.latency_s = stage.plan.latency_s
         self.wall_skew_ms = 0
-        self.rate = 1.0 + stage.rng.uniform(-stage.plan.drift, stage.plan.drift)
+        self.rate = self.usual_rate = 1.0 + stage.rng.uniform(-stage.plan.drift, stage.plan.drift)
         self._check = check
         self._offset_s = 0.0
         self._backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
@@ -119,6 +128,11 @@ class SimulatedServer:
     def now(self) -> float:
         """Its monotonic clock."""
         return self.stage.now * self.rate + self._offset_s
+
+    def drift(self, rate: float) -> None:
+        """From now on its monotonic clock runs at this rate."""
+        self._offset_s += self.stage.now * (self.rate - rate)
+        self.rate = rate
 
     @property
     def wall_ms(self) -> int:
@@ -183,6 +197,7 @@ class SimulatedServer:
         self.stage.say("power cut" if power_cut else "killed", self.number)
         self.replica = None
         self.paused = False
+        self.stops_s = 0.0
         self._backlog = []
         self.disk.die(self.stage.rng, power_cut=power_cut)
         self.network.break_links_of(self.number)
@@ -191,14 +206,14 @@ class SimulatedServer:
             connection.break_off()
         self.clients.clear()
 
-    def start_later(self, within_s: float) -> None:
+    def start_later(self, within_s: float, after_s: float = 0.0) -> None:
         life = self.life
 
         def start() -> None:
             if self.life == life:
                 self.start()
 
-        self.stage.at(self.stage.rng.uniform(0, within_s), start)
+        self.stage.at(self.stage.rng.uniform(after_s, within_s), start)
 
     def _disk_failed(self, failure: StorageFailure) -> None:
         """Any failure of the disk is the process's end (T21)."""
@@ -226,9 +241,18 @@ class SimulatedServer:
                 self._backlog.append((function, arguments))
             return
         function(*arguments)
+        if self.replica is None:
+            return
         if function != self.pump:
             self.feed()
         self._check(self, None)
+
+    def pause(self, seconds: float) -> None:
+        """It does not run for a while, and finds all that arrived meanwhile."""
+        self.paused = True
+        life = self.life
+        self.stage.say("pause", self.number)
+        self.stage.at(seconds, lambda: self.resume() if self.life == life else None)
 
     def resume(self) -> None:
         if self.replica is None or not self.paused:
@@ -251,6 +275,8 @@ class SimulatedServer:
             self.stage.situations["a server found that it had not run"] += 1
             replica.was_stopped(now)
             self._excused_until_s = now + STOPPED_AGAIN_S
+        if replica.participant.leads:
+            self._note_overdue(replica, now)
         self._ticked_s = now
         replica.tick(now, self.wall_ms)
         self.at(TICK_S / self.rate, self.tick)
@@ -261,13 +287,18 @@ class SimulatedServer:
 
     def heard(self, session: int) -> None:
         """For I17: word of a session has reached this server."""
+        self.seen.heard_s[session] = self.now
+
+    def _note_overdue(self, replica: Replica, now: float) -> None:
+        """For I17: who was silent for the whole of its timeout may be expired from this tick on, and nobody else.
+
+        A session seen for the first time was not there at the last tick.
+        """
         seen = self.seen
-        machine_session = self.stage.ghost.machine.sessions.get(session)
-        if machine_session is not None:
-            last_s = max(seen.heard_s.get(session, 0.0), seen.leading_since_s)
-            if self.now - last_s >= machine_session.timeout_ms / 1000:
-                seen.overdue[session] = None
-        seen.heard_s[session] = self.now
+        for session in replica.machine.sessions.values():
+            heard_s = max(seen.heard_s.setdefault(session.id, self._ticked_s), seen.leading_since_s)
+            if now - heard_s >= session.timeout_ms / 1000:
+                seen.overdue[session.id] = None
 
     # ---- output, in the order in which coord.server.driver does it
 
@@ -276,12 +307,30 @@ class SimulatedServer:
         assert replica is not None
         while (ready := replica.take(self.now, self.wall_ms)) is not None:
             self._check(self, ready)
+            if self.stops_s and (ready.send_now or ready.deliver):
+                self._stop_within(ready)
+                return
             self._perform(ready)
             if ready.last:
                 break
         self._pumping = False
 
+    def _stop_within(self, ready: Ready) -> None:
+        """Stand still between two lines of what the driver does: what was decided is done when much has changed."""
+        self.stage.situations["a server stopped between deciding and telling"] += 1
+        seconds, self.stops_s = self.stops_s, 0.0
+        rest = self._perform
+        if ready.deliver:
+            self._tell_peers(ready)
+            rest = self._tell_clients
+        self.pause(seconds)
+        self._backlog += [(rest, (ready,)), (self.pump, ())]
+
     def _perform(self, ready: Ready) -> None:
+        self._tell_peers(ready)
+        self._tell_clients(ready)
+
+    def _tell_peers(self, ready: Ready) -> None:
         stage, situations = self.stage, self.stage.situations
         for peer, message in ready.send_now:
             kind = type(message)
@@ -305,6 +354,9 @@ class SimulatedServer:
                 link = self.links[peer]
                 self.link_down(peer, link)
                 self.network.break_link(self.number, peer, link)
+
+    def _tell_clients(self, ready: Ready) -> None:
+        stage, situations = self.stage, self.stage.situations
         for connection, frames in ready.deliver:
             client = self.clients.get(connection)
             if client is not None:
@@ -338,6 +390,13 @@ class SimulatedServer:
 
         if self.disk.submit(ready.steps, when_durable):
             self._flush()
+        if self.dies_changing_history and any(isinstance(step, CHANGES_HISTORY) for step in ready.steps):
+            self.dies_changing_history = False
+            self.at(0.0, self._die_here)
+
+    def _die_here(self) -> None:
+        self.die(power_cut=True)
+        self.start_later(0.5)
 
     def _flush(self) -> None:
         life = self.life
@@ -400,7 +459,21 @@ class SimulatedServer:
                 elif isinstance(message, HeartbeatReply):
                     for session in message.touched:
                         self.heard(session)
+                else:
+                    self._note_coming(peer, message)
                 replica.receive(peer, message, self.now)  # type: ignore[arg-type]
+
+    def _note_coming(self, peer: int, message: object) -> None:
+        """What has come that the simulation is there to bring about."""
+        assert self.replica is not None
+        seen, situations, log = self.seen, self.stage.situations, self.replica.participant.log
+        if isinstance(message, Accept | HistoryMessage):
+            if message.batch.last <= log.last and message.epoch == self.replica.participant.epoch:
+                situations["a batch came that was here already"] += 1
+        elif isinstance(message, SnapshotChunk):
+            if message.index == 0 and seen.receiving:
+                situations["a snapshot began in the middle of another"] += 1
+            seen.receiving = 0 if message.final else peer
 
     def _greeted(self, peer: int, link: Link, hello: Hello) -> None:
         assert self.replica is not None
@@ -446,6 +519,9 @@ class SimulatedServer:
             self._send_through(link, request.peer, message)
             if final:
                 stream.position = stream.snapshot
+            elif self.interrupts_a_snapshot:
+                self.interrupts_a_snapshot = False
+                self.network.break_link(self.number, request.peer, link)
             self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
             return
         batches = store.read_batches(stream.position, self.stage.rng.randint(1, 2000))
@@ -484,6 +560,8 @@ class SimulatedServer:
         if machine.zxid <= disk.kept.snapshot_zxid:
             self.at(0.05, then)
             return
+        if machine.zxid % LOOKED_AT_EVERY == 0:
+            stage.ghost.check_state(self.number, machine)
         taking = self._taking = [then]
         walk = machine.begin_walk()
 
@@ -497,7 +575,7 @@ class SimulatedServer:
                     disk.taking.abandon()
                 elif (chunk := walk.next_chunk(stage.rng.randint(1, 40))) is not None:
                     disk.taking.write(chunk)
-                    self.at(stage.rng.uniform(0, 0.02), go_on)
+                    self.at(stage.rng.uniform(0, stage.plan.walk_s), go_on)
                     return
                 elif not disk.written:
                     disk.written = True

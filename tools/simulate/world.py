@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 
+from tools.simulate.beginnings import begin_near_the_limits
 from tools.simulate.clients import SimulatedClient
 from tools.simulate.faults import FAULTS, Ensemble, Fault
 from tools.simulate.ghost import Violation
@@ -41,6 +42,10 @@ class World:
         numbers = tuple(range(1, self.plan.voters + self.plan.observers + 1))
         for number in numbers:
             self.servers[number] = SimulatedServer(stage, network, number, voters, numbers, check)
+        if self.plan.near_limits:
+            stage.situations["an ensemble began near the limits"] += 1
+            disks = [server.disk for server in self.servers.values()]
+            begin_near_the_limits(stage.rng, disks, stage.ghost)
         self.ensemble = Ensemble(stage, network, self.servers)
         connections = count(1)
         self.clients = [
@@ -69,6 +74,9 @@ class World:
         for client in self.clients:
             client.idle = True
         self._await(self._not_converged, CONVERGE_S, "L1")
+        for server in self.servers.values():
+            assert server.replica is not None, "everybody runs in the end"
+            stage.ghost.check_state(server.number, server.replica.machine)
 
     def _await(self, trouble: Callable[[], str], within_s: float, invariant: str) -> None:
         stage = self.stage
@@ -95,7 +103,11 @@ class World:
         self.ensemble.network.heal()
         for server in self.servers.values():
             server.latency_s = QUICK_S
-            server.disk.full = server.disk.eio_next = False
+            server.disk.full = server.disk.eio_next = server.interrupts_a_snapshot = server.dies_changing_history = (
+                False
+            )
+            server.disk.eio_in, server.stops_s = -1, 0.0
+            server.drift(server.usual_rate)
             server.start()
             server.resume()
 
