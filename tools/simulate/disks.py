@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from random import Random
 
-from coord.paxos.effects import Ballot, InstallSnapshot, SnapshotPart, Step, TruncateLog
+from coord.paxos.effects import Ballot, InstallSnapshot, MendLog, SnapshotPart, Step, TruncateLog
 from coord.storage.errors import StorageFailure, StorageRefused
 from coord.storage.memory import MemoryDisk, PowerCut
 from coord.storage.store import SnapshotWriter, Store, StoreSettings
@@ -38,6 +38,7 @@ class ServerDisk:
         self.taking: SnapshotWriter | None = None
         self.written = False  # the snapshot being taken: it may be finished
         self.full = False
+        self.rotten = False  # and nobody has noticed yet
         self.eio_next = False  # the next sync fails
         self.eio_in = -1  # after so many operations, of any kind, one fails; -1: none does
         self._settings = settings
@@ -71,12 +72,13 @@ class ServerDisk:
         """Start: read everything back. Raises StorageFailure if the disk fails there, PowerCut if the power does."""
         self._cut_after = cut_after
         try:
-            store = Store.open(self.memory, server=self.server, identity_if_new=self.identity, settings=self._settings)
+            store = self._reopen(self.memory)
         except StorageRefused as refused:
             raise Violation(f"I2: server {self.server} does not start: {refused}") from refused
         finally:
             self._cut_after = -1
-        self.kept.recovered(store, self._unsure)
+        self._read_back(store, self.kept, self._unsure)
+        self.rotten = False
         self._unsure = []
         self.store = store
         return store
@@ -124,6 +126,35 @@ class ServerDisk:
         self.memory = MemoryDisk(before=self._before)
         self.kept = Kept(Ballot(self.server, identity))
         self._unsure = []
+        self.rotten = False
+
+    def rot(self, rng: Random) -> str:
+        """Some bytes of one file change by themselves; which file, "" if there is none to speak of."""
+        contents = {name: content.rstrip(b"\0") for name, content in self.memory.contents().items()}
+        kind = rng.choice(("log/", "log/", "snapshots/", "tail", "ballot.a", "ballot.b"))
+        names = [name for name, content in contents.items() if name.startswith(kind) and content]
+        if not names:
+            return ""
+        name = rng.choice(names)
+        at, size = rng.randrange(len(contents[name])), rng.choice((1, 1, 4, 40))
+        flipped = bytes(byte ^ 0xA5 or 0xA5 for byte in contents[name][at : at + size])
+        self.memory.damage(name, at, flipped)
+        self.rotten = True
+        return name
+
+    def _read_back(self, store: Store, kept: Kept, on_the_way: Sequence[Step]) -> None:
+        if not self.rotten:
+            if store.recovered.damage is not None and not kept.damaged:
+                raise Violation(
+                    f"I2: server {self.server} finds damage where nothing has rotted: {store.recovered.damage.what}"
+                )
+            kept.recovered(store, on_the_way)
+            return
+        kept.rotted(store, on_the_way)
+        if kept.damaged:
+            self._situations["a disk had rotted, and entries were lost"] += 1
+        else:
+            self._situations["a disk had rotted, and nothing was lost"] += 1
 
     # ---- steps
 
@@ -176,7 +207,7 @@ class ServerDisk:
         image, kept = self.memory.copy(), self.kept.copy()
         image.crash(rng)
         store = self._reopen(image)
-        kept.recovered(store, ())
+        self._read_back(store, kept, ())
         operations = rng.randint(0, OPERATIONS_AHEAD)
 
         def before(verb: str, name: str) -> None:
@@ -192,11 +223,17 @@ class ServerDisk:
             self._situations["an image was cut between two operations"] += 1
         image.before = None
         image.crash(rng)
-        kept.recovered(self._reopen(image), steps)
+        self._read_back(self._reopen(image), kept, steps)
         self._situations["an image was read back"] += 1
 
     def _reopen(self, image: MemoryDisk) -> Store:
-        return Store.open(image, server=self.server, identity_if_new=0, settings=self._settings)
+        return Store.open(
+            image, server=self.server, identity_if_new=self.identity, settings=self._settings, has_peers=True
+        )
 
 
-TOLD: dict[type, str] = {TruncateLog: "a log was truncated", InstallSnapshot: "a snapshot was installed"}
+TOLD: dict[type, str] = {
+    TruncateLog: "a log was truncated",
+    InstallSnapshot: "a snapshot was installed",
+    MendLog: "a log was mended with what other servers had",
+}

@@ -164,6 +164,27 @@ def fill_a_disk(ensemble: Ensemble) -> None:
     ensemble.stage.at(ensemble.stage.rng.uniform(0.1, 1.5), make_room)
 
 
+def let_a_disk_rot(ensemble: Ensemble) -> None:
+    """Bytes change by themselves. A minority of the voters at most are without something at a time: what they have
+    lost is on the others' disks."""
+    server, voters = ensemble.any_server(), next(iter(ensemble.servers.values())).voters
+    spoilt = [
+        number
+        for number in voters
+        if (other := ensemble.servers[number]).former is not None or other.disk.rotten or other.disk.kept.damaged
+    ]
+    if server.former is not None or server.disk.rotten:
+        return  # both copies of a ballot would be its end
+    if server.number in voters and server.number not in spoilt and (len(spoilt) + 1) * 2 >= len(voters):
+        return
+    if server.up and ensemble.stage.rng.random() < 0.8:
+        server.die(power_cut=ensemble.stage.rng.random() < 0.5)
+        server.start_later(1.0)
+    name = server.disk.rot(ensemble.stage.rng)
+    if name:
+        ensemble.stage.say("rot", server.number, name)
+
+
 def replace_a_disk(ensemble: Ensemble) -> None:
     """A voter comes back with an empty folder, and so under another identity: it may follow, and never counts.
 
@@ -173,7 +194,7 @@ def replace_a_disk(ensemble: Ensemble) -> None:
     voters = [ensemble.servers[number] for number in sorted(next(iter(ensemble.servers.values())).voters)]
     server = ensemble.stage.rng.choice(voters)
     others = [other for other in voters if other is not server]
-    lost = sum(other.former is not None for other in others) + 1
+    lost = sum(other.former is not None or other.disk.rotten or other.disk.kept.damaged for other in others) + 1
     if server.former is not None or lost * 2 >= len(voters) or not server.up:
         return
     for other in others:
@@ -321,6 +342,8 @@ FAULTS: list[Fault] = [
     fail_a_sync,
     fail_an_operation,
     fill_a_disk,
+    let_a_disk_rot,
+    let_a_disk_rot,
     replace_a_disk,
     jump_a_wall_clock,
     strobe_a_wall_clock,

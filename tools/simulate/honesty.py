@@ -10,7 +10,8 @@ from tools.simulate.kept import Durable
 
 def check_said_now(server: int, message: Canvass, durable: Durable) -> None:
     """I7: a canvass may leave at once, so it tells of nothing that is still on its way to the disk."""
-    if message.accepted > durable.ballot.accepted or message.last > durable.last:
+    last = max(durable.last, durable.ballot.suspect)
+    if message.accepted > durable.ballot.accepted or message.last > last or message.whole > (last == durable.last):
         raise Violation(f"I7: server {server} says {message}, its disk has {durable}")
 
 
@@ -32,8 +33,9 @@ def _promise(server: int, peer: int, message: Promise, durable: Durable) -> bool
     ballot = durable.ballot
     if ballot.promised > message.epoch:
         return True  # said late, and true when it was asked
-    return (ballot.promised, ballot.promised_to, ballot.accepted, durable.last) == (
-        message.epoch, peer, message.accepted, message.last,
+    claimed = max(durable.last, ballot.suspect)
+    return (ballot.promised, ballot.promised_to, ballot.accepted, durable.last, claimed) == (
+        message.epoch, peer, message.accepted, message.last, message.claimed,
     )  # fmt: skip
 
 

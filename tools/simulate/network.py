@@ -82,7 +82,7 @@ class Network:
         if self.clogged_s:
             arrival = max(arrival, self.clogged_s.get((source, target), 0.0))
         link.arrival_s[target] = arrival
-        stage.at(arrival - stage.now, partial(self._arrive, source, target, link, frame))
+        stage.at_time(arrival, partial(self._arrive, source, target, link, frame))
 
     def _arrive(self, source: int, target: int, link: Link, frame: bytes) -> None:
         station = self._stations[target]

@@ -11,10 +11,21 @@ from functools import partial
 from typing import Protocol
 
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
-from coord.paxos.durable import StreamRequest
+from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
-from coord.paxos.messages import Accept, Canvass, HeartbeatReply, Message, NeedSnapshot, Prepare, Refusal, SnapshotChunk
+from coord.paxos.messages import (
+    Accept,
+    Canvass,
+    Fetched,
+    HeartbeatReply,
+    Message,
+    NeedSnapshot,
+    Prepare,
+    Promise,
+    Refusal,
+    SnapshotChunk,
+)
 from coord.paxos.messages import History as HistoryMessage
 from coord.paxos.participant import PaxosSettings
 from coord.replica.ready import Ready
@@ -181,7 +192,8 @@ class SimulatedServer:
             apply_entries_max=rng.choice((1, 20_000)), reap_interval_s=0.5, container_never_used_s=0.5,
         )  # fmt: skip
         self.seen = Seen(commit=floor, applied=floor, promised=store.ballot.promised)
-        self.replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, self.now)
+        remains = recovered.damage.later if recovered.damage is not None else ()
+        self.replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, self.now, remains)
         self._pumping = False
         self._taking = None
         self._backlog = []
@@ -240,7 +252,10 @@ class SimulatedServer:
             if function != self.tick or not any(waiting == self.tick for waiting, _ in self._backlog):
                 self._backlog.append((function, arguments))
             return
-        function(*arguments)
+        try:
+            function(*arguments)
+        except StorageFailure as failure:  # what was to be read has rotted
+            self._disk_failed(failure)
         if self.replica is None:
             return
         if function != self.pump:
@@ -347,6 +362,8 @@ class SimulatedServer:
             self._store(ready)
         for request in ready.stream:
             self._stream(request)
+        for fetch in ready.fetches:
+            self.at(stage.rng.uniform(0, 0.01), self._fetch, fetch)
         for peer, why in ready.break_peers:
             stage.say("break", self.number, peer, why)
             situations["messages did not fit together"] += 1
@@ -385,6 +402,8 @@ class SimulatedServer:
         def when_durable(durable: Durable) -> None:
             for _, peer, message in later:
                 check_said_when_durable(self.number, peer, message, durable)
+                if isinstance(message, Promise) and message.suspect:
+                    self.stage.situations["a promise told of entries that cannot be shown"] += 1
             if self.life == life:
                 self.input(told)
 
@@ -495,6 +514,14 @@ class SimulatedServer:
             assert self.replica is not None
             self.stage.say("link down", self.number, peer)
             self.replica.disconnected(peer, self.now)
+
+    def _fetch(self, request: FetchRequest) -> None:
+        """Another server has lost something."""
+        store = self.disk.store
+        assert store is not None
+        for batch in reversed(store.read_back(request.upto, request.above, self.stage.rng.randint(1, 2000))):
+            self.send(request.peer, Fetched(batch))
+            self.stage.situations["a lost batch was given back"] += 1
 
     # ---- streams and snapshots, as coord.server.streams and .snapshots do them
 

@@ -50,7 +50,11 @@ class Stage:
 
     def at(self, delay_s: float, function: Callable[[], None]) -> None:
         """Call this later. What is due at one time happens in the order in which it was asked for."""
-        heappush(self._heap, (self.now + delay_s, next(self._numbers), function))
+        self.at_time(self.now + delay_s, function)
+
+    def at_time(self, when_s: float, function: Callable[[], None]) -> None:
+        """Call this then; two moments that are the same stay so, which a difference and a sum would not grant."""
+        heappush(self._heap, (when_s, next(self._numbers), function))
 
     def run_until(self, until: float) -> None:
         heap = self._heap
