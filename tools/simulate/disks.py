@@ -196,7 +196,12 @@ class ServerDisk:
         self._situations["an image was read back"] += 1
 
     def _reopen(self, image: MemoryDisk) -> Store:
-        return Store.open(image, server=self.server, identity_if_new=0, settings=self._settings)
+        try:
+            return Store.open(image, server=self.server, identity_if_new=0, settings=self._settings)
+        except StorageRefused as refused:
+            raise Violation(
+                f"I2: an image of server {self.server}'s disk is not fit for a start: {refused}"
+            ) from refused
 
 
 TOLD: dict[type, str] = {TruncateLog: "a log was truncated", InstallSnapshot: "a snapshot was installed"}
