@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from tools.simulate.mutants import MUTANTS, hunt, table
+from tools.simulate.mutants import blind, hunt_all, table
 from tools.simulate.runs import Story, replay_command, tell_all
 from tools.simulate.situations import missing
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--traces", action="store_true", help="print each seed's events and trace hash")
     options = parser.parse_args(arguments)
     if options.mutants:
-        return _show_mutants()
+        return _show_mutants(options.jobs)
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     stories: list[Story] = []
     for story in tell_all(seeds, options.jobs):
@@ -39,12 +39,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _conclude(stories)
 
 
-def _show_mutants() -> int:
-    counts = {mutant.name: Counter(hunt(mutant)) for mutant in MUTANTS}
+def _show_mutants(jobs: int) -> int:
+    counts = hunt_all(jobs)
     print(table(counts))
-    unnoticed = [name for name, row in counts.items() if row[""] == row.total()]
-    for name in unnoticed:
-        print(f"nobody noticed: {name}")
+    unnoticed = blind(counts)
+    for sentence in unnoticed:
+        print(sentence)
     return FAILED if unnoticed else HELD
 
 

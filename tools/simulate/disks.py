@@ -73,8 +73,6 @@ class ServerDisk:
         self._cut_after = cut_after
         try:
             store = self._reopen(self.memory)
-        except StorageRefused as refused:
-            raise Violation(f"I2: server {self.server} does not start: {refused}") from refused
         finally:
             self._cut_after = -1
         self._read_back(store, self.kept, self._unsure)
@@ -227,9 +225,12 @@ class ServerDisk:
         self._situations["an image was read back"] += 1
 
     def _reopen(self, image: MemoryDisk) -> Store:
-        return Store.open(
-            image, server=self.server, identity_if_new=self.identity, settings=self._settings, has_peers=True
-        )
+        try:
+            return Store.open(
+                image, server=self.server, identity_if_new=self.identity, settings=self._settings, has_peers=True
+            )
+        except StorageRefused as refused:
+            raise Violation(f"I2: server {self.server} does not start: {refused}") from refused
 
 
 TOLD: dict[type, str] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from time import process_time
+from zlib import crc32
 
 from tools.simulate.ghost import Violation
 from tools.simulate.world import World
@@ -17,7 +18,7 @@ class Story:
 
     seed: int
     events: int
-    trace: int  # a hash over every frame that arrived, in order
+    trace: int  # a hash over every frame that arrived, in order, and over where time and chance stood in the end
     situations: Counter[str]
     cpu_s: float
     checker: str = ""  # what noticed a failure: an invariant's number, or the kind of exception; empty if all held
@@ -33,9 +34,9 @@ def tell(seed: int) -> Story:
         world.run()
     except Exception as error:  # whatever real code or checker raises is what this seed has found
         checker, report = checker_of(error), _report(world, error)
-    return Story(
-        seed, world.stage.events, world.stage.trace, world.stage.situations, process_time() - began, checker, report
-    )
+    stage = world.stage
+    trace = crc32(repr((stage.events, stage.now, stage.rng.random())).encode(), stage.trace)
+    return Story(seed, stage.events, trace, stage.situations, process_time() - began, checker, report)
 
 
 def tell_all(seeds: Sequence[int], jobs: int) -> Iterator[Story]:

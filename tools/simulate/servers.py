@@ -15,7 +15,6 @@ from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
 from coord.paxos.messages import (
-    Accept,
     Canvass,
     Fetched,
     HeartbeatReply,
@@ -83,7 +82,7 @@ class Seen:
     leading_since_s: float = 0.0  # on its own clock
     broadcast: int = 0  # the last epoch of which it was seen to send a batch
     heard_s: dict[int, float] = field(default_factory=dict)  # by session, while it leads
-    receiving: int = 0  # the server whose snapshot is being received
+    receiving: bool = False  # a snapshot has begun to come
     overdue: dict[int, None] = field(default_factory=dict)  # sessions that were silent for their timeout
 
 
@@ -478,21 +477,15 @@ class SimulatedServer:
                 elif isinstance(message, HeartbeatReply):
                     for session in message.touched:
                         self.heard(session)
-                else:
-                    self._note_coming(peer, message)
+                elif isinstance(message, SnapshotChunk):
+                    self._note_chunk(message)
                 replica.receive(peer, message, self.now)  # type: ignore[arg-type]
 
-    def _note_coming(self, peer: int, message: object) -> None:
-        """What has come that the simulation is there to bring about."""
-        assert self.replica is not None
-        seen, situations, log = self.seen, self.stage.situations, self.replica.participant.log
-        if isinstance(message, Accept | HistoryMessage):
-            if message.batch.last <= log.last and message.epoch == self.replica.participant.epoch:
-                situations["a batch came that was here already"] += 1
-        elif isinstance(message, SnapshotChunk):
-            if message.index == 0 and seen.receiving:
-                situations["a snapshot began in the middle of another"] += 1
-            seen.receiving = 0 if message.final else peer
+    def _note_chunk(self, message: SnapshotChunk) -> None:
+        seen = self.seen
+        if message.index == 0 and seen.receiving:
+            self.stage.situations["a snapshot began in the middle of another"] += 1
+        seen.receiving = not message.final
 
     def _greeted(self, peer: int, link: Link, hello: Hello) -> None:
         assert self.replica is not None

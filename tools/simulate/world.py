@@ -54,6 +54,8 @@ class World:
 
     def _draw_faults(self, faults: Sequence[Fault]) -> list[Fault]:
         """A seed leaves out about half of the kinds, so that some seeds are of few kinds only."""
+        for fault in faults:
+            self.stage.situations[_named(fault)] += 0  # what is known and never happens is missed
         drawn = [fault for fault in faults if self.stage.rng.random() < 0.6]
         return drawn or list(faults)
 
@@ -94,7 +96,7 @@ class World:
         stage.at(stage.rng.expovariate(1 / self.plan.fault_every_s), self._fault)
         fault = stage.rng.choice(self.faults)
         stage.say("fault", fault.__name__)
-        stage.situations["fault: " + fault.__name__.replace("_", " ")] += 1
+        stage.situations[_named(fault)] += 1
         fault(self.ensemble)
 
     def _heal(self) -> None:
@@ -135,3 +137,7 @@ class World:
             if client.outstanding:
                 return f"{client} still waits"
         return ""
+
+
+def _named(fault: Fault) -> str:
+    return "fault: " + fault.__name__.replace("_", " ")
