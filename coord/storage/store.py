@@ -117,7 +117,7 @@ class Store:
             self._ballot.make(("ballot.a", "ballot.b"))
         else:
             self._ballot = BallotFile(disk, found.ballot.ballot, found.ballot.generation)
-            self._ballot.make(found.ballot.repair)
+            self._ballot.settle(found.ballot.repair)
             # Before anything else is changed: that this log once held more must not be forgotten with its traces.
             suspect = look.suspect_after(found)
             if suspect != self.ballot.suspect:

@@ -9,7 +9,7 @@ from storage_model import IDENTITY, SERVER, append_all, make_batches, next_ballo
 from coord.paxos.effects import Ballot, SaveBallot
 from coord.storage.ballot import COPIES
 from coord.storage.errors import StorageRefused
-from coord.storage.memory import MemoryDisk
+from coord.storage.memory import MemoryDisk, PowerCut
 from coord.storage.store import Store
 
 NEW = Ballot(SERVER, IDENTITY, 5, 7, SERVER, 6)
@@ -110,3 +110,27 @@ def test_a_promise_is_never_taken_back() -> None:
     store = open_store(saved_disk())
     with pytest.raises(AssertionError, match="takes back the promise"):
         store.perform([SaveBallot(next_ballot(NEW, 6, 6))])
+
+
+def test_a_start_makes_what_a_killed_process_left_of_one_copy_durable_before_the_other_may_rot() -> None:
+    """Found by simulated seed 2193: one copy was newer in the system's cache only, and the other one rotted later."""
+    disk = MemoryDisk()
+    store = open_store(disk)
+    store.perform([SaveBallot(OLD)])
+    writes = 0
+
+    def before(verb: str, name: str) -> None:
+        nonlocal writes
+        writes += verb == "sync" and name.startswith("ballot")
+        if writes:
+            raise PowerCut
+
+    disk.before = before
+    with pytest.raises(PowerCut):
+        store.perform([SaveBallot(NEW)])
+    disk.before = None
+    disk.close()  # the process is gone, the machine runs on
+    assert open_store(disk).ballot == NEW
+    disk.crash()
+    disk.damage("ballot.b", 30, b"rot")
+    assert open_store(disk).ballot == NEW

@@ -206,6 +206,8 @@ class ServerDisk:
         image.crash(rng)
         store = self._reopen(image)
         self._read_back(store, kept, ())
+        if self.rotten:
+            return  # who starts on it does not go on with what its former life was about to write
         operations = rng.randint(0, OPERATIONS_AHEAD)
 
         def before(verb: str, name: str) -> None:
