@@ -4,11 +4,15 @@ Every combination of damage to four committed entries on three servers: what one
 disk has an entry nobody leads.
 """
 
+from collections.abc import Callable
 from itertools import product
 
 import pytest
 
 from coord.codec.batch import encode_batch
+from coord.paxos.durable import Durable
+from coord.paxos.messages import Promise
+from coord.storage import survey
 from tests.paxos.damaged_group import DamagedGroup, segment_of, written_disk
 from tests.paxos.protocol_group import log_of
 
@@ -57,3 +61,41 @@ def test_every_recoverable_combination_of_damage_recovers_and_no_other_is_served
         else:
             assert not any(participant.serving for participant in group.servers.values()), case
             assert all(store.ballot.accepted == 1 for store in group.stores.values()), case
+
+
+def goes_wrong(case: tuple[bool, ...]) -> bool:
+    """Whether somebody serves without what was committed."""
+    group = damaged_group(case, (BODY,))
+    group.run(3.0)
+    return any(
+        participant.serving and participant.log.commit < BATCHES[-1].last for participant in group.servers.values()
+    )
+
+
+def forget_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Durable, "suspect", property(lambda self: 0))
+    monkeypatch.setattr(Durable, "claimed", property(lambda self: self.history.durable))
+    monkeypatch.setattr(Durable, "whole", property(lambda self: True))
+
+
+def take_rot_for_a_torn_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_has_empty_sector", lambda window, start, end: True)
+    monkeypatch.setattr(survey, "find_tail", lambda disk: None)
+
+
+def count_promises_by_what_they_can_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Promise, "claimed", property(lambda self: self.last))
+    monkeypatch.setattr(Durable, "whole", property(lambda self: True))
+
+
+@pytest.mark.parametrize(
+    "defect", [forget_what_was_lost, take_rot_for_a_torn_write, count_promises_by_what_they_can_show]
+)
+def test_a_deliberate_defect_of_the_repair_loses_what_was_committed_in_some_case(
+    defect: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last entry is gone from two disks: they are a majority, and must not do without it.
+    cases = [case for case in CASES if is_recoverable(case) and sum(case[ENTRIES - 1 :: ENTRIES]) == 2]
+    assert not any(map(goes_wrong, cases[::40]))
+    defect(monkeypatch)
+    assert any(map(goes_wrong, cases))

@@ -21,6 +21,7 @@ from coord.paxos.progress import Progress
 from coord.paxos.proposer import PREPARING, Proposer
 from coord.paxos.quorum import Majority
 from coord.replica.ready import Ready
+from coord.storage import survey
 from coord.storage.errors import StorageFailure
 from coord.storage.log import Log
 from coord.storage.memory import MemoryDisk, MemoryFile
@@ -283,3 +284,30 @@ def lead_with_an_older_history(patch: Patch) -> None:
     patch.attribute(Election, "choose", choose)
     patch.row(participant._TO_ACCEPTOR, Commit, on_commit)
     patch.row(participant._TO_ACCEPTOR, Heartbeat, lambda self, said: self.on_heartbeat(replace(said, commit=0)))
+
+
+# ---- a damaged log
+
+
+def take_rot_for_a_torn_write(patch: Patch) -> None:
+    """What cannot be read at the log's end is cut off, whatever it was."""
+    patch.attribute(survey, "_has_empty_sector", lambda window, start, end: True)
+    patch.attribute(survey, "find_tail", lambda disk: None)
+
+
+def forget_what_was_lost(patch: Patch) -> None:
+    """A server on a damaged disk takes part as if its log had never gone further (PAR's Truncate)."""
+    patch.attribute(Durable, "suspect", property(lambda self: 0))
+    patch.attribute(Durable, "claimed", property(lambda self: self.history.durable))
+    patch.attribute(Durable, "whole", property(lambda self: True))
+
+
+def lead_with_a_damaged_log(patch: Patch) -> None:
+    """Whoever promises counts, and a server leads though it cannot show all that it has acknowledged."""
+
+    def on_promise(self: Proposer, peer: int, said: Promise, now: float) -> None:
+        good(self, peer, replace(said, suspect=0), now)
+
+    good = Proposer.on_promise
+    patch.attribute(Proposer, "on_promise", on_promise)
+    patch.attribute(Durable, "whole", property(lambda self: True))
