@@ -47,14 +47,17 @@ RETRY_AFTER_S = 0.02
 class RecordedClient:
     """A session, and one connection to one of the servers at a time."""
 
-    def __init__(self, recorder: Recorder, name: str, ports: Sequence[int], timeout_ms: int = 30_000) -> None:
-        """`ports` are tried in turn, the first one first."""
+    def __init__(
+        self, recorder: Recorder, name: str, ports: Sequence[int], timeout_ms: int = 30_000, wait_s: float = 10.0
+    ) -> None:
+        """`ports` are tried in turn, the first one first. A silence of `wait_s` is taken for a lost connection."""
         self.name = name
         self._recorder = recorder
         self._ports = list(ports)
         self._timeout_ms = timeout_ms
+        self._wait_s = wait_s
         self._armed: dict[tuple[str, str], None] = {}  # (list of SetWatches, path)
-        self._client = RawClient(self._ports[0], timeout_ms=timeout_ms)
+        self._client = RawClient(self._ports[0], timeout_ms=timeout_ms, wait_s=wait_s)
         self.session = self._client.session
         recorder.session(name, self.session, CONNECTED)
 
@@ -100,7 +103,7 @@ class RecordedClient:
             try:
                 self._client = RawClient(
                     self._ports[0], timeout_ms=self._timeout_ms, session=self.session, password=before.password,
-                    seen_zxid=before.seen_zxid,
+                    seen_zxid=before.seen_zxid, wait_s=self._wait_s,
                 )  # fmt: skip
                 self._client.seen_zxid = before.seen_zxid
             except SessionRefusedError:
