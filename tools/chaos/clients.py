@@ -1,6 +1,6 @@
 """Kinds of client, each of which records what it asks and what it is told.
 
-A client is a session and does one thing at a time. It moves to another server by itself or when told to (`go_on`), and
+A client is a session, used by one thread. It moves to another server by itself or when told to (`go_on`), and
 is given up when its session has ended: whoever uses it then makes another one, under another name.
 
 To add a kind: a class with these methods, and a row of KINDS.
@@ -55,6 +55,9 @@ class Client(Protocol):
     def call(self, request: Request, linearizable: bool = False) -> Reply | None:
         """The reply; None if nobody will ever know it."""
 
+    def call_all(self, requests: Sequence[Request]) -> Sequence[Reply | None]:
+        """All of them, in one go if the kind can do that."""
+
     def go_on(self) -> bool:
         """After a None: False if the session has ended, or no server takes it."""
 
@@ -75,6 +78,9 @@ class RawKind:
 
     def call(self, request: Request, linearizable: bool = False) -> Reply | None:
         return self._client.call(request, linearizable)
+
+    def call_all(self, requests: Sequence[Request]) -> Sequence[Reply | None]:
+        return self._client.call_all(requests)
 
     def go_on(self) -> bool:
         return self._client.reconnect()
@@ -129,6 +135,9 @@ class KazooKind:
         self._recorder.returned(operation, reply)
         return reply
 
+    def call_all(self, requests: Sequence[Request]) -> Sequence[Reply | None]:
+        return [self.call(each) for each in requests]
+
     def go_on(self) -> bool:
         """kazoo connects by itself, and what is asked meanwhile waits for it."""
         return not self._ended
@@ -146,7 +155,8 @@ class KazooKind:
             return
         if state == KazooState.LOST:
             self._ended = True
-        self._recorder.session(self._name, self._client.client_id[0], _STATES[state])
+        if self._client.client_id is not None:  # else it has no session yet
+            self._recorder.session(self._name, self._client.client_id[0], _STATES[state])
 
 
 def _answered(pending: Any) -> Any:

@@ -4,25 +4,32 @@ A plan goes on for ever; a run performs as much of it as it has time for. The sa
 same run: what a fault meets is up to the clocks of real processes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 
 from coord.model.message import message
 
-TOGETHER = (1, 1, 1, 2, 2, 3)
+TOGETHER = (1, 1, 2, 2, 3, 4)
 """How many faults a round has: one of these."""
 BEGINS_WITHIN_S = 2.0
-LASTS_S = (0.2, 6.0)
-QUIET_S = (1.0, 3.0)
+SHORT_S, LONG_S = (0.05, 1.0), (1.0, 6.0)
+"""How long a fault lasts: one of the two, before and after which servers give each other up."""
+QUIET_S = (0.5, 3.0)
 
-SETUPS: Sequence[tuple[str, ...]] = (
-    (),
-    (
-        *("--segment-bytes", "131072", "--snapshot-after-bytes", "262144", "--snapshots-kept", "2"),
-        *("--history-bytes-max", "32768"),
-    ),
+_SMALL = (
+    *("--segment-bytes", "131072", "--snapshot-after-bytes", "262144", "--snapshots-kept", "2"),
+    *("--history-bytes-max", "32768"),
 )
-"""As delivered; and so that logs are dropped, snapshots taken and sent, within seconds."""
+SETUPS: Mapping[str, Sequence[str]] = MappingProxyType(
+    {
+        "as delivered": (),
+        "logs dropped, snapshots taken and sent within seconds": _SMALL,
+        "the same, and every write to the disk in a thread": (*_SMALL, "--write-inline-max-ms", "0"),
+        "hasty elections": ("--heartbeat-ms", "50", "--leader-timeout-ms", "400", "--settle-ms", "0"),
+    }
+)
+"""How all servers of a run are set up."""
 
 
 @message
@@ -49,9 +56,9 @@ class Round:
         return ", ".join(map(str, self.deeds))
 
 
-def setup(seed: int) -> tuple[str, ...]:
-    """Settings for every server."""
-    return SETUPS[Random(f"setup {seed}").randrange(len(SETUPS))]
+def setup(seed: int) -> str:
+    """Which of SETUPS."""
+    return Random(f"setup {seed}").choice(list(SETUPS))
 
 
 def rounds(seed: int, faults: Sequence[str]) -> Iterator[Round]:
@@ -63,7 +70,7 @@ def rounds(seed: int, faults: Sequence[str]) -> Iterator[Round]:
         for _ in range(random.choice(TOGETHER)):
             if not deck:
                 deck = random.sample(faults, len(faults))
-            begins_s, lasts_s = random.uniform(0, BEGINS_WITHIN_S), random.uniform(*LASTS_S)
+            begins_s, lasts_s = random.uniform(0, BEGINS_WITHIN_S), random.uniform(*random.choice((SHORT_S, LONG_S)))
             deeds.append(Deed(deck.pop(), begins_s, lasts_s, random.getrandbits(32)))
         yield Round(tuple(sorted(deeds, key=_beginning)), random.uniform(*QUIET_S))
 

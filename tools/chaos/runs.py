@@ -20,7 +20,7 @@ from coord.model.requests import Create, GetChildren, GetData, Request
 from tools.chaos.clients import KINDS, Client, NoConnectionError, RawKind
 from tools.chaos.faults import FAULTS, End
 from tools.chaos.logs import Keeper, LogError, committed, joined
-from tools.chaos.plan import Round, rounds, setup
+from tools.chaos.plan import SETUPS, Round, rounds, setup
 from tools.chaos.proxies import Proxies
 from tools.chaos.stage import Broken, ProxiedCoord, Stage
 from tools.chaos.workload import QUEUE, REGISTERS, Worker, folder, folders
@@ -108,7 +108,9 @@ class Run:
             file.keep(record)
 
         self._recorder = Recorder(keep=keep)
-        software = ProxiedCoord((*setup(options.seed), *self._observing()), options.entry)
+        chosen = setup(options.seed)
+        self._say(f"servers: {chosen}")
+        software = ProxiedCoord((*SETUPS[chosen], *self._observing()), options.entry)
         proxies = stack.enter_context(Proxies())
         ensemble = Ensemble(software, self._where, options.servers)
         self._stage = Stage(ensemble, software, proxies, self._tell)

@@ -31,6 +31,8 @@ QUEUE = "queue"
 REGISTERS = 3
 PAUSE_S_MAX = 0.08
 """Between two requests of a client: the machine is to be disturbed by the faults, not by the load."""
+BURST_SHARE, BURST_MAX = 0.1, 8
+"""How often a client sends several requests in one go, and how many at most."""
 RETRY_AFTER_S = 0.05
 
 Make: TypeAlias = Callable[[str], Client]
@@ -93,13 +95,17 @@ class Worker:
 
     def _work(self, client: Client) -> None:
         while not self._stopping.is_set():
-            request, linearizable = self._choose(client.watches)
-            reply = client.call(request, linearizable)
-            if reply is None:
-                if not client.go_on():
-                    return
+            if self._random.random() < BURST_SHARE:
+                requests = [self._choose(client.watches)[0] for _ in range(self._random.randint(2, BURST_MAX))]
+                replies = client.call_all(requests)
             else:
-                self._learn(request, reply)
+                request, linearizable = self._choose(client.watches)
+                requests, replies = [request], [client.call(request, linearizable)]
+            for request, reply in zip(requests, replies, strict=True):
+                if reply is not None:
+                    self._learn(request, reply)
+            if None in replies and not client.go_on():
+                return
             self._stopping.wait(self._random.uniform(0, PAUSE_S_MAX))
 
     def _learn(self, request: Request, reply: Reply) -> None:

@@ -85,6 +85,26 @@ class RecordedClient:
         self._remember(request, reply)
         return reply
 
+    def call_all(self, requests: Sequence[Request]) -> list[Reply | None]:
+        """The replies to requests that are sent in one go; None for each that no reply came to."""
+        sent = [(self._recorder.call(self.name, self.session, each), each) for each in requests]
+        replies: list[Reply | None] = []
+        try:
+            bodies = [_WIRE[type(each)](each) for each in requests]
+            self._client.send_all([(op, body) for op, body, _ in bodies])
+            for (operation, request), (_, _, read) in zip(sent, bodies, strict=True):
+                while not isinstance(arrived := self._receive(), WireReply):
+                    pass
+                reply = read(arrived.reader()) if not arrived.error else Failed(_error(arrived.error))
+                self._recorder.returned(operation, reply, arrived.zxid)
+                self._remember(request, reply)
+                replies.append(reply)
+        except (HungUpError, OSError):
+            for operation, _ in sent[len(replies) :]:
+                self._recorder.lost(operation)
+                replies.append(None)
+        return replies
+
     def listen(self) -> bool:
         """Wait for one more event; False if none came in time, or the connection has ended."""
         try:
