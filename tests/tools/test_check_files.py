@@ -145,7 +145,7 @@ def test_the_picture_shows_each_operation_once_and_marks_the_one_that_does_not_f
     report = check(broken().recorder.records)
     (window,) = report.windows
     root = ElementTree.fromstring(svg(window))
-    groups = root.findall(f"{SVG}g")
+    groups = root.findall(f"{SVG}g[@class='operation']")
     assert len(groups) == len(window.operations) >= 1
     (stuck,) = [each for each in root.iter(f"{SVG}rect") if each.get("class") == "stuck"]
     titles = [each.find(f"{SVG}title").text for each in groups if stuck in list(each)]
@@ -162,7 +162,7 @@ def test_the_picture_shows_each_operation_once_and_marks_the_one_that_does_not_f
 def test_bars_of_one_lane_do_not_overlap_when_their_operations_do_not():
     window = check(broken().recorder.records).windows[0]
     spans = {}
-    for group in ElementTree.fromstring(svg(window)).findall(f"{SVG}g"):
+    for group in ElementTree.fromstring(svg(window)).findall(f"{SVG}g[@class='operation']"):
         rect = group.find(f"{SVG}rect")
         start = float(rect.get("x"))
         spans.setdefault(rect.get("y"), []).append((start, start + float(rect.get("width"))))

@@ -128,6 +128,9 @@ class Znodes:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Znodes) and self._hash == other._hash and self.by_path == other.by_path
 
+    def __repr__(self) -> str:
+        return ", ".join(f"{path} {znode.data!r} version {znode.version}" for path, znode in self.by_path.items())
+
     def children(self, path: str) -> list[str]:
         return [each for each in self.by_path if each != "/" and parent_of(each) == path]
 
