@@ -4,7 +4,9 @@ Every server tells where it stands and whom it would follow: the one with the ne
 reach and that look for a leader, then by priority, then by id. Who is chosen by a quorum may prepare an epoch. When
 all reachable voters agree there is nothing to wait for; while one of them has not chosen, a settle delay runs, in which
 it may still turn up with a newer history. A candidate that does not get to lead (it hangs, or too few reach it) is
-passed over after a while, since others may have the quorum that it has not (T47).
+passed over after a while, since others may have the quorum that it has not (T47); but not for ever, and not by oneself:
+who finds nobody left to follow, or hears that somebody turns to a candidate, gives it another chance. Else all could
+come to stand for themselves, each having passed over the others while there was no way to them.
 """
 
 from collections.abc import Iterable
@@ -44,10 +46,15 @@ class Election:
             self.since_s = now
         if said != before:
             self._passed_over.discard(peer)
+        if before is not None and said.choice != before.choice:
+            self._passed_over.discard(said.choice)  # whoever another turns to may get its quorum now
 
     def pass_over(self, now: float) -> None:
-        """The chosen one does not lead: choose another, until there is news of it."""
-        self._passed_over.add(self.choice)
+        """The chosen one does not lead: choose another, until there is news of it. If nobody is left, begin anew."""
+        if self.choice in (0, self._me):
+            self._passed_over.clear()
+        else:
+            self._passed_over.add(self.choice)
         self.since_s = now
 
     def forget(self, peer: int, now: float) -> None:

@@ -265,7 +265,7 @@ class Participant:
                 self._become_looking(f"the leader, server {acceptor.leader}, was silent for too long")
         else:
             election = self._election
-            if election.choice not in (0, settings.server) and now - election.since_s > settings.leader_timeout_s:
+            if now - election.since_s > settings.leader_timeout_s:
                 election.pass_over(now)
             self._evaluate()
 

@@ -797,6 +797,46 @@ def test_a_candidate_that_hangs_is_passed_over() -> None:
     assert group[1].leader == 2
 
 
+def test_who_has_passed_over_everybody_begins_anew_and_the_others_go_with_it() -> None:
+    """Of five, 1 and 2 are down. 3, 4 and 5, cut off from one another for long enough, have come to stand for themselves."""
+    group = Group(*[make_participant(server, 5) for server in (3, 4, 5)])
+    for one, other in ((3, 4), (3, 5), (4, 5)):
+        group.connect(one, other)
+        group[one].take(), group[other].take()
+    for wire in group.wires.values():
+        wire.clear()  # nothing gets through: each has only these old words of the others
+    for one, other in ((3, 4), (3, 5), (4, 5)):
+        group[one].receive(other, canvass(0, 0, choice=other), 0.0)
+        group[other].receive(one, canvass(0, 0, choice=one), 0.0)
+    for now in (1.0, 2.0, 3.0, 4.0):
+        for server, member in group.members.items():
+            member.tick(now)
+            group.take(server)
+        for wire in group.wires.values():
+            wire.clear()
+    group.now = 4.0
+    assert not any(member.leads for member in group.members.values())
+    for _ in range(8):
+        group.settle(0.5)
+    assert group[5].leads
+    assert [group[server].leader for server in (3, 4)] == [5, 5]
+
+
+def test_who_was_passed_over_is_chosen_again_when_somebody_turns_to_it() -> None:
+    election = Election(1, Majority({1, 2, 3}), 0.1)
+    election.hear(2, canvass(0, 0, choice=2), 0.0)
+    election.hear(3, canvass(0, 0, choice=3), 0.0)
+    for choice in (3, 2, 1, 3):  # the last one since there is nobody left
+        election.choose(canvass(0, 0))
+        assert election.choice == choice
+        election.pass_over(1.0)
+    election.choose(canvass(0, 0))
+    assert election.choice == 2
+    election.hear(2, canvass(0, 0, choice=3), 2.0)
+    election.choose(canvass(0, 0))
+    assert election.choice == 3
+
+
 def test_a_newer_history_that_no_quorum_can_reach_is_left_behind() -> None:
     """Of five, 1 has the newest log and reaches 2 only, and 5 is down: so 2, 3 and 4 are the quorum there is."""
     log = log_of((1, 3))
