@@ -19,20 +19,22 @@ from kazoo.protocol.states import KazooState, ZnodeStat
 from kazoo.retry import KazooRetry
 
 from coord.model.errors import ERRORS, CoordError
-from coord.model.replies import ChildrenReply, Created, DataReply, Done, ExistsReply, Failed, Reply, Written
+from coord.model.replies import ChildrenReply, Created, DataReply, Done, ExistsReply, Failed, MultiDone, Reply, Written
 from coord.model.requests import (
     EPHEMERAL,
     EPHEMERAL_SEQUENTIAL,
     PERSISTENT_SEQUENTIAL,
+    CheckVersion,
     Create,
     Delete,
     Exists,
     GetChildren,
     GetData,
+    Multi,
     Request,
     SetData,
 )
-from tools.check.history import CONNECTED, EXPIRED, SUSPENDED, Recorder, StatSeen
+from tools.check.history import CONNECTED, EXPIRED, SUSPENDED, UNTOLD, Recorder, StatSeen
 from tools.check.recorded import RecordedClient
 from tools.ensembles.ports import HOST
 from tools.wire.client import HungUpError, SessionRefusedError
@@ -203,6 +205,27 @@ def _children(client: Any, request: GetChildren) -> Reply:
     return ChildrenReply(tuple(names), _stat(stat))
 
 
+def _multi(client: Any, request: Multi) -> Reply:
+    transaction = client.transaction()
+    for step in request.requests:
+        _STEPS[type(step)](transaction, step)
+    answers = _answered(transaction.commit_async())
+    return MultiDone(tuple(_step(*each) for each in zip(request.requests, answers, strict=True)))
+
+
+def _step(request: Request, answer: Any) -> Reply:
+    if isinstance(answer, KazooException):
+        return Failed(ERRORS.get(answer.code, CoordError)(f"error {answer.code}"))
+    if isinstance(request, Create):
+        return Created(answer, UNTOLD)
+    return Written(_stat(answer)) if isinstance(request, SetData) else Done()
+
+
+_STEPS: dict[type, Callable[[Any, Any], None]] = {
+    Create: lambda transaction, each: transaction.create(each.path, each.data),  # persistent ones only
+    SetData: lambda transaction, each: transaction.set_data(each.path, each.data, each.version),
+    CheckVersion: lambda transaction, each: transaction.check(each.path, each.version),
+}
 _KAZOO: dict[type, Callable[[Any, Any], Reply]] = {
     Create: _create,
     Delete: _delete,
@@ -210,6 +233,7 @@ _KAZOO: dict[type, Callable[[Any, Any], Reply]] = {
     GetData: _get,
     Exists: _exists,
     GetChildren: _children,
+    Multi: _multi,
 }
 _STATES = {KazooState.CONNECTED: CONNECTED, KazooState.SUSPENDED: SUSPENDED, KazooState.LOST: EXPIRED}
 _QUIET = logging.getLogger("tools.chaos.kazoo")

@@ -37,6 +37,15 @@ def kill_several_servers(stage: Stage, random: Random) -> End:
     return _killed(stage, random.sample(stage.servers, random.randint(2, len(stage.servers))))
 
 
+def kill_a_server_again_and_again(stage: Stage, random: Random) -> End:
+    """While it reads its disk, or is brought up."""
+    id = random.choice(stage.servers)
+    for _ in range(random.randint(1, 3)):
+        _killed(stage, [id])()
+        stage.rest(random.uniform(0.2, 1.0))
+    return _killed(stage, [id])
+
+
 def restart_a_server(stage: Stage, random: Random) -> End:
     return _restarted(stage, [random.choice(stage.servers)])
 
@@ -270,6 +279,7 @@ FAULTS: Mapping[str, Fault] = MappingProxyType(
             kill_a_server,
             kill_the_leader,
             kill_several_servers,
+            kill_a_server_again_and_again,
             restart_a_server,
             restart_the_leader,
             freeze_a_server,

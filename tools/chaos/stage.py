@@ -154,6 +154,10 @@ class Stage:
             del self.frozen[id]
             self.ensemble.sigcont(id)
 
+    def rest(self, seconds: float) -> None:
+        """For a fault of several strokes. Others have to wait meanwhile, so let it be short."""
+        time.sleep(seconds)
+
     def look_after(self) -> None:
         """No server ends by itself, unless its disk is full, and then it says so by its exit status."""
         for id in self._members:

@@ -10,21 +10,23 @@ from random import Random
 from typing import TypeAlias
 
 from coord.model.acl import OPEN_ACL
-from coord.model.replies import Created, Failed, Reply
+from coord.model.replies import Created, Reply
 from coord.model.requests import (
     EPHEMERAL,
     PERSISTENT_SEQUENTIAL,
     AddWatch,
+    CheckVersion,
     Create,
     Delete,
     Exists,
     GetChildren,
     GetData,
+    Multi,
     Request,
     SetData,
 )
 from tools.chaos.clients import Client, NoConnectionError
-from tools.check.history import WRITES
+from tools.check.history import WRITES, code_of
 
 ROOT = "/chaos"
 QUEUE = "queue"
@@ -109,7 +111,7 @@ class Worker:
             self._stopping.wait(self._random.uniform(0, PAUSE_S_MAX))
 
     def _learn(self, request: Request, reply: Reply) -> None:
-        if type(request) in WRITES and not isinstance(reply, Failed):
+        if type(request) in WRITES and not code_of(reply):
             self.acknowledged += 1
         stat = getattr(reply, "stat", None)
         if stat is not None and not isinstance(reply, Created):
@@ -153,6 +155,13 @@ class Worker:
     def _appear(self, here: str) -> Request:
         return Create(f"{here}/e-{self.name}", self._value(), OPEN_ACL, EPHEMERAL)
 
+    def _multi(self, here: str) -> Request:
+        one, other = self._random.sample(range(REGISTERS), 2)
+        first, second = f"{here}/r{one}", f"{here}/r{other}"
+        made = Create(second, self._value(), OPEN_ACL) if self._random.random() < 0.3 else None
+        checked = CheckVersion(first, self._versions.get(first, 0)) if self._random.random() < 0.5 else None
+        return Multi((checked or SetData(first, self._value()), made or SetData(second, self._value())))
+
     def _read(self, here: str, watch: bool) -> Request:
         kind = self._random.randrange(8)
         if kind < 4:
@@ -169,6 +178,7 @@ _SHARES: Sequence[tuple[float, Callable[[Worker, str], Request]]] = (
     (0.16, Worker._set),
     (0.12, Worker._compare_and_set),
     (0.06, Worker._delete),
+    (0.06, Worker._multi),
     (0.08, Worker._enqueue),
     (0.02, Worker._appear),
 )

@@ -18,17 +18,20 @@ from coord.model.replies import (
     Event,
     ExistsReply,
     Failed,
+    MultiDone,
     Reply,
     Synced,
     Written,
 )
 from coord.model.requests import (
     AddWatch,
+    CheckVersion,
     Create,
     Delete,
     Exists,
     GetChildren,
     GetData,
+    Multi,
     Request,
     SetData,
     SetWatches,
@@ -184,6 +187,23 @@ def _create(request: Create) -> tuple[Op, bytes, Callable[[Reader], Reply]]:
     return Op.CREATE2, body, lambda reader: Created(reader.string(), _stat(reader))
 
 
+def _multi(request: Multi) -> tuple[Op, bytes, Callable[[Reader], Reply]]:
+    steps = [_WIRE[type(each)](each) for each in request.requests]
+
+    def read(reader: Reader) -> Reply:
+        return MultiDone(tuple(_step(reader, read_one) for _, _, read_one in steps))
+
+    return Op.MULTI, jute.multi(*((op, body) for op, body, _ in steps)), read
+
+
+def _step(reader: Reader, read: Callable[[Reader], Reply]) -> Reply:
+    """One step of a multi's reply: a header (operation, whether it is the end, error), and what it says itself."""
+    operation = reader.int32()
+    reader.boolean()
+    reader.int32()
+    return Failed(_error(reader.int32())) if operation == Op.ERROR else read(reader)
+
+
 _WIRE: dict[type, Callable[[Any], tuple[Op, bytes, Callable[[Reader], Reply]]]] = {
     Create: _create,
     Delete: lambda each: (Op.DELETE, jute.path_and_version(each.path, each.version), lambda reader: Done()),
@@ -207,6 +227,8 @@ _WIRE: dict[type, Callable[[Any], tuple[Op, bytes, Callable[[Reader], Reply]]]] 
         jute.path_and_watch(each.path, each.watch),
         lambda reader: ChildrenReply(tuple(reader.strings()), _stat(reader)),
     ),
+    CheckVersion: lambda each: (Op.CHECK, jute.path_and_version(each.path, each.version), lambda reader: Done()),
+    Multi: _multi,
     Sync: lambda each: (Op.SYNC, jute.string(each.path), lambda reader: Synced(reader.string())),
     AddWatch: lambda each: (Op.ADD_WATCH, jute.path_and_version(each.path, each.mode), lambda reader: Done()),
     SetWatches: lambda each: (
