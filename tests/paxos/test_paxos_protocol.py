@@ -798,7 +798,7 @@ def test_a_candidate_that_hangs_is_passed_over() -> None:
 
 
 def test_who_has_passed_over_everybody_begins_anew_and_the_others_go_with_it() -> None:
-    """Of five, 1 and 2 are down. 3, 4 and 5, cut off from one another for long enough, have come to stand for themselves."""
+    """Of five, 1 and 2 are down; 3, 4 and 5, cut off from one another for long, have come to stand for themselves."""
     group = Group(*[make_participant(server, 5) for server in (3, 4, 5)])
     for one, other in ((3, 4), (3, 5), (4, 5)):
         group.connect(one, other)

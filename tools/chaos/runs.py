@@ -35,7 +35,7 @@ GENERATION_S = 4.0
 GENERATIONS_SPARE = 16
 """What waits for servers does not count against the run's time; the last generation serves all that is left."""
 PROGRESS_WITHIN_S = 90.0
-TIMEOUTS_MS = (3_000, 10_000, 30_000)
+TIMEOUTS_MS = (1_000, 4_000, 30_000)
 """Of sessions, in turn: of the shortest some expire."""
 POLL_S = 0.02
 SEARCH_STEPS, SEARCH_S = 20_000_000, 600.0
