@@ -15,6 +15,7 @@ from pathlib import Path
 from tools.chaos.clients import KINDS
 from tools.chaos.faults import FAULTS
 from tools.chaos.runs import LOG, Options, Outcome, Run, recheck
+from tools.chaos.workload import PAUSE_S_MAX
 
 KEPT, BROKEN, UNDECIDED = 0, 1, 2
 SHOWN_MAX = 20
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(
         seed=random.randrange(SEEDS) if given.seed is None else given.seed, seconds=given.seconds,
         servers=given.servers, observers=given.observers, clients=given.clients, faults=given.faults,
-        small_disks=given.small_disks,
+        pause_s_max=given.pause, small_disks=given.small_disks,
     )  # fmt: skip
     where = Path(tempfile.mkdtemp(prefix=f"chaos-{options.seed}-", dir=given.data))
     print(f"seed {options.seed}, {options.servers} servers, {options.seconds:g} s, in {where}", flush=True)
@@ -78,6 +79,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--faults", type=_faults, default=tuple(FAULTS), metavar="NAME,...", help="only these (default: all)"
     )
+    parser.add_argument(
+        "--pause", type=float, default=PAUSE_S_MAX, metavar="SECONDS",
+        help="longest pause of a client between requests (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--list", action="store_true", help="list the faults and do nothing else")
     parser.add_argument("--data", type=Path, metavar="DIR", help="where to make the run's folder (default: /tmp)")
     parser.add_argument("--keep", action="store_true", help="keep the folder of a run that is right, too")

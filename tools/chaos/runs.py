@@ -6,6 +6,7 @@ asked to, and the history goes through every checker of tools/check, beside the 
 """
 
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from tools.chaos.logs import Keeper, LogError, committed, joined
 from tools.chaos.plan import SETUPS, Round, rounds, setup
 from tools.chaos.proxies import Proxies
 from tools.chaos.stage import Broken, ProxiedCoord, Stage
-from tools.chaos.workload import QUEUE, REGISTERS, Worker, folder, folders
+from tools.chaos.workload import PAUSE_S_MAX, QUEUE, REGISTERS, Worker, folder, folders
 from tools.check.checks import check
 from tools.check.history import Record, Recorder, Returned
 from tools.check.linearizability import Budget
@@ -52,6 +53,7 @@ class Options:
     observers: int = 0
     clients: tuple[str, ...] = ("raw", "raw", "raw", "raw", "kazoo", "kazoo")
     faults: tuple[str, ...] = tuple(FAULTS)
+    pause_s_max: float = PAUSE_S_MAX
     small_disks: bool = False
     entry: tuple[str, ...] = ("-m", "coord")
 
@@ -175,7 +177,8 @@ class Run:
             make = partial(
                 _make, kind, self._recorder, ports[home:] + ports[:home], TIMEOUTS_MS[number % len(TIMEOUTS_MS)]
             )
-            self._workers.append(Worker(name, make, self._generation, f"{self.options.seed} {name}"))
+            seed = f"{self.options.seed} {name}"
+            self._workers.append(Worker(name, make, self._generation, seed, self.options.pause_s_max))
         for worker in self._workers:
             worker.start()
 
@@ -222,7 +225,8 @@ class Run:
     def _look_at_workers(self) -> None:
         for worker in self._workers:
             if worker.defect is not None:
-                raise worker.defect
+                what = "".join(traceback.format_exception(worker.defect))
+                raise Broken(f"the client {worker.name} met what no client should meet:\n{what}")
 
     def _wait_progress(self, when: str) -> None:
         """Until each client has had a write of now acknowledged."""
@@ -259,8 +263,11 @@ class Run:
         shown: list[str] = []
 
         def equal() -> bool:
-            shown[:] = [words.ask(port, "hash").splitlines()[-1] for port in ports]
-            return len(set(shown)) == 1
+            try:
+                shown[:] = [words.ask(port, "hash").rpartition("\n")[0].rpartition("\n")[2] for port in ports]
+            except OSError:
+                return False  # one is too busy to answer just now
+            return len(set(shown)) == 1 and ": " in shown[0]
 
         what = "all servers to have the same state (zxid: digest)"
         self._stage.ensemble.wait_until(equal, what, PROGRESS_WITHIN_S, lambda: str(shown))

@@ -32,7 +32,7 @@ ROOT = "/chaos"
 QUEUE = "queue"
 REGISTERS = 3
 PAUSE_S_MAX = 0.08
-"""Between two requests of a client: the machine is to be disturbed by the faults, not by the load."""
+"""Between two requests of a client, if not told otherwise: the faults are to disturb the machine, not the load."""
 BURST_SHARE, BURST_MAX = 0.1, 8
 """How often a client sends several requests in one go, and how many at most."""
 RETRY_AFTER_S = 0.05
@@ -55,7 +55,9 @@ def folders(generations: int) -> Iterator[str]:
 class Worker:
     """A thread that is one client after the other, and does what chance tells it until it is stopped."""
 
-    def __init__(self, name: str, make: Make, generation: Callable[[], int], seed: str) -> None:
+    def __init__(
+        self, name: str, make: Make, generation: Callable[[], int], seed: str, pause_s_max: float = PAUSE_S_MAX
+    ) -> None:
         self.name = name
         self.acknowledged = 0  # writes that changed something, as their client was told
         self.sessions = 0
@@ -63,6 +65,7 @@ class Worker:
         self._make = make
         self._generation = generation
         self._random = Random(seed)
+        self._pause_s_max = pause_s_max
         self._values = 0
         self._versions: dict[str, int] = {}  # of registers, as last seen
         self._stopping = threading.Event()
@@ -108,7 +111,7 @@ class Worker:
                     self._learn(request, reply)
             if None in replies and not client.go_on():
                 return
-            self._stopping.wait(self._random.uniform(0, PAUSE_S_MAX))
+            self._stopping.wait(self._random.uniform(0, self._pause_s_max))
 
     def _learn(self, request: Request, reply: Reply) -> None:
         if type(request) in WRITES and not code_of(reply):
