@@ -171,6 +171,20 @@ def test_bars_of_one_lane_do_not_overlap_when_their_operations_do_not():
         assert all(one[1] < other[0] for one, other in pairwise(lane))
 
 
+def test_what_a_bar_says_stays_within_it_and_the_colours_are_explained():
+    window = check(broken().recorder.records).windows[0]
+    root = ElementTree.fromstring(svg(window))
+    for group in root.findall(f"{SVG}g[@class='operation']"):
+        rect = group.find(f"{SVG}rect")
+        end = float(rect.get("x")) + float(rect.get("width"))
+        texts = group.findall(f"{SVG}text")
+        assert len(texts) == 2
+        assert all(float(each.get("x")) + float(each.get("textLength")) <= end for each in texts)
+    (key,) = root.findall(f"{SVG}g[@class='key']")
+    assert "no order leads to it" in [each.text for each in key.iter(f"{SVG}text")]
+    assert "outcome unknown" in [each.text for each in key.iter(f"{SVG}text")]
+
+
 def test_the_page_is_whole_and_holds_every_sentence():
     report = check(broken().recorder.records)
     text = page(report.windows, report.findings).removeprefix("<!DOCTYPE html>\n")
