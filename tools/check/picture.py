@@ -105,8 +105,8 @@ def caption(window: Window) -> str:
         window.freed, f" {window.freed} more do not matter: it fails with and without them."
     )
     return (
-        f"On {', '.join(paths) or 'several paths'}: {len(window.order)} of {len(window.operations)} operations can be put "
-        f"in an order that agrees with the clock and the replies.{begins}{freed}"
+        f"On {', '.join(paths) or 'several paths'}: {len(window.order)} of {len(window.operations)} operations can be "
+        f"put in an order that agrees with the clock and the replies.{begins}{freed}"
     )
 
 
