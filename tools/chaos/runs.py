@@ -110,7 +110,7 @@ class Run:
             file.keep(record)
 
         self._recorder = Recorder(keep=keep)
-        chosen = setup(options.seed)
+        chosen = setup(options.seed, options.small_disks)
         self._say(f"servers: {chosen}")
         software = ProxiedCoord((*SETUPS[chosen], *self._observing()), options.entry)
         proxies = stack.enter_context(Proxies())

@@ -23,6 +23,9 @@ SERVING_WITHIN_S = 90.0
 """When all faults are over: a server starts, reads its disk, and is brought up, on a machine that is busy."""
 ROOM_LEFT_BYTES = 16_384
 """A full disk takes so much more than the server's output has already got, and then nothing."""
+OUT_OF_ROOM_WITHIN_S = 15.0
+"""So long a server on a full small disk is waited for; without clients or a leader it needs no room."""
+POLL_S = 0.05
 BALLAST_CHUNK = bytes(1 << 16)
 SMALL_DISK_BYTES = 64 << 20
 
@@ -127,7 +130,8 @@ class Stage:
             self._check_end(id)
             self.killed.discard(id)
             self.frozen.pop(id, None)
-            self.without_room.pop(id, None)
+            if not self._ballast(id).exists():
+                self.without_room.pop(id, None)
             self.ensemble.start(id)
 
     def stop(self, id: int) -> None:
@@ -176,7 +180,7 @@ class Stage:
     def fill_disk(self, id: int) -> None:
         self.without_room[id] = time.monotonic()
         if self.small_disks:
-            _fill(self._disk(id) / "ballast")
+            _fill(self._ballast(id))
         else:
             # The kernel refuses every write of this one process behind that place of any file, with EFBIG.
             limit = self._members[id].log_file.stat().st_size + ROOM_LEFT_BYTES
@@ -187,8 +191,9 @@ class Stage:
         """Whether the server had run out of it, and so had ended."""
         if id not in self.without_room:
             return False
-        if self.small_disks:
-            (self._disk(id) / "ballast").unlink(missing_ok=True)
+        if self.small_disks:  # a segment has all its room from the start: it takes a while to need more
+            self._wait_ended(id)
+        self._ballast(id).unlink(missing_ok=True)
         if not self.ensemble.is_running(id):
             self.start(id)
             return True
@@ -196,6 +201,11 @@ class Stage:
             hard = resource.prlimit(self.ensemble.pid(id), resource.RLIMIT_FSIZE)[1]
             resource.prlimit(self.ensemble.pid(id), resource.RLIMIT_FSIZE, (hard, hard))
         return False  # it may still end of what it tried before: it stays in `without_room` until it starts anew
+
+    def _wait_ended(self, id: int) -> None:
+        ends_s = time.monotonic() + OUT_OF_ROOM_WITHIN_S
+        while self.ensemble.is_running(id) and time.monotonic() < ends_s:
+            time.sleep(POLL_S)
 
     def mount_small_disks(self) -> None:
         """Give each server a tmpfs of its own; only root may do that."""
@@ -211,6 +221,10 @@ class Stage:
 
     def _disk(self, id: int) -> Path:
         return self._members[id].folder / "disk"
+
+    def _ballast(self, id: int) -> Path:
+        """What takes the room on a small disk."""
+        return self._disk(id) / "ballast"
 
     # ---- afterwards
 
