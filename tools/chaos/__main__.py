@@ -19,6 +19,7 @@ from tools.chaos.workload import PAUSE_S_MAX
 
 KEPT, BROKEN, UNDECIDED = 0, 1, 2
 SHOWN_MAX = 20
+NOTES_MAX = 2
 SEEDS = 1_000_000
 
 
@@ -55,7 +56,9 @@ def text(outcome: Outcome) -> str:
     if len(outcome.broken) > SHOWN_MAX:
         lines.append(f"and {len(outcome.broken) - SHOWN_MAX} more.")
     lines += [f"undecided: {each}." for each in outcome.undecided]
-    lines += [f"note: {each}." for each in outcome.notes]
+    lines += [f"note: {each}." for each in outcome.notes[:NOTES_MAX]]
+    if len(outcome.notes) > NOTES_MAX:
+        lines.append(f"note: and {len(outcome.notes) - NOTES_MAX} more such notes.")
     lines.append(", ".join(f"{name} {count}" for name, count in sorted(outcome.deeds.items())))
     verdict = {KEPT: "every promise was kept", BROKEN: "promises were broken", UNDECIDED: "undecided"}
     lines.append(

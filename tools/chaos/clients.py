@@ -63,6 +63,12 @@ class Client(Protocol):
     def go_on(self) -> bool:
         """After a None: False if the session has ended, or no server takes it."""
 
+    def move(self) -> bool:
+        """To another server, with the same session, as if the connection had broken; as `go_on`."""
+
+    def end(self) -> None:
+        """End the session, and leave."""
+
     def close(self) -> None:
         """Leave; the session may be left to expire."""
 
@@ -86,6 +92,12 @@ class RawKind:
 
     def go_on(self) -> bool:
         return self._client.reconnect()
+
+    def move(self) -> bool:
+        return self._client.reconnect()
+
+    def end(self) -> None:
+        self._client.end()
 
     def close(self) -> None:
         self._client.close()
@@ -144,7 +156,14 @@ class KazooKind:
         """kazoo connects by itself, and what is asked meanwhile waits for it."""
         return not self._ended
 
+    def move(self) -> bool:
+        return self.go_on()  # it moves when it has to
+
+    def end(self) -> None:
+        self.close()
+
     def close(self) -> None:
+        """kazoo ends its session whenever it stops; nobody needs to be told, who looks at what it left."""
         self._ended = True
         with contextlib.suppress(KazooException, KazooTimeoutError):
             self._client.stop()

@@ -253,6 +253,7 @@ class Run:
             for generation in range(self._generation() + 1):
                 here = folder(generation)
                 _done(client, GetChildren(f"{here}/{QUEUE}", False, True), linearizable=not generation)
+                _done(client, GetChildren(here, False, True))
                 for register in range(REGISTERS):
                     client.call(GetData(f"{here}/r{register}"))
             client.close()

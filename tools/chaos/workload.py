@@ -35,6 +35,10 @@ PAUSE_S_MAX = 0.08
 """Between two requests of a client, if not told otherwise: the faults are to disturb the machine, not the load."""
 BURST_SHARE, BURST_MAX = 0.1, 8
 """How often a client sends several requests in one go, and how many at most."""
+MOVE_SHARE = 0.02
+"""How often a client goes to another server, which may know less than the one it comes from."""
+LEAVE_SHARE = 0.005
+"""How often a client leaves for another one to come, so that sessions end and expire and take what is theirs along."""
 RETRY_AFTER_S = 0.05
 
 Make: TypeAlias = Callable[[str], Client]
@@ -111,6 +115,12 @@ class Worker:
                     self._learn(request, reply)
             if None in replies and not client.go_on():
                 return
+            if self._random.random() < MOVE_SHARE and not client.move():
+                return
+            if self._random.random() < LEAVE_SHARE:
+                if self._random.random() < 0.5:
+                    client.end()  # else the session expires, if nobody hears of it in time
+                return
             self._stopping.wait(self._random.uniform(0, self._pause_s_max))
 
     def _learn(self, request: Request, reply: Reply) -> None:
@@ -130,7 +140,11 @@ class Worker:
             if choice < share:
                 return make(self, here), False
             choice -= share
-        return self._read(here, watches and self._random.random() < 0.5), self._random.random() < 0.5
+        watch = watches and self._random.random() < 0.5
+        if choice < LIST_SHARE:
+            # Where everything is: a search would have to take all of that together, so the witness has to do.
+            return GetChildren(here, watch, True), False
+        return self._read(here, watch), self._random.random() < 0.5
 
     def _value(self) -> bytes:
         self._values += 1
@@ -176,6 +190,7 @@ class Worker:
         return AddWatch(here, self._random.randrange(2))
 
 
+LIST_SHARE = 0.05
 _SHARES: Sequence[tuple[float, Callable[[Worker, str], Request]]] = (
     (0.12, Worker._create),
     (0.16, Worker._set),
@@ -183,6 +198,6 @@ _SHARES: Sequence[tuple[float, Callable[[Worker, str], Request]]] = (
     (0.06, Worker._delete),
     (0.06, Worker._multi),
     (0.08, Worker._enqueue),
-    (0.02, Worker._appear),
+    (0.04, Worker._appear),
 )
 """How often a client does what; the rest of the time it reads."""

@@ -26,6 +26,7 @@ from coord.model.replies import (
 from coord.model.requests import (
     AddWatch,
     CheckVersion,
+    CloseSession,
     Create,
     Delete,
     Exists,
@@ -37,7 +38,7 @@ from coord.model.requests import (
     SetWatches,
     Sync,
 )
-from tools.check.history import CONNECTED, EXPIRED, SUSPENDED, Recorder, StatSeen
+from tools.check.history import CLOSED, CONNECTED, EXPIRED, SUSPENDED, Recorder, StatSeen
 from tools.wire import jute
 from tools.wire.client import Event as WireEvent
 from tools.wire.client import HungUpError, RawClient, SessionRefusedError
@@ -67,6 +68,12 @@ class RecordedClient:
     def close(self) -> None:
         """End the connection; the session is left to expire."""
         self._client.stream.close()
+
+    def end(self) -> None:
+        """End the session; if the connection is lost meanwhile nobody knows whether that was heard."""
+        if self.call(CloseSession()) is not None:
+            self._recorder.session(self.name, self.session, CLOSED)
+        self.close()
 
     def call(self, request: Request, linearizable: bool = False) -> Reply | None:
         """The reply; None if the connection ended first. A linearizable read stands behind a sync."""
@@ -228,6 +235,7 @@ _WIRE: dict[type, Callable[[Any], tuple[Op, bytes, Callable[[Reader], Reply]]]] 
         lambda reader: ChildrenReply(tuple(reader.strings()), _stat(reader)),
     ),
     CheckVersion: lambda each: (Op.CHECK, jute.path_and_version(each.path, each.version), lambda reader: Done()),
+    CloseSession: lambda each: (Op.CLOSE_SESSION, b"", lambda reader: Done()),
     Multi: _multi,
     Sync: lambda each: (Op.SYNC, jute.string(each.path), lambda reader: Synced(reader.string())),
     AddWatch: lambda each: (Op.ADD_WATCH, jute.path_and_version(each.path, each.mode), lambda reader: Done()),
