@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: up test lint bench simulate readme clean
+.PHONY: up test lint bench simulate chaos readme clean
 
 up: $(INSTALLED)  ## three servers on 127.0.0.1:2181-2183, data in ./coord-data, until Ctrl-C
 	@exec $(BIN)/coord up --servers 3 --base-port 2181 --data ./coord-data
@@ -27,6 +27,12 @@ JOBS ?= $(shell nproc)
 
 simulate: $(INSTALLED)  ## ensembles under faults: make simulate SEEDS=400 FIRST=12345
 	$(BIN)/python -m tools.simulate --seeds $(SEEDS) --first-seed $(FIRST) --jobs $(JOBS)
+
+SECONDS ?= 600
+SERVERS ?= 3
+
+chaos: $(INSTALLED)  ## real servers under faults: make chaos SECONDS=60 SERVERS=5 SEED=7
+	$(BIN)/python -m tools.chaos --seconds $(SECONDS) --servers $(SERVERS) $(if $(SEED),--seed $(SEED))
 
 readme: $(INSTALLED)  ## writes the tables of settings and of exit statuses into README.md
 	$(BIN)/python -m tools.readme

@@ -145,7 +145,7 @@ def test_the_picture_shows_each_operation_once_and_marks_the_one_that_does_not_f
     report = check(broken().recorder.records)
     (window,) = report.windows
     root = ElementTree.fromstring(svg(window))
-    groups = root.findall(f"{SVG}g")
+    groups = root.findall(f"{SVG}g[@class='operation']")
     assert len(groups) == len(window.operations) >= 1
     (stuck,) = [each for each in root.iter(f"{SVG}rect") if each.get("class") == "stuck"]
     titles = [each.find(f"{SVG}title").text for each in groups if stuck in list(each)]
@@ -162,13 +162,27 @@ def test_the_picture_shows_each_operation_once_and_marks_the_one_that_does_not_f
 def test_bars_of_one_lane_do_not_overlap_when_their_operations_do_not():
     window = check(broken().recorder.records).windows[0]
     spans = {}
-    for group in ElementTree.fromstring(svg(window)).findall(f"{SVG}g"):
+    for group in ElementTree.fromstring(svg(window)).findall(f"{SVG}g[@class='operation']"):
         rect = group.find(f"{SVG}rect")
         start = float(rect.get("x"))
         spans.setdefault(rect.get("y"), []).append((start, start + float(rect.get("width"))))
     for lane in spans.values():
         lane.sort()
         assert all(one[1] < other[0] for one, other in pairwise(lane))
+
+
+def test_what_a_bar_says_stays_within_it_and_the_colours_are_explained():
+    window = check(broken().recorder.records).windows[0]
+    root = ElementTree.fromstring(svg(window))
+    for group in root.findall(f"{SVG}g[@class='operation']"):
+        rect = group.find(f"{SVG}rect")
+        end = float(rect.get("x")) + float(rect.get("width"))
+        texts = group.findall(f"{SVG}text")
+        assert len(texts) == 2
+        assert all(float(each.get("x")) + float(each.get("textLength")) <= end for each in texts)
+    (key,) = root.findall(f"{SVG}g[@class='key']")
+    assert "no order leads to it" in [each.text for each in key.iter(f"{SVG}text")]
+    assert "outcome unknown" in [each.text for each in key.iter(f"{SVG}text")]
 
 
 def test_the_page_is_whole_and_holds_every_sentence():

@@ -234,6 +234,16 @@ def test_an_ephemeral_goes_with_its_session_and_not_before():
     assert check_linearizable(history())[0].violations == []  # it may have expired
 
 
+def test_a_parent_is_there_even_if_no_reply_to_a_create_says_so():
+    """Found by a chaos run: the first create is of unknown outcome, and the second is told that it happened."""
+    ephemeral = Create("/there/k", b"1", OPEN_ACL, EPHEMERAL)
+    history = [operation(1, ephemeral, None, 0, None), operation(2, ephemeral, TAKEN, 1, 2)]
+    findings, windows = check_linearizable(history)
+    assert (findings.violations, windows) == ([], [])
+    not_there = [*history, operation(3, Create("/there/l", b"", OPEN_ACL, EPHEMERAL), GONE, 3, 4)]
+    assert check_linearizable(not_there)[0].violations
+
+
 def test_parts_are_as_small_as_they_can_be():
     def made(number, path, call, end):
         return operation(number, Create(path, b"", OPEN_ACL), Created(path, UNTOLD), call, end)

@@ -1,1 +1,1 @@
-"""Real processes under faults: who writes meanwhile, and whether every promise was kept."""
+"""Real processes under faults: whether every promise was kept by servers that are killed, frozen and cut off."""

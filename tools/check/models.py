@@ -128,6 +128,10 @@ class Znodes:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Znodes) and self._hash == other._hash and self.by_path == other.by_path
 
+    def __repr__(self) -> str:
+        told = sorted((path, each) for path, each in self.by_path.items() if path not in ("/", "/zookeeper"))
+        return ", ".join(f"{path} {each.data!r} version {each.version}" for path, each in told) or "nothing"
+
     def children(self, path: str) -> list[str]:
         return [each for each in self.by_path if each != "/" and parent_of(each) == path]
 

@@ -32,7 +32,7 @@ from tools.check.history import NOT_FROM_THE_TREE, Operation
 
 EPHEMERALS = frozenset({EPHEMERAL, EPHEMERAL_SEQUENTIAL})
 SEQUENTIALS = frozenset({PERSISTENT_SEQUENTIAL, EPHEMERAL_SEQUENTIAL})
-NO_NODE = -101
+NO_NODE, NODE_EXISTS = -101, -110
 RESERVED = "/zookeeper/"
 """What is below is the servers' own."""
 _SIMPLE = (SetData, GetData, Exists, Delete)
@@ -188,10 +188,10 @@ def _part(operations: Sequence[Operation]) -> Part:
     for operation in operations:
         for request, path in _steps(operation):
             paths[path] = None
+            if _shows_parent(operation, request):
+                parents.add(parent_of(path))
             if isinstance(request, Create):
                 made.add(path)
-                if operation.reply is not None and not operation.code:
-                    parents.add(parent_of(path))
                 no_parent = no_parent or operation.code == NO_NODE
                 unknown_kinds = unknown_kinds or request.kind not in {PERSISTENT, *EPHEMERALS, *SEQUENTIALS}
         request = operation.request
@@ -199,3 +199,11 @@ def _part(operations: Sequence[Operation]) -> Part:
         simple = simple and (plain or isinstance(request, _SIMPLE))
     simple = simple and len(paths) == 1 and not no_parent
     return Part(tuple(operations), tuple(paths), frozenset(parents - made), simple, unknown_kinds)
+
+
+def _shows_parent(operation: Operation, step: object) -> bool:
+    """Whether the reply tells that the parent was there. If nobody made it here, it was there all the time."""
+    if operation.reply is None:
+        return False
+    taken = operation.code == NODE_EXISTS and isinstance(step, Create) and step is operation.request
+    return taken or not operation.code

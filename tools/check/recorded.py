@@ -18,23 +18,27 @@ from coord.model.replies import (
     Event,
     ExistsReply,
     Failed,
+    MultiDone,
     Reply,
     Synced,
     Written,
 )
 from coord.model.requests import (
     AddWatch,
+    CheckVersion,
+    CloseSession,
     Create,
     Delete,
     Exists,
     GetChildren,
     GetData,
+    Multi,
     Request,
     SetData,
     SetWatches,
     Sync,
 )
-from tools.check.history import CONNECTED, EXPIRED, SUSPENDED, Recorder, StatSeen
+from tools.check.history import CLOSED, CONNECTED, EXPIRED, SUSPENDED, Recorder, StatSeen
 from tools.wire import jute
 from tools.wire.client import Event as WireEvent
 from tools.wire.client import HungUpError, RawClient, SessionRefusedError
@@ -47,20 +51,29 @@ RETRY_AFTER_S = 0.02
 class RecordedClient:
     """A session, and one connection to one of the servers at a time."""
 
-    def __init__(self, recorder: Recorder, name: str, ports: Sequence[int], timeout_ms: int = 30_000) -> None:
-        """`ports` are tried in turn, the first one first."""
+    def __init__(
+        self, recorder: Recorder, name: str, ports: Sequence[int], timeout_ms: int = 30_000, wait_s: float = 10.0
+    ) -> None:
+        """`ports` are tried in turn, the first one first. A silence of `wait_s` is taken for a lost connection."""
         self.name = name
         self._recorder = recorder
         self._ports = list(ports)
         self._timeout_ms = timeout_ms
+        self._wait_s = wait_s
         self._armed: dict[tuple[str, str], None] = {}  # (list of SetWatches, path)
-        self._client = RawClient(self._ports[0], timeout_ms=timeout_ms)
+        self._client = RawClient(self._ports[0], timeout_ms=timeout_ms, wait_s=wait_s)
         self.session = self._client.session
         recorder.session(name, self.session, CONNECTED)
 
     def close(self) -> None:
         """End the connection; the session is left to expire."""
         self._client.stream.close()
+
+    def end(self) -> None:
+        """End the session; if the connection is lost meanwhile nobody knows whether that was heard."""
+        if self.call(CloseSession()) is not None:
+            self._recorder.session(self.name, self.session, CLOSED)
+        self.close()
 
     def call(self, request: Request, linearizable: bool = False) -> Reply | None:
         """The reply; None if the connection ended first. A linearizable read stands behind a sync."""
@@ -82,6 +95,26 @@ class RecordedClient:
         self._remember(request, reply)
         return reply
 
+    def call_all(self, requests: Sequence[Request]) -> list[Reply | None]:
+        """The replies to requests that are sent in one go; None for each that no reply came to."""
+        sent = [(self._recorder.call(self.name, self.session, each), each) for each in requests]
+        replies: list[Reply | None] = []
+        try:
+            bodies = [_WIRE[type(each)](each) for each in requests]
+            self._client.send_all([(op, body) for op, body, _ in bodies])
+            for (operation, request), (_, _, read) in zip(sent, bodies, strict=True):
+                while not isinstance(arrived := self._receive(), WireReply):
+                    pass
+                reply = read(arrived.reader()) if not arrived.error else Failed(_error(arrived.error))
+                self._recorder.returned(operation, reply, arrived.zxid)
+                self._remember(request, reply)
+                replies.append(reply)
+        except (HungUpError, OSError):
+            for operation, _ in sent[len(replies) :]:
+                self._recorder.lost(operation)
+                replies.append(None)
+        return replies
+
     def listen(self) -> bool:
         """Wait for one more event; False if none came in time, or the connection has ended."""
         try:
@@ -100,7 +133,7 @@ class RecordedClient:
             try:
                 self._client = RawClient(
                     self._ports[0], timeout_ms=self._timeout_ms, session=self.session, password=before.password,
-                    seen_zxid=before.seen_zxid,
+                    seen_zxid=before.seen_zxid, wait_s=self._wait_s,
                 )  # fmt: skip
                 self._client.seen_zxid = before.seen_zxid
             except SessionRefusedError:
@@ -161,6 +194,23 @@ def _create(request: Create) -> tuple[Op, bytes, Callable[[Reader], Reply]]:
     return Op.CREATE2, body, lambda reader: Created(reader.string(), _stat(reader))
 
 
+def _multi(request: Multi) -> tuple[Op, bytes, Callable[[Reader], Reply]]:
+    steps = [_WIRE[type(each)](each) for each in request.requests]
+
+    def read(reader: Reader) -> Reply:
+        return MultiDone(tuple(_step(reader, read_one) for _, _, read_one in steps))
+
+    return Op.MULTI, jute.multi(*((op, body) for op, body, _ in steps)), read
+
+
+def _step(reader: Reader, read: Callable[[Reader], Reply]) -> Reply:
+    """One step of a multi's reply: a header (operation, whether it is the end, error), and what it says itself."""
+    operation = reader.int32()
+    reader.boolean()
+    reader.int32()
+    return Failed(_error(reader.int32())) if operation == Op.ERROR else read(reader)
+
+
 _WIRE: dict[type, Callable[[Any], tuple[Op, bytes, Callable[[Reader], Reply]]]] = {
     Create: _create,
     Delete: lambda each: (Op.DELETE, jute.path_and_version(each.path, each.version), lambda reader: Done()),
@@ -184,6 +234,9 @@ _WIRE: dict[type, Callable[[Any], tuple[Op, bytes, Callable[[Reader], Reply]]]] 
         jute.path_and_watch(each.path, each.watch),
         lambda reader: ChildrenReply(tuple(reader.strings()), _stat(reader)),
     ),
+    CheckVersion: lambda each: (Op.CHECK, jute.path_and_version(each.path, each.version), lambda reader: Done()),
+    CloseSession: lambda each: (Op.CLOSE_SESSION, b"", lambda reader: Done()),
+    Multi: _multi,
     Sync: lambda each: (Op.SYNC, jute.string(each.path), lambda reader: Synced(reader.string())),
     AddWatch: lambda each: (Op.ADD_WATCH, jute.path_and_version(each.path, each.mode), lambda reader: Done()),
     SetWatches: lambda each: (

@@ -78,7 +78,7 @@ def _violation(window: Window, named: str) -> Violation:
         what = f"no order explains that {stuck} was answered with {reply}; no order of them"
     return Violation(
         SEARCH,
-        f"On {named} {what} agrees with the clock and the {len(window.operations)} replies.",
+        f"On {named} {what} agrees with the clock and the replies.",
         tuple(operation.number for operation in window.operations),
     )
 

@@ -120,7 +120,7 @@ class Ensemble:
             return child.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill9(id)
-            sentence = f"server {id} did not end within {timeout_s} s of SIGTERM, so it was killed.{self._tail(id)}"
+            sentence = f"server {id} did not end within {timeout_s} s of SIGTERM, so it was killed.{self.tail(id)}"
             raise EnsembleError(sentence) from None
 
     def kill9(self, id: int) -> None:
@@ -197,7 +197,7 @@ class Ensemble:
         def serving() -> bool:
             for id in wanted:
                 if not self.is_running(id):
-                    raise EnsembleError(f"server {id} ended with status {self.exit_status(id)}.{self._tail(id)}")
+                    raise EnsembleError(f"server {id} ended with status {self.exit_status(id)}.{self.tail(id)}")
                 modes[id] = self.mode(id)
                 if modes[id] is None:
                     return False
@@ -218,11 +218,12 @@ class Ensemble:
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:
-                tails = "".join(self._tail(id) for id in self._children)
+                tails = "".join(self.tail(id) for id in self._children)
                 raise EnsembleError(f"waited {timeout_s} s in vain for {what}; {state()}{tails}")
             time.sleep(_POLL_INTERVAL_S)
 
-    def _tail(self, id: int) -> str:
+    def tail(self, id: int) -> str:
+        """What a server logged last, as the end of a message."""
         lines = self.log_text(id).splitlines()[-_LOG_TAIL_LINES:]
         return f"\n--- the last lines of server {id}'s log:\n" + "\n".join(lines)
 

@@ -6,7 +6,7 @@ which both came.
 
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -144,6 +144,14 @@ class RawClient:
             xid = self._xid
         self.stream.sendall(jute.request(xid, op, body))
         return xid
+
+    def send_all(self, requests: Sequence[tuple[int, bytes]]) -> None:
+        """Send several requests, (operation, body) each, in one go."""
+        frames = []
+        for op, body in requests:
+            self._xid += 1
+            frames.append(jute.request(self._xid, op, body))
+        self.stream.sendall(b"".join(frames))
 
     def receive(self) -> Reply | Event:
         """The next reply or event, in the order in which the server sent them."""
