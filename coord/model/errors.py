@@ -11,6 +11,9 @@ class CoordError(Exception):
 
     code: ClassVar[int] = -1
 
+    step: int | None = None
+    """Of a failed transaction: which of its steps failed, counted from 0."""
+
 
 class SystemError_(CoordError):
     """The server met a condition it does not know: a defect of coord."""
