@@ -1,6 +1,6 @@
-"""ZooKeeper's client protocol as a server speaks it: the one door to jute_calls, jute_read and jute_write."""
+"""ZooKeeper's client protocol as a server speaks it: the one door to jute_read and jute_write."""
 
-from coord.codec.jute_calls import Call
+from coord.codec.calls import Call
 from coord.codec.jute_read import decode_calls, decode_connect
 from coord.codec.jute_write import encode_event, encode_reply, encode_session, restamp
 

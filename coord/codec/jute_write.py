@@ -9,8 +9,8 @@ from struct import Struct
 from typing import Any
 
 from coord.codec import opcodes as op
+from coord.codec.calls import Call
 from coord.codec.frames import frame
-from coord.codec.jute_calls import Call
 from coord.model.replies import (
     AclReply,
     ChildrenReply,

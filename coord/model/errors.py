@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class CoordError(Exception):
-    """Base of all errors a client can get. `code` is ZooKeeper's error number."""
+    """Base of all errors a client can get. `code` is ZooKeeper's error number; below -200 it is our own."""
 
     code: ClassVar[int] = -1
 
@@ -139,6 +139,24 @@ class QuotaExceededError(CoordError):
     """A hard quota above this path would be exceeded."""
 
     code = -125
+
+
+class WatchWindowLostError(CoordError):
+    """The server no longer knows all that has changed since that zxid. Nobody's fault: read anew, then watch."""
+
+    code = -201
+
+
+class UnacknowledgedError(CoordError):
+    """The session has too many writes whose replies were not acknowledged: the client library's fault."""
+
+    code = -202
+
+
+class TooLargeError(CoordError):
+    """One operation would change more znodes than may be changed at once: do it in parts."""
+
+    code = -203
 
 
 # ---- raised by coord's own client library; they never cross the network

@@ -7,7 +7,7 @@ pipeline; one that returns a reason wants the connection ended after that.
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from coord.codec.jute import Call
+from coord.codec.calls import Call
 from coord.model.errors import ERRORS, CoordError, MarshallingError, NoNodeError, NoWatcherError
 from coord.model.replies import (
     CHILDREN_CHANGED,

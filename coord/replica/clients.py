@@ -8,8 +8,8 @@ import hmac
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from coord.codec.calls import Call
 from coord.codec.entries import encode_run
-from coord.codec.jute import Call
 from coord.model.acl import Identity
 from coord.model.entries import Run
 from coord.model.errors import (

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from coord.codec.jute import Call
+from coord.codec.calls import Call
 from coord.model.acl import Identity
 from coord.model.replies import Event, Reply, SessionOpened
 from coord.model.requests import Connect

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coord.codec.batch import encode_batch
+from coord.codec.calls import Call
 from coord.codec.entries import decode_runs, encode_run
 from coord.codec.errors import CodecError
-from coord.codec.jute import Call
 from coord.model.acl import Identity
 from coord.model.entries import Batch, Run
 from coord.model.message import message
