@@ -27,6 +27,19 @@ class Waitable:
     def __init__(self) -> None:
         self.waiter: Any = None
 
+    def give_up(self) -> None:
+        """Whoever waited for it was cancelled."""
+
+
+class StateWaiter(Waitable):
+    """Waits for the session's state to change: `seen` are the states since it last looked."""
+
+    __slots__ = ("seen",)
+
+    def __init__(self) -> None:
+        self.waiter = None
+        self.seen: list[Any] = []
+
 
 class Call(Waitable):
     """One request on its way to its answer. Small, since there is one for every request."""
@@ -49,6 +62,9 @@ class Call(Waitable):
     def __repr__(self) -> str:
         state = "done" if self.done else "waits" if self.wanted else "forgotten"
         return f"<Call {self.id} {type(self.request).__name__}, write {self.number}, {state}>"
+
+    def give_up(self) -> None:
+        self.wanted = False
 
     @property
     def weight(self) -> int:

@@ -25,24 +25,17 @@ class Runtime:
 
     async def run(self, operation: Operation[T], first: Request | None = None) -> T:
         """Ask, wait for the answer, and give what it says."""
+        await self.waiting.start()
         call = self.session.submit(operation.request, operation.writes, self.clock(), first)
         self.kick()
-        try:
-            await self.waiting.wait(call)
-        except BaseException:
-            self.session.forget(call)
-            raise
+        await self.waiting.wait(call)
         return result(call, operation)
 
     async def finish(self, call: Call) -> None:
         """Send a call that is in the line already, and wait for it."""
         self.kick()
-        try:
-            while not call.done:
-                await self.waiting.wait(call)
-        except BaseException:
-            self.session.forget(call)
-            raise
+        while not call.done:
+            await self.waiting.wait(call)
         if call.error is not None:
             raise call.error
 

@@ -15,8 +15,9 @@ No I/O and no clock: `now` is passed in, frames come out of `take`, messages go 
 import math
 from collections import deque
 from collections.abc import Sequence
+from enum import StrEnum
 
-from coord.client.calls import EVENTS_MAX, ArmCall, Call, Waitable, WatchFilter, WatchState
+from coord.client.calls import EVENTS_MAX, ArmCall, Call, StateWaiter, Waitable, WatchFilter, WatchState
 from coord.codec import native
 from coord.model.errors import (
     BadArgumentsError,
@@ -26,13 +27,26 @@ from coord.model.errors import (
     SessionExpiredError,
     SessionLostError,
     SessionMovedError,
+    UnacknowledgedError,
 )
 from coord.model.handshake import FEATURES, MALFORMED, SESSION_UNKNOWN, VERSION, Goodbye, Greeting, Refusal, Welcome
 from coord.model.message import message
 from coord.model.replies import WatchEvent
 from coord.model.requests import Acknowledge, Ping, Request, Unwatch, Watch
 
-CONNECTED, SUSPENDED, LOST = "CONNECTED", "SUSPENDED", "LOST"
+
+class SessionState(StrEnum):
+    """How a client stands to its session."""
+
+    CONNECTED = "CONNECTED"
+    """A server serves it."""
+    SUSPENDED = "SUSPENDED"
+    """No server does at the moment. The session may live: calls wait, and are sent again on the next connection."""
+    LOST = "LOST"
+    """It has ended, or is not proved alive any more. It does not come back: every call raises SessionLostError."""
+
+
+CONNECTED, SUSPENDED, LOST = SessionState
 
 FRAME_BYTES = 64 << 10
 """So much is packed into one frame; a longer message stands alone in its own."""
@@ -87,7 +101,7 @@ class Session:
         auth: Sequence[tuple[str, bytes]] = (),
         client_name: str = "",
     ) -> None:
-        self.state = SUSPENDED
+        self.state: SessionState = SUSPENDED
         self.id = saved.id if saved else 0
         self.secret = saved.secret if saved else b""
         self.timeout_s = timeout_s  # asked for; from the first welcome on the one that was granted
@@ -99,7 +113,7 @@ class Session:
         self.lost: CoordError | None = None
         self.ready: list[Waitable] = []
         """Whose time has come since this list was last emptied. Whoever feeds the session wakes and empties it."""
-        self.state_waiters: list[Waitable] = []
+        self.state_waiters: list[StateWaiter] = []
         self._opened = False
         self._client_name = client_name
         self._call_timeout_s = call_timeout_s
@@ -132,10 +146,6 @@ class Session:
         call = Call(request, writes, now, first)
         self._waiting.append(call)
         return call
-
-    def forget(self, call: Call) -> None:
-        """Nobody waits for it any more."""
-        call.wanted = False
 
     def watch(self, filter: WatchFilter, since_zxid: int, now: float) -> tuple[WatchState, Call]:
         """A new watch, and the call that arms it."""
@@ -248,10 +258,11 @@ class Session:
         self._waiting.clear()
         self._become(LOST)
 
-    def _become(self, state: str) -> None:
+    def _become(self, state: SessionState) -> None:
         self.state = state
-        self.ready += self.state_waiters
-        self.state_waiters.clear()
+        for waiter in self.state_waiters:
+            waiter.seen.append(state)
+            self.ready.append(waiter)
 
     # ---- sending
 
@@ -371,6 +382,8 @@ class Session:
         error = native.error_of(answer)
         if type(error) is SessionMovedError:  # nothing was done: it will be said again where the session is
             raise ProtocolError(f"the session has moved to another connection: {error}")
+        if type(error) is UnacknowledgedError:  # nor here: the greeting says again what was received
+            raise ProtocolError(f"the server keeps no more answers for the session: {error}")
         if type(error) is SessionExpiredError:
             self.lose(SessionLostError(f"session {self.id:#x} has ended: {error}"))
             return

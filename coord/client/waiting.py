@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import anyio.lowlevel
 import sniffio
 import trio
 
@@ -19,6 +20,9 @@ class Waiting(Protocol):
     """One task waits for one waitable at a time. Cancellation leaves the waitable as it was."""
 
     clock: Callable[[], float]
+
+    async def start(self) -> None:
+        """Raise the cancellation that is there already, before anything is begun."""
 
     async def wait(self, waitable: Waitable) -> None:
         """Until somebody wakes it."""
@@ -31,11 +35,15 @@ class TrioWaiting:
     def __init__(self) -> None:
         self.clock: Callable[[], float] = trio.current_time
 
+    async def start(self) -> None:
+        pass  # Trio tells of it as soon as the task waits, before anyone else runs
+
     async def wait(self, waitable: Waitable) -> None:
         waitable.waiter = trio.lowlevel.current_task()
 
         def give_up(_: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
             waitable.waiter = None
+            waitable.give_up()  # here, not where the task goes on: what was not sent must not leave in between
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(give_up)
@@ -53,10 +61,16 @@ class AsyncioWaiting:
         self._loop = asyncio.get_running_loop()
         self.clock: Callable[[], float] = time.monotonic
 
+    async def start(self) -> None:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+
     async def wait(self, waitable: Waitable) -> None:
         future = waitable.waiter = self._loop.create_future()
         try:
             await future
+        except BaseException:
+            waitable.give_up()
+            raise
         finally:
             waitable.waiter = None
 
