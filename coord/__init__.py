@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_public_names.py compares the two
+    from coord.client.blocking import BlockingClient as BlockingClient
+    from coord.client.blocking import connect_blocking as connect_blocking
     from coord.client.client import Client as Client
     from coord.client.client import ConnectedServer as ConnectedServer
     from coord.client.connecting import connect as connect
@@ -27,6 +29,7 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.client.transaction import Guard as Guard
     from coord.client.transaction import Transaction as Transaction
     from coord.client.watching import Watch as Watch
+    from coord.embedded import embedded as embedded
     from coord.model.acl import OPEN_ACL as OPEN_ACL
     from coord.model.acl import READ_ONLY_ACL as READ_ONLY_ACL
     from coord.model.acl import Permission as Permission
@@ -53,6 +56,7 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.model.stat import Stat as Stat
 
 _HOMES = {
+    "coord.client.blocking": ("BlockingClient", "connect_blocking"),
     "coord.client.client": ("Client", "ConnectedServer"),
     "coord.client.connecting": ("connect",),
     "coord.client.events": ("Cause", "Event", "EventKind"),
@@ -63,6 +67,7 @@ _HOMES = {
     "coord.client.sessions": ("ClientSession",),
     "coord.client.transaction": ("Guard", "Transaction"),
     "coord.client.watching": ("Watch",),
+    "coord.embedded": ("embedded",),
     "coord.model.acl": ("OPEN_ACL", "READ_ONLY_ACL", "Permission"),
     "coord.model.errors": (
         "AddressError", "AuthFailedError", "BadArgumentsError", "BadVersionError", "CallTimeoutError",

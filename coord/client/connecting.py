@@ -11,6 +11,7 @@ from coord.client.addresses import check_namespace, parse_addresses
 from coord.client.client import Client
 from coord.client.connection import Connection
 from coord.client.dialing import AnyioDialer, Dialer
+from coord.client.groups import unwrapped
 from coord.client.operations import Operations
 from coord.client.runtime import Runtime
 from coord.client.session import CONNECTED, LOST, SavedSession, Session
@@ -63,7 +64,7 @@ async def connect(
     connection = Connection(state, found, dialer or AnyioDialer(), how, rng or random.Random())
     runtime = Runtime(state, connection, how, Operations(prefix))
     client = Client(runtime, prefix)
-    try:
+    with unwrapped():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(connection.run)
             tasks.start_soon(connection.run_clock)
@@ -73,18 +74,6 @@ async def connect(
             finally:
                 await _leave(client, runtime)
                 tasks.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
-            raise
-        only = group.exceptions[0]  # the caller's own: a task group wraps even that
-    else:
-        return
-    context = only.__context__
-    try:
-        raise only
-    finally:
-        only.__context__ = context
-        del only, context
 
 
 async def _wait_open(client: Client, connection: Connection, patience_s: float) -> None:

@@ -83,7 +83,9 @@ class SavedSession:
             id, secret, seen_zxid = text.strip().split("-")
             return cls(int(id, 16), bytes.fromhex(secret), int(seen_zxid, 16))
         except ValueError:
-            raise ValueError("this is no saved session; it looks like 1a2b-00112233445566778899aabbccddeeff-3c") from None
+            raise ValueError(
+                "this is no saved session; it looks like 1a2b-00112233445566778899aabbccddeeff-3c"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<SavedSession {self.id:#x}>"  # never the secret: reprs end up in logs
@@ -135,7 +137,9 @@ class Session:
 
     def __repr__(self) -> str:
         waiting = len(self._waiting) + len(self._sent)
-        return f"<Session {self.id:#x} {self.state}, write {self._number}, {waiting} unanswered, {self.seen_zxid:#x} seen>"
+        return (
+            f"<Session {self.id:#x} {self.state}, write {self._number}, {waiting} unanswered, {self.seen_zxid:#x} seen>"
+        )
 
     # ---- what is asked for
 

@@ -35,14 +35,14 @@ class Transaction:
         self._steps: list[Write] = []
         self._reads: list[Callable[[Any], Any]] = []
         self._guards = 0
-        self._committed = False
+        self.committed = False  # or tried to be
         if guard is not None:
             self._steps.append(CheckCreated(runtime.operations.full(guard.path), guard.token))
             self._reads.append(_nothing)
             self._guards = 1
 
     def __repr__(self) -> str:
-        return f"<Transaction of {len(self._steps) - self._guards} steps{', committed' if self._committed else ''}>"
+        return f"<Transaction of {len(self._steps) - self._guards} steps{', committed' if self.committed else ''}>"
 
     def __len__(self) -> int:
         return len(self._steps) - self._guards
@@ -78,7 +78,7 @@ class Transaction:
     ) -> None:  # fmt: skip
         """Go on only if the znode has this version, exists or does not, was created at this zxid, has this value.
 
-        What is not named is not checked; name at least one. BadVersionError, NoNodeError or NodeExistsError if not.
+        Name one of them: a check is one step. BadVersionError, NoNodeError or NodeExistsError if not.
         """
         full = self._runtime.operations.full(path)
         checks: list[Write] = []
@@ -91,11 +91,13 @@ class Transaction:
         if value is not None:
             checks.append(CheckData(full, value))
         if len(checks) != 1:
-            raise BadArgumentsError(f"check {path}: name one of version, exists, created and value; a check is one step")
+            raise BadArgumentsError(
+                f"check {path}: name one of version, exists, created and value; a check is one step"
+            )
         self._add(checks[0], _nothing)
 
     def _add(self, step: Any, read: Callable[[Any], Any]) -> None:
-        if self._committed:
+        if self.committed:
             raise BadArgumentsError("this transaction was committed before; make another with client.transaction()")
         self._steps.append(step)
         self._reads.append(read)
@@ -104,9 +106,9 @@ class Transaction:
 
     async def commit(self) -> list[str | Stat | None]:
         """Do all steps, or none. Gives `results`."""
-        if self._committed:
+        if self.committed:
             raise BadArgumentsError("this transaction was committed before; make another with client.transaction()")
-        self._committed = True
+        self.committed = True
         if len(self):
             try:
                 done = await self._runtime.run(self._runtime.operations.multi(self._steps, self._reads))
@@ -124,7 +126,7 @@ class Transaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if error is None and not self._committed:
+        if error is None and not self.committed:
             await self.commit()
 
 

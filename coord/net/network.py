@@ -16,6 +16,9 @@ RECEIVE_BYTES_MAX = 256 << 10
 
 BACKLOG = 1024
 
+LOCAL_HOST = "127.0.0.1"
+"""Where the other end of a socket of this machine's own is said to be."""
+
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 2, 3
 _USER_TIMEOUT_MS = 10_000
 """A peer that does not acknowledge what was sent to it for so long counts as gone."""
@@ -62,21 +65,25 @@ class Network(Protocol):
 
 
 class TcpStream:
-    """A connected TCP socket."""
+    """A connected socket: TCP, or one of this machine's own."""
 
     __slots__ = ("_closed", "_socket", "remote")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = sock
         self._closed = False
-        name = sock.getpeername()
-        self.remote: tuple[str, int] = (name[0], name[1])
+        self.remote: tuple[str, int] = (LOCAL_HOST, 0)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            name = sock.getpeername()
+            self.remote = (name[0], name[1])
 
     def keep_alive(self) -> None:
         """Find out by itself when the other machine has vanished."""
         sock = self._socket
+        if sock.family == socket.AF_UNIX:
+            return
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
             ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
@@ -118,14 +125,14 @@ class TcpStream:
 
 
 class TcpListener:
-    """A listening TCP socket."""
+    """A listening socket."""
 
     __slots__ = ("_socket", "address")
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self._socket = sock
         name = sock.getsockname()
-        self.address: tuple[str, int] = (name[0], name[1])
+        self.address: tuple[str, int] = (name, 0) if sock.family == socket.AF_UNIX else (name[0], name[1])
 
     async def accept(self) -> Stream:
         while True:
@@ -157,6 +164,27 @@ class TcpNetwork:
             stream = await trio.open_tcp_stream(host, port)
         except UnicodeError as error:
             raise _no_such_host(host) from error
+        return _stream(stream.socket)
+
+
+class UnixNetwork:
+    """One socket in a folder of this machine: whoever may enter the folder may connect."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def listen(self, host: str, port: int) -> Iterable[Listener]:
+        listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            await listening.bind(self._path)
+            listening.listen(BACKLOG)
+        except BaseException:
+            listening.close()
+            raise
+        return [TcpListener(listening)]
+
+    async def connect(self, host: str, port: int) -> Stream:
+        stream = await trio.open_unix_socket(self._path)
         return _stream(stream.socket)
 
 

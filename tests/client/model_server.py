@@ -55,9 +55,7 @@ class ModelServer:
         self.zxid += 1
         self.done.append(value)
         self.changes.append(self.zxid)
-        events = [
-            native.encode_event(WatchEvent(id, self.zxid, DATA_CHANGED, "/list", 0)) for id in self.watches
-        ]
+        events = [native.encode_event(WatchEvent(id, self.zxid, DATA_CHANGED, "/list", 0)) for id in self.watches]
         if events:
             self.out.append(events)
 

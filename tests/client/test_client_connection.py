@@ -82,7 +82,13 @@ async def test_if_nobody_takes_the_client_the_error_says_what_was_tried():
         with pytest.raises(coord.ConnectError) as caught:
             async with coord.connect([one, two, "127.0.0.1:1", "unix:/nowhere/at.all"], connect_timeout=1):
                 pass
-    for part in ("within 1 s", f"{one}: there is no leader yet", f"{two}: the server has closed", "127.0.0.1:1: ", "/nowhere"):
+    for part in (
+        "within 1 s",
+        f"{one}: there is no leader yet",
+        f"{two}: the server has closed",
+        "127.0.0.1:1: ",
+        "/nowhere",
+    ):
         assert part in str(caught.value)
 
 
