@@ -1,0 +1,177 @@
+"""Replies that a session's numbered writes got, kept until the client is known to have them: exactly once.
+
+A client that lost its connection sends again what was not answered, under the same numbers. What had been done is then
+answered from here, and not done again. A number must follow the last one: so nothing can be done out of order either.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from coord.model.errors import ERRORS, BadArgumentsError, CoordError, UnacknowledgedError
+from coord.model.message import message
+from coord.model.replies import Created, Done, Failed, MultiDone, Repeated, Reply, Written
+from coord.model.stat import Stat, frozen
+from coord.state.digest import APPLIED, KEPT_CODE, KEPT_NUMBER, KEPT_ZXID, MASK, session_mark
+
+KEPT_REPLIES_MAX = 1000
+"""Replies of one session that are kept; a client sends far fewer writes before it acknowledges the first."""
+KEPT_REPLIES_BYTES_MAX = 1 << 20
+"""And about so many bytes of them. Beyond either the session's next write is refused."""
+KEPT_COSTS_BYTES = 300
+"""What a kept reply takes beside its text."""
+
+
+@message
+class Kept:
+    """The reply to one write, and the zxid at which it was done."""
+
+    zxid: int
+    reply: Reply
+    bytes: int
+
+
+class Ledger:
+    """One session's writes by number. What is kept are the replies to the numbers acked + 1 .. applied."""
+
+    __slots__ = ("_mark", "acked", "applied", "bytes", "kept", "session")
+
+    def __init__(self, session: int, applied: int = 0, acked: int = 0) -> None:
+        self.session = session
+        self.applied = applied  # number of the last write that was done
+        self.acked = acked
+        self.kept: dict[int, Kept] = {}
+        self.bytes = 0
+        self._mark = session_mark(session)
+
+    def admit(self, number: int) -> Repeated | None:
+        """None if the write `number` is the next and is to be done; its first reply if it was done already."""
+        if number == self.applied + 1:
+            if len(self.kept) >= KEPT_REPLIES_MAX or self.bytes > KEPT_REPLIES_BYTES_MAX:
+                raise UnacknowledgedError(
+                    f"write {number} of session {self.session:#x} is refused: {len(self.kept)} replies wait to be "
+                    "acknowledged; acknowledge them and send it again"
+                )
+            return None
+        if number > self.applied:
+            raise BadArgumentsError(
+                f"write {number} of session {self.session:#x} leaves a gap: the last one done is {self.applied}"
+            )
+        kept = self.kept.get(number)
+        if kept is None:
+            raise BadArgumentsError(
+                f"write {number} of session {self.session:#x} was acknowledged: its reply is not kept any more"
+            )
+        return Repeated(kept.reply, kept.zxid)
+
+    def keep(self, zxid: int, reply: Reply) -> int:
+        """The next write was done and got `reply`, which shows nothing live; what that adds to the digest."""
+        number = self.applied = self.applied + 1
+        self.restore(number, zxid, reply)
+        return self._mark * (APPLIED + _number_of(number, zxid, reply))
+
+    def acknowledge(self, number: int) -> int:
+        """Replies up to `number` need not be kept any more; what that adds to the digest."""
+        if number > self.applied:
+            raise BadArgumentsError(
+                f"session {self.session:#x} acknowledges write {number}, and the last one done is {self.applied}"
+            )
+        change = 0
+        for each in range(self.acked + 1, number + 1):
+            kept = self.kept.pop(each)
+            self.bytes -= kept.bytes
+            change -= _number_of(each, kept.zxid, kept.reply)
+        self.acked = number
+        return self._mark * change
+
+    def term(self) -> int:
+        """The part of all this in the digest."""
+        kept = sum(_number_of(number, kept.zxid, kept.reply) for number, kept in self.kept.items())
+        return self._mark * (APPLIED * self.applied + kept) & MASK
+
+    def restore(self, number: int, zxid: int, reply: Reply) -> None:
+        """Keep the reply to the write `number`, of which nothing else changes: as a snapshot says."""
+        size = size_of(reply)
+        self.kept[number] = Kept(zxid, reply, size)
+        self.bytes += size
+
+
+def _number_of(number: int, zxid: int, reply: Reply) -> int:
+    """What one kept reply adds to the sum of its session's digest."""
+    return KEPT_NUMBER * number + KEPT_ZXID * zxid + KEPT_CODE * (reply.code if type(reply) is Failed else 0)
+
+
+def settled(reply: Reply) -> Reply:
+    """`reply` with a copy of the stat that it shows, so that it stays as it is."""
+    if type(reply) is Written:
+        return Written(frozen(reply.stat))
+    if type(reply) is Created:
+        return Created(reply.path, frozen(reply.stat))
+    return reply
+
+
+def size_of(reply: Reply) -> int:
+    """About what it takes in memory."""
+    if type(reply) is Created:
+        return KEPT_COSTS_BYTES + len(reply.path)
+    if type(reply) is Failed:
+        return KEPT_COSTS_BYTES + len(str(reply.error))
+    if type(reply) is MultiDone:
+        return KEPT_COSTS_BYTES + sum(map(size_of, reply.replies))
+    return KEPT_COSTS_BYTES
+
+
+# ---- as plain values, for a snapshot
+
+_STAT_TYPES = [int] * 11
+
+
+def plain_of(reply: Reply) -> list[Any]:
+    """`reply`, which is settled, as a list of plain things that begins with its kind."""
+    if type(reply) is Done:
+        return [0]
+    if type(reply) is Written:
+        return [1, _plain_stat(reply.stat)]
+    if type(reply) is Created:
+        return [2, reply.path, _plain_stat(reply.stat)]
+    if type(reply) is Failed:
+        return [3, reply.code, str(reply.error)]
+    assert type(reply) is MultiDone, f"a {type(reply).__name__} is not what a client's write is answered with"
+    return [4, [plain_of(each) for each in reply.replies]]
+
+
+def reply_of(plain: Any) -> Reply:
+    """The reply again; any exception if it is not one."""
+    kind, *fields = plain
+    read: Callable[..., Reply] = _READERS[kind]
+    return read(*fields)
+
+
+def _plain_stat(stat: Any) -> list[int]:
+    return [getattr(stat, name) for name in Stat.__slots__]  # type: ignore[attr-defined]
+
+
+def _stat_of(plain: Any) -> Stat:
+    if [*map(type, plain)] != _STAT_TYPES:
+        raise ValueError("a stat is eleven integers")
+    return Stat(*plain)
+
+
+def _failed(code: int, sentence: str) -> Failed:
+    if type(code) is not int or type(sentence) is not str:
+        raise ValueError("an error is a code and a sentence")
+    return Failed(ERRORS.get(code, CoordError)(sentence))
+
+
+def _created(path: str, stat: Any) -> Created:
+    if type(path) is not str:
+        raise ValueError("a path is text")
+    return Created(path, _stat_of(stat))
+
+
+_READERS: list[Callable[..., Reply]] = [
+    lambda: Done(),
+    lambda stat: Written(_stat_of(stat)),
+    _created,
+    _failed,
+    lambda replies: MultiDone(tuple([reply_of(each) for each in replies])),
+]
