@@ -6,11 +6,12 @@ What is offered here is loaded when it is first asked for, so that `coord --vers
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from coord.version import __version__ as __version__
 
 if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_public_names.py compares the two
     from coord.client.blocking import BlockingClient as BlockingClient
     from coord.client.blocking import connect_blocking as connect_blocking
+    from coord.client.calls import SessionState as SessionState
     from coord.client.client import Client as Client
     from coord.client.client import ConnectedServer as ConnectedServer
     from coord.client.connecting import connect as connect
@@ -24,12 +25,12 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.client.quotas import Quota as Quota
     from coord.client.quotas import Usage as Usage
     from coord.client.session import SavedSession as SavedSession
-    from coord.client.session import SessionState as SessionState
     from coord.client.sessions import ClientSession as ClientSession
     from coord.client.transaction import Guard as Guard
     from coord.client.transaction import Transaction as Transaction
     from coord.client.watching import Watch as Watch
     from coord.embedded import embedded as embedded
+    from coord.embedded import embedded_blocking as embedded_blocking
     from coord.model.acl import OPEN_ACL as OPEN_ACL
     from coord.model.acl import READ_ONLY_ACL as READ_ONLY_ACL
     from coord.model.acl import Permission as Permission
@@ -63,11 +64,12 @@ _HOMES = {
     "coord.client.operations": ("Child", "Page"),
     "coord.client.pipeline": ("Outcome", "Pipeline"),
     "coord.client.quotas": ("Quota", "Usage"),
-    "coord.client.session": ("SavedSession", "SessionState"),
+    "coord.client.calls": ("SessionState",),
+    "coord.client.session": ("SavedSession",),
     "coord.client.sessions": ("ClientSession",),
     "coord.client.transaction": ("Guard", "Transaction"),
     "coord.client.watching": ("Watch",),
-    "coord.embedded": ("embedded",),
+    "coord.embedded": ("embedded", "embedded_blocking"),
     "coord.model.acl": ("OPEN_ACL", "READ_ONLY_ACL", "Permission"),
     "coord.model.errors": (
         "AddressError", "AuthFailedError", "BadArgumentsError", "BadVersionError", "CallTimeoutError",
@@ -79,7 +81,7 @@ _HOMES = {
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_HOME_OF]  # noqa: PLE0604  strings, from the table
+__all__ = ["__version__", *_HOME_OF]
 
 
 def __getattr__(name: str) -> object:

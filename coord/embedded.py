@@ -1,7 +1,7 @@
 """A server within the program: `async with coord.embedded() as client`. For tests and small programs.
 
-It is the server that `coord serve` runs, alone in its ensemble, behind a Unix socket in a folder that only this user may
-enter. On Trio it runs in the caller's own loop; on asyncio in a thread with a Trio of its own.
+It is the server that `coord serve` runs, alone in its ensemble, behind a Unix socket in a folder that only this user
+may enter. On Trio it runs in the caller's own loop; on asyncio in a thread with a Trio of its own.
 """
 
 import random
@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import anyio.to_thread
 import sniffio
 import trio
 
+from coord.client.blocking import BlockingClient
 from coord.client.client import Client
 from coord.client.connecting import connect
 from coord.client.groups import unwrapped
@@ -57,14 +58,16 @@ async def embedded(
     folder = Path(tempfile.mkdtemp(prefix="coord-"))
     socket = str(folder / "client.sock")
     disk: Disk = MemoryDisk() if data is None else FolderDisk(data)
-    chosen = (MEMORY if data is None else {}) | (settings or {})
-    config = Config(**({"id": 1, "data": Path(data or "nowhere"), "client": Address("localhost", 0)} | chosen))
+    chosen: dict[str, Any] = {"id": 1, "data": Path(data or "nowhere"), "client": Address("localhost", 0)}
+    config = Config(**(chosen | (MEMORY if data is None else {}) | (settings or {})))
     run = partial(serve, config, disk, UnixNetwork(socket), random.Random(), own_process=False)
     on_trio = sniffio.current_async_library() == "trio"
     try:
-        async with _in_this_loop(run) if on_trio else _in_a_thread(run):
-            async with connect(f"unix:{socket}", namespace=namespace, session_timeout=session_timeout) as client:
-                yield client
+        async with (
+            _in_this_loop(run) if on_trio else _in_a_thread(run),
+            connect(f"unix:{socket}", namespace=namespace, session_timeout=session_timeout) as client,
+        ):
+            yield client
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,7 +133,17 @@ class _ServerThread(threading.Thread):
     def stop(self) -> None:
         self._open.wait()
         if self._token is not None:
-            try:
+            with suppress(trio.RunFinishedError):  # it has ended by itself
                 self._token.run_sync_soon(self._scope.cancel)
-            except trio.RunFinishedError:
-                pass  # it has ended by itself
+
+
+def embedded_blocking(
+    data: str | Path | None = None,
+    *,
+    namespace: str = "",
+    session_timeout: float = 10.0,
+    settings: dict[str, Any] | None = None,
+) -> BlockingClient:
+    """As `embedded`, for a `with` block of a program without async."""
+    options: dict[str, Any] = {"namespace": namespace, "session_timeout": session_timeout, "settings": settings}
+    return BlockingClient(partial(embedded, data, **options))

@@ -1,9 +1,11 @@
 """The same client for programs without async: scripts, Django, Celery, threads.
 
-`with coord.connect_blocking("h1,h2,h3") as client:` runs an asynchronous client in a thread of its own (asyncio, through AnyIO's
-portal). Its methods are those of `coord.Client` and mean the same; any number of threads may call them at once.
+`with coord.connect_blocking("h1,h2,h3") as client:` runs an asynchronous client in a thread of its own (asyncio,
+through AnyIO's portal). Its methods are those of `coord.Client` and mean the same; any number of threads may call
+them at once.
 
-A process that was forked off has no such thread. There every call raises ForkedError, at once; a child connects for itself.
+A process that was forked off has no such thread. There every call raises ForkedError, at once; a child connects for
+itself.
 """
 
 import os
@@ -17,13 +19,14 @@ from typing import Any, Self, TypeVar
 import anyio
 from anyio.from_thread import BlockingPortal
 
+from coord.client.calls import SessionState
 from coord.client.client import Client, ConnectedServer
 from coord.client.connecting import connect
 from coord.client.events import Event, EventKind
 from coord.client.operations import PAGE_MAX, Child, Page
 from coord.client.pipeline import Outcome, Pipeline
 from coord.client.quotas import Quota, Usage
-from coord.client.session import SavedSession, SessionState
+from coord.client.session import SavedSession
 from coord.client.transaction import Guard, Transaction
 from coord.client.watching import Watch
 from coord.model.acl import Acl, AclEntry, Identity
@@ -105,7 +108,9 @@ class BlockingClient:
                 "its connection belongs to the parent, so connect anew here"
             )
         if self._client is None or self._portal is None:
-            raise ClientClosedError("a blocking client is used inside its block: with coord.connect_blocking(...) as client")
+            raise ClientClosedError(
+                "a blocking client is used inside its block: with coord.connect_blocking(...) as client"
+            )
         return self._client
 
     def _wait(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
@@ -146,8 +151,8 @@ class BlockingClient:
         return self._asynchronous.session.hand_over()
 
     def create(
-        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False, container: bool = False,
-        ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
+        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False,
+        container: bool = False, ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
     ) -> str:  # fmt: skip
         made = partial(
             self._asynchronous.create, path, value, ephemeral=ephemeral, sequential=sequential, container=container,
@@ -214,7 +219,8 @@ class BlockingClient:
         return BlockingTransaction(self, self._asynchronous.transaction(guard))
 
     def pipeline(self, *, keep_errors: bool = False) -> "BlockingPipeline":
-        """`with client.pipeline() as pipe: pipe.set(...); pipe.get(...)`, then `pipe.outcomes`: sent at the end, in one go."""
+        """`with client.pipeline() as pipe: pipe.set(...); pipe.get(...)`, then `pipe.outcomes`: sent at the end, in
+        one go."""
         return BlockingPipeline(self, keep_errors)
 
     def watch(

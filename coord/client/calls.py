@@ -1,9 +1,11 @@
 """What waits: a call for its answer, a watch for its events. Plain values with a place for who waits for them.
 
-`waiter` belongs to whoever suspends tasks (waiting.py); the pure part only says, in `Session.ready`, whose time has come.
+`waiter` belongs to whoever suspends tasks (waiting.py); the pure part only says, in `Session.ready`, whose time has
+come.
 """
 
 from collections import deque
+from enum import StrEnum
 from typing import Any
 
 from coord.codec.native import Answer
@@ -13,10 +15,22 @@ from coord.model.replies import WatchEvent
 from coord.model.requests import Multi, Request
 
 EVENTS_MAX = 10_000
-"""Events of one watch that nobody has taken. With more the watch pauses: the server's window of changes keeps the rest."""
+"""Events of one watch that nobody has taken. With more the watch pauses: the server's window of changes keeps the
+rest."""
 
 REPLY_BYTES = 100
 """About what a write's answer takes beside its path."""
+
+
+class SessionState(StrEnum):
+    """How a client stands to its session."""
+
+    CONNECTED = "CONNECTED"
+    """A server serves it."""
+    SUSPENDED = "SUSPENDED"
+    """No server does at the moment. The session may live: calls wait, and are sent again on the next connection."""
+    LOST = "LOST"
+    """It has ended, or is not proved alive any more. It does not come back: every call raises SessionLostError."""
 
 
 class Waitable:
@@ -38,7 +52,7 @@ class StateWaiter(Waitable):
 
     def __init__(self) -> None:
         self.waiter = None
-        self.seen: list[Any] = []
+        self.seen: list[SessionState] = []
 
 
 class Call(Waitable):
@@ -88,7 +102,7 @@ class WatchFilter:
 class WatchState(Waitable):
     """One watch over all connections of its session: where it has got to, and the events that nobody has taken yet."""
 
-    __slots__ = ("arming", "armed", "error", "events", "filter", "id", "position")
+    __slots__ = ("armed", "arming", "error", "events", "filter", "id", "position")
 
     def __init__(self, filter: WatchFilter, since_zxid: int) -> None:
         self.waiter = None

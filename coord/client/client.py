@@ -2,23 +2,24 @@
 
 What holds for every method that asks something:
 
-- While the session lives no call fails because a connection does: it waits, is sent again on the next one, and is answered
-  once. A write is done exactly once. SessionLostError is raised when the session ends, CallTimeoutError after
-  `call_timeout` without an answer; after either a write may have happened.
-- A call can be cancelled wherever it waits, and others are not disturbed. If it was not sent yet it never is. If it was, it is
-  done at most once, and its answer is dropped.
+- While the session lives no call fails because a connection does: it waits, is sent again on the next one, and is
+  answered once. A write is done exactly once. SessionLostError is raised when the session ends, CallTimeoutError
+  after `call_timeout` without an answer; after either a write may have happened.
+- A call can be cancelled wherever it waits, and others are not disturbed. If it was not sent yet it never is. If it
+  was, it is done at most once, and its answer is dropped.
 - NoNodeError, NoAuthError and so on say what the servers refused. Then nothing was done.
 - Any number of tasks may call at the same time. Calls are sent, done and answered in the order in which they were made.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 
+from coord.client.calls import WatchFilter
 from coord.client.events import EventKind
 from coord.client.operations import PAGE_MAX, Child, Operation, Operations, Page, T
 from coord.client.pipeline import Pipeline
 from coord.client.quotas import Quota, Usage, limits_path, read_usage, stats_path, write_limits
 from coord.client.runtime import Runtime
-from coord.client.calls import WatchFilter
 from coord.client.sessions import ClientSession
 from coord.client.transaction import Guard, Transaction
 from coord.client.watching import Watch, kinds_mask
@@ -62,8 +63,8 @@ class Client:
     # ---- writes
 
     async def create(
-        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False, container: bool = False,
-        ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
+        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False,
+        container: bool = False, ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
     ) -> str:  # fmt: skip
         """Make a znode; the path it got, which for a sequential one ends with a number.
 
@@ -98,7 +99,7 @@ class Client:
         return await self._runtime.run(self._operations.set_acl(path, acl, version))
 
     def transaction(self, guard: Guard | None = None) -> Transaction:
-        """Several writes and checks, all or none: `async with client.transaction() as txn: txn.check(...); txn.set(...)`.
+        """Several writes and checks, all or none: `async with client.transaction() as txn: txn.set(...)`.
 
         With a `guard`, such as a held lock, the servers do them only if the lock is still held.
         """
@@ -163,7 +164,7 @@ class Client:
         return await self._runtime.run(self._operations.ephemerals(prefix))
 
     async def sync(self, path: str = "/") -> None:
-        """Reads after this show all that anyone was told before it. The path tells nothing; ZooKeeper's clients have it."""
+        """Reads after this show all that anyone was told before it. The path has no meaning (nor has it in ZooKeeper)."""
         await self._runtime.run(self._operations.sync(path))
 
     # ---- watches
@@ -216,19 +217,15 @@ class Client:
         where = limits_path(full)
         if quota is None:
             for each in (where, stats_path(full)):
-                try:
+                with suppress(NoNodeError):
                     await run(whole.delete(each, -1, False))
-                except NoNodeError:
-                    pass
             return
         try:
             await run(whole.create(where, write_limits(quota), False, False, False, None, None, True))
         except NodeExistsError:
             await run(whole.set(where, write_limits(quota), -1))
-        try:
+        with suppress(NodeExistsError):
             await run(whole.create(stats_path(full), b"", False, False, False, None, None, False))
-        except NodeExistsError:
-            pass
 
     # ---- helpers
 

@@ -41,17 +41,17 @@ async def connect(
 ) -> AsyncIterator[Client]:
     """A client of the servers at these addresses, as `async with coord.connect("h1:2181,h2:2181/app") as client`.
 
-    `addresses`: "host:port,host:port/namespace", with `coord://` before it if you like; "[::1]:2181" and "unix:/path" too;
-    or a list of single addresses. They are tried in a random order, and names looked up anew each time.
-    `namespace`: put before every path; it is not created. `session_timeout`: seconds of silence after which the servers
-    end the session; they may grant less or more. `auth`: pairs (scheme, credentials), such as ("digest", "ann:secret").
-    `session`: one that was saved, to go on with. `call_timeout`: seconds after which a call raises CallTimeoutError.
-    `connect_timeout`: seconds within which a server has to be found at the beginning. `name`: for the operator.
-    `rng` and `dialer`: for tests; chance, and a network of their own.
+    `addresses`: "host:port,host:port/namespace", with `coord://` before it if you like; "[::1]:2181" and "unix:/path"
+    too; or a list of single addresses. They are tried in a random order, and names looked up anew each time.
+    `namespace`: put before every path; it is not created. `session_timeout`: seconds of silence after which the
+    servers end the session; they may grant less or more. `auth`: pairs (scheme, credentials), such as ("digest",
+    "ann:secret"). `session`: one that was saved, to go on with. `call_timeout`: seconds after which a call raises
+    CallTimeoutError. `connect_timeout`: seconds within which a server has to be found at the beginning. `name`: for
+    the operator. `rng` and `dialer`: for tests; chance, and a network of their own.
 
-    Raises AddressError; ConnectError if no server was found in time; AuthFailedError; SessionLostError if the saved session
-    has ended. When the block is left the session is closed and its ephemeral znodes deleted, unless it was handed over.
-    Nothing runs outside the block.
+    Raises AddressError; ConnectError if no server was found in time; AuthFailedError; SessionLostError if the saved
+    session has ended. When the block is left the session is closed and its ephemeral znodes deleted, unless it was
+    handed over. Nothing runs outside the block.
     """
     found, at_end = parse_addresses(addresses)
     prefix = check_namespace(namespace) or at_end

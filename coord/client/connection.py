@@ -16,11 +16,12 @@ from coord.client.session import CONNECTED, ProtocolError, Session
 from coord.client.waiting import Waiting
 from coord.codec import native
 from coord.codec.errors import CodecError
-from coord.model.errors import AuthFailedError, ConnectError, CoordError
+from coord.model.errors import AuthFailedError, ConnectError
 from coord.model.handshake import AUTH_FAILED, Refusal, Welcome
 
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.02, 2.0
-"""Between two rounds through the addresses that came to nothing; the second is also bounded by the session's timeout."""
+"""Between two rounds through the addresses that came to nothing; the second is also bounded by the session's
+timeout."""
 
 TRIES_IN_SENTENCE = 6
 
@@ -123,11 +124,12 @@ class Connection:
     def _patience_s(self) -> float:
         """For one attempt: some for each address within a third of the timeout, more with each round that failed."""
         third_s = self._session.timeout_s / 3
-        return min(third_s * (1 if self._session.id else 2), third_s / min(len(self._addresses), 3) * 2**self._rounds)
+        longest_s = third_s * (1 if self._session.id else 2)
+        return float(min(longest_s, third_s / min(len(self._addresses), 3) * 2.0 ** min(self._rounds, 9)))
 
     def _pause_s(self) -> float:
         longest_s = min(BACK_OFF_MAX_S, self._session.timeout_s / 10)
-        pause_s = min(longest_s, BACK_OFF_FIRST_S * 2 ** min(self._rounds, 16))
+        pause_s = min(longest_s, BACK_OFF_FIRST_S * 2.0 ** min(self._rounds, 9))
         self._rounds += 1
         return pause_s * self._rng.uniform(0.5, 1.0)
 

@@ -47,8 +47,8 @@ class Pipeline:
 
     The calls are sent in their order and answered in it; each succeeds or fails by itself (a transaction is something
     else). Leaving the block waits for all. Then the first error there was is raised, unless `keep_errors`: then each
-    outcome has its own. If the block is cancelled or left with an error, calls that were not sent are not sent; the others
-    are done, once.
+    outcome has its own. If the block is cancelled or left with an error, calls that were not sent are not sent; the
+    others are done, once.
     """
 
     def __init__(self, runtime: Runtime, *, keep_errors: bool = False) -> None:
@@ -62,8 +62,8 @@ class Pipeline:
     # ---- calls, as those of Client
 
     def create(
-        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False, container: bool = False,
-        ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
+        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False,
+        container: bool = False, ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
     ) -> Outcome[str]:  # fmt: skip
         made = self._runtime.operations.create(path, value, ephemeral, sequential, container, ttl, acl, parents)
         return self._submit(made)

@@ -2,22 +2,31 @@
 
 No I/O and no clock: `now` is passed in, frames come out of `take`, messages go into `receive`. The rules of this file:
 
-- **Order.** Calls are sent in the order in which they were made, and answered in that order. On a new connection the watches
-  are armed first, each from where it has got to; then everything unanswered is said again, in its order.
-- **Once.** A write gets its number when it is first sent, and keeps it. The session's state, replicated among the servers,
-  answers a number that it knows with the first answer.
-- **Honest.** The session is proved alive until `deadline_s`: its timeout, counted from when the last answered request was
-  *sent*. No server counts from an earlier moment. At the deadline the session is lost, whatever a server may say later.
-- **Forgotten.** A call that nobody waits for any more is not sent if it was not. A write that was sent is said again on a new
-  connection like any other, for its number must not be missing; its answer is dropped.
+- **Order.** Calls are sent in the order in which they were made, and answered in that order. On a new connection the
+  watches are armed first, each from where it has got to; then everything unanswered is said again, in its order.
+- **Once.** A write gets its number when it is first sent, and keeps it. The session's state, replicated among the
+  servers, answers a number that it knows with the first answer.
+- **Honest.** The session is proved alive until `deadline_s`: its timeout, counted from when the last answered request
+  was *sent*. No server counts from an earlier moment. At the deadline the session is lost, whatever a server may say
+  later.
+- **Forgotten.** A call that nobody waits for any more is not sent if it was not. A write that was sent is said again
+  on a new connection like any other, for its number must not be missing; its answer is dropped.
 """
 
 import math
 from collections import deque
 from collections.abc import Sequence
-from enum import StrEnum
 
-from coord.client.calls import EVENTS_MAX, ArmCall, Call, StateWaiter, Waitable, WatchFilter, WatchState
+from coord.client.calls import (
+    EVENTS_MAX,
+    ArmCall,
+    Call,
+    SessionState,
+    StateWaiter,
+    Waitable,
+    WatchFilter,
+    WatchState,
+)
 from coord.codec import native
 from coord.model.errors import (
     BadArgumentsError,
@@ -33,18 +42,6 @@ from coord.model.handshake import FEATURES, MALFORMED, SESSION_UNKNOWN, VERSION,
 from coord.model.message import message
 from coord.model.replies import WatchEvent
 from coord.model.requests import Acknowledge, Ping, Request, Unwatch, Watch
-
-
-class SessionState(StrEnum):
-    """How a client stands to its session."""
-
-    CONNECTED = "CONNECTED"
-    """A server serves it."""
-    SUSPENDED = "SUSPENDED"
-    """No server does at the moment. The session may live: calls wait, and are sent again on the next connection."""
-    LOST = "LOST"
-    """It has ended, or is not proved alive any more. It does not come back: every call raises SessionLostError."""
-
 
 CONNECTED, SUSPENDED, LOST = SessionState
 
@@ -206,7 +203,7 @@ class Session:
             self._number = self._acked = welcome.applied  # of a saved session: whoever had it knows of these
         elif welcome.session != self.id or not self._acked <= welcome.applied <= self._number:
             raise ProtocolError(
-                f"session {self.id:#x} has numbered its writes up to {self._number} and got answers up to {self._acked}; "
+                f"session {self.id:#x} has numbered writes up to {self._number} and got answers up to {self._acked}; "
                 f"the server gives session {welcome.session:#x} with {welcome.applied} done"
             )
         self.timeout_s = welcome.timeout_ms / 1000

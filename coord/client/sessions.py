@@ -1,8 +1,8 @@
 """A client's session as its user sees it."""
 
-from coord.client.calls import StateWaiter
+from coord.client.calls import SessionState, StateWaiter
 from coord.client.runtime import Runtime
-from coord.client.session import SavedSession, SessionState
+from coord.client.session import SavedSession
 from coord.model.errors import SessionLostError
 
 
@@ -43,8 +43,8 @@ class ClientSession:
     def deadline(self) -> float:
         """Until when the session is proved alive: its timeout after the last answered request was sent.
 
-        On the clock of the running library (`trio.current_time()`, and on asyncio `time.monotonic()`). Before this moment
-        no server has ended the session for silence, so nobody else can hold what depends on it.
+        On the clock of the running library (`trio.current_time()`, and on asyncio `time.monotonic()`). Before this
+        moment no server has ended the session for silence, so nobody else can hold what depends on it.
         """
         return self._runtime.session.deadline_s
 
@@ -57,7 +57,8 @@ class ClientSession:
     async def wait_state(self, *states: SessionState | str) -> SessionState:
         """Until the session is in one of these states (any other than now if none is named); which it is.
 
-        A state that passes quickly is not missed: it is returned, though it may be over by then. Raises SessionLostError if the session is lost and LOST was not asked for.
+        A state that passes quickly is not missed: it is returned, though it may be over by then. Raises
+        SessionLostError if the session is lost and LOST was not asked for.
         """
         session, before = self._runtime.session, self.state
         if before in states:

@@ -22,7 +22,8 @@ class Guard(Protocol):
 
 
 class Transaction:
-    """Made by `client.transaction()`. Gather steps, then `await commit()`; or leave the `async with` block without an error.
+    """Made by `client.transaction()`. Gather steps, then `await commit()`; or leave the `async with` block without an
+    error.
 
     If a step fails nothing is done, and its error is raised: of the same class as outside a transaction, with `step`
     telling which it was, counted from 0 in the order in which they were added (a guard is none of them).
@@ -50,8 +51,8 @@ class Transaction:
     # ---- steps
 
     def create(
-        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False, container: bool = False,
-        ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
+        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequential: bool = False,
+        container: bool = False, ttl: float | None = None, acl: Iterable[AclEntry] | None = None, parents: bool = False,
     ) -> None:  # fmt: skip
         """As `Client.create`."""
         made = self._runtime.operations.create(path, value, ephemeral, sequential, container, ttl, acl, parents)

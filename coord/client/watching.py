@@ -15,8 +15,8 @@ from coord.client.runtime import Runtime
 class Watch:
     """`async with client.watch(path) as events: async for event in events: ...`
 
-    Armed when the block is entered, so what is read inside is not older than what is watched: open the watch, read, then
-    iterate, and nothing is missed. One task iterates.
+    Armed when the block is entered, so what is read inside is not older than what is watched: open the watch, read,
+    then iterate, and nothing is missed. One task iterates.
 
     A lost connection does not show: on the next one the servers tell what was missed, once and in order, from the
     changes that they remember. If they do not reach back so far, WatchWindowLostError is raised: read anew, and open

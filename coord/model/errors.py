@@ -186,7 +186,8 @@ class CallTimeoutError(CoordError):
 
 
 class ClientClosedError(CoordError):
-    """The `async with coord.connect(...)` block has been left: the caller's fault. A call made after that does nothing; a
+    """The `async with coord.connect(...)` block has been left: the caller's fault. A call made after that does
+    nothing; a
     write that was still waiting for its answer **may have happened**."""
 
     code = -254

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import trio
 
-from coord import __version__
 from coord.codec.words import (
     FOLLOWER,
     LEADER,
@@ -32,6 +31,7 @@ from coord.server.clients import ClientPort
 from coord.server.config import Config
 from coord.server.driver import Driver
 from coord.storage.store import Store
+from coord.version import __version__
 
 SPOKEN_VERSION = f"3.8.0-coord-{__version__}, built on 2026-11-23 00:00 UTC"
 """Clients read a ZooKeeper version here and choose what they dare to use by it."""

@@ -1,7 +1,8 @@
-"""A server on the loopback address that speaks coord's own protocol, does what a test says, and keeps a model of the state."""
+"""A server on the loopback address that speaks coord's own protocol, does what a test says, and keeps a model of the
+state."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -9,7 +10,6 @@ import anyio.abc
 
 from coord.codec import native
 from coord.model.handshake import Goodbye, Greeting, Refusal
-
 from tests.client.model_server import ModelServer
 
 FRAME_BYTES_MAX = 1 << 22
@@ -81,10 +81,8 @@ async def scripted(*scripts: Script) -> AsyncIterator[str]:
     async def serve(stream: anyio.abc.SocketStream) -> None:
         script = left.pop(0) if len(left) > 1 else left[0]
         async with stream:
-            try:
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await script(Talk(stream))
-            except (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
-                pass
 
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, serve)

@@ -1,4 +1,5 @@
-"""Connecting, being refused, losing the connection: against servers that do what a script says, on Trio and on asyncio."""
+"""Connecting, being refused, losing the connection: against servers that do what a script says, on Trio and on
+asyncio."""
 
 import random
 

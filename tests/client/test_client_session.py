@@ -21,9 +21,7 @@ from coord.model.errors import (
     WatchWindowLostError,
 )
 from coord.model.handshake import MALFORMED, SESSION_UNKNOWN, Goodbye, Refusal
-from coord.model.replies import DATA_CHANGED, WatchEvent
-from coord.model.requests import GetData, SetData, Sync, Unwatch
-
+from coord.model.requests import GetData, SetData, Sync
 from tests.client.model_server import TIMEOUT_MS, ModelServer
 
 TIMEOUT_S = TIMEOUT_MS / 1000
