@@ -178,8 +178,13 @@ class BlockingClient:
     def children(self, path: str, *, linearizable: bool = False, at_least: int = 0) -> list[str]:
         return self._wait(partial(self._asynchronous.children, path, linearizable=linearizable, at_least=at_least))
 
-    def children_page(self, path: str, after: str = "", limit: int = PAGE_MAX, *, data: bool = False) -> Page:
-        return self._wait(partial(self._asynchronous.children_page, path, after, limit, data=data))
+    def children_page(
+        self, path: str, after: str = "", limit: int = PAGE_MAX, *, data: bool = False, linearizable: bool = False,
+        at_least: int = 0,
+    ) -> Page:  # fmt: skip
+        read = self._asynchronous.children_page
+        made = partial(read, path, after, limit, data=data, linearizable=linearizable, at_least=at_least)
+        return self._wait(made)
 
     def each_child(self, path: str, *, data: bool = False, page: int = PAGE_MAX) -> Iterator[Child]:
         after, more = "", True
@@ -190,8 +195,8 @@ class BlockingClient:
                 yield child
             more = found.more
 
-    def get_acl(self, path: str) -> tuple[Acl, Stat]:
-        return self._wait(self._asynchronous.get_acl, path)
+    def get_acl(self, path: str, *, linearizable: bool = False, at_least: int = 0) -> tuple[Acl, Stat]:
+        return self._wait(partial(self._asynchronous.get_acl, path, linearizable=linearizable, at_least=at_least))
 
     def count_descendants(self, path: str) -> int:
         return self._wait(self._asynchronous.count_descendants, path)

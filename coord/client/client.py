@@ -164,7 +164,7 @@ class Client:
         return await self._runtime.run(self._operations.ephemerals(prefix))
 
     async def sync(self, path: str = "/") -> None:
-        """Reads after this show all that anyone was told before it. The path has no meaning (nor has it in ZooKeeper)."""
+        """Reads after this show all that anyone was told before it. The path has no meaning, as in ZooKeeper."""
         await self._runtime.run(self._operations.sync(path))
 
     # ---- watches
