@@ -77,11 +77,11 @@ def encode_event_of(watch_id: int, tail: bytes) -> bytes:
 _welcome = Shape(Welcome)
 
 
-def encode_welcome(welcome: Welcome) -> bytes:
+def encode_welcome(welcome: Welcome, connect: Greeting | None = None) -> bytes:
     return dump([0, WELCOME, *_welcome.fields_of(welcome)])
 
 
-def encode_refusal(connect: Greeting, code: int, reason: str) -> bytes:
+def encode_refusal(connect: Greeting | None, code: int, reason: str) -> bytes:
     return dump([0, REFUSAL, code, reason])
 
 

@@ -24,7 +24,6 @@ from coord.codec.native_rows import (
 )
 from coord.codec.shapes import Check, Shape, Write, array, raw
 from coord.codec.shapes import text as text_of
-from coord.model.errors import MarshallingError
 from coord.model.handshake import Greeting
 from coord.model.requests import (
     Acknowledge,
@@ -142,7 +141,7 @@ def decode_calls(buffer: bytes, frame_bytes_max: int) -> tuple[list[Call], int]:
             calls += decode_requests(buffer[at + LENGTH_BYTES : end])
             at = end
     except CodecError as error:
-        calls.append(Call(0, 0, Refused(MarshallingError.code, str(error), hang_up=True)))
+        calls.append(Call(0, 0, Refused(0, str(error), hang_up=True)))
         return calls, len(buffer)
     return calls, at
 

@@ -100,6 +100,7 @@ OTHERS: dict[int, type] = {
 SILENT = frozenset((Sync, AtLeast, Ping, Acknowledge))
 """Those that may have the id 0, so that they are not answered. An Acknowledge always has it."""
 
+WRITE_CLASSES = frozenset(WRITES.values())
 ROW_OF: dict[type, int] = {cls: row for row, cls in (WRITES | OTHERS).items()}
 
 
@@ -121,11 +122,11 @@ def frame_end(buffer: bytes, at: int, frame_bytes_max: int) -> int:
     return end if end <= len(buffer) else 0
 
 
-def split_frames(buffer: bytes, frame_bytes_max: int) -> tuple[list[bytes], int]:
-    """The payloads of all whole frames in `buffer`, and how many bytes they took with their lengths."""
+def split_frames(buffer: bytes, frame_bytes_max: int, frames_max: int = 1 << 30) -> tuple[list[bytes], int]:
+    """The payloads of whole frames at the beginning of `buffer`, and how many bytes they took with their lengths."""
     payloads: list[bytes] = []
     at = 0
-    while end := frame_end(buffer, at, frame_bytes_max):
+    while len(payloads) < frames_max and (end := frame_end(buffer, at, frame_bytes_max)):
         payloads.append(buffer[at + LENGTH_BYTES : end])
         at = end
     return payloads, at
