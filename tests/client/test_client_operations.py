@@ -163,7 +163,7 @@ async def test_a_transaction_is_all_or_nothing(client):
     assert txn.results[2].version == 1
     assert txn.results[3:] == [None] * 4
     created = (await client.exists("/a")).czxid
-    with pytest.raises(coord.BadVersionError) as caught:
+    with pytest.raises(coord.BadVersionError) as caught:  # noqa: PT012
         async with client.transaction() as txn:
             txn.check("/a", created=created)
             txn.set("/a", b"3", version=0)
@@ -172,7 +172,7 @@ async def test_a_transaction_is_all_or_nothing(client):
     assert txn.results == []
     assert await client.exists("/never") is None
     for check in ({"created": 1}, {"exists": False}, {"value": b"other"}, {"version": 9}):
-        with pytest.raises(coord.CoordError) as caught:
+        with pytest.raises(coord.CoordError) as caught:  # noqa: PT012
             async with client.transaction() as txn:
                 txn.set("/a", b"4")
                 txn.check("/a", **check)
@@ -182,7 +182,7 @@ async def test_a_transaction_is_all_or_nothing(client):
         pass  # nothing to do, and nothing is asked
     with pytest.raises(coord.BadArgumentsError, match="name one"):
         client.transaction().check("/a")
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError):  # noqa: PT012
         async with client.transaction() as txn:
             txn.create("/never")
             raise KeyError
@@ -327,7 +327,7 @@ async def test_a_pipeline_gives_each_call_its_own_outcome(client):
     assert stat.result().version == 0
     assert names.result() == []
     assert value.result()[0] == b"1"
-    with pytest.raises(coord.NoNodeError, match="/nowhere"):
+    with pytest.raises(coord.NoNodeError, match="/nowhere"):  # noqa: PT012
         async with client.pipeline() as pipe:
             pipe.create("/a")
             pipe.get("/nowhere")

@@ -1,8 +1,8 @@
 """What one program reaches with a client library: coord's own against coord, kazoo against ZooKeeper (and coord).
 
-One client, connected to one follower. Pipelined: 100 requests are under way all the time, in kazoo's case by its `_async` calls, in
-coord's by a hundred tasks, or by `client.pipeline()` with a hundred calls each. Or one at a time. The client is the
-measuring process itself, so its own work is part of the number: that is what a user gets.
+One client, connected to one follower. Pipelined: 100 requests are under way all the time, by kazoo's `_async` calls,
+by a hundred tasks with coord's, or by one `client.pipeline()` of a hundred calls after the other. Or one at a time. The
+client is the measuring process itself, so its own work is part of the number: that is what a user gets.
 """
 
 import statistics
