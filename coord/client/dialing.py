@@ -71,7 +71,10 @@ class AnyioDialer:
     async def connect(self, address: Address) -> ByteStream:
         if isinstance(address, UnixAddress):
             return AnyioStream(await anyio.connect_unix(address.path))
-        stream = await anyio.connect_tcp(address.host, address.port)
+        try:
+            stream = await anyio.connect_tcp(address.host, address.port)
+        except OSError as error:  # AnyIO's own says only that all attempts have failed
+            raise error.__cause__ if isinstance(error.__cause__, OSError) else error from None
         stream.extra(anyio.abc.SocketAttribute.raw_socket).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return AnyioStream(stream)
 

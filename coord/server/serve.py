@@ -57,6 +57,7 @@ async def serve(
     log = EventLog(config.id)
     settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
     store = Store.open(disk, server=config.id, identity_if_new=_draw_identity(rng), settings=settings)
+    listeners: list[Listener] = []
     try:
         replica = _make_replica(config, store, rng)
         if own_process:
@@ -71,6 +72,7 @@ async def serve(
         peer_listeners = (
             await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
         )
+        listeners += [*client_listeners, *peer_listeners]
         async with trio.open_nursery() as nursery:
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
@@ -94,6 +96,8 @@ async def serve(
             log.info("ports are open", client=config.client, peer=config.peer)
             task_status.started(replica)
     finally:
+        for listener in listeners:
+            listener.close()
         store.close()
 
 

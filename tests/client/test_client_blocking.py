@@ -162,6 +162,8 @@ def test_a_forked_child_gets_an_error_and_never_hangs(leave, tmp_path):
 
 
 INTERRUPTED = """
+import signal
+
 import coord
 
 signal.alarm(30)

@@ -141,11 +141,9 @@ async def test_a_watch_on_a_server_that_has_forgotten_says_so(ensemble, virtual_
     async with ensemble.client() as client:
         since = (await client.exists(await client.create("/w"))).czxid
         await client.set("/w", b"1")
-        for server in ensemble.servers:
-            for name in ("window",):
-                window = getattr(ensemble.replicas[server], name, None)
-                if window is not None:
-                    window.clear()
+        await ensemble.wait_converged()
+        for replica in ensemble.replicas.values():
+            replica.window.restart(replica.machine.zxid)
         with pytest.raises(coord.WatchWindowLostError):
             async with client.watch("/w", since=since):
                 pass
