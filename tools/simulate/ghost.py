@@ -11,7 +11,7 @@ from zlib import crc32
 from coord.codec.entries import decode_runs
 from coord.model.entries import Batch, counter_of, epoch_of
 from coord.model.message import message
-from coord.model.replies import Change, Created, Effect, Failed, SessionEnded, SessionMoved
+from coord.model.replies import Change, Created, Effect, Failed, Repeated, SessionEnded, SessionMoved
 from coord.model.requests import Create, CreateSession, ReapNode, SetData
 from coord.state.machine import Machine
 
@@ -94,10 +94,14 @@ class Ghost:
                     machine.skip(zxid, batch.time_ms)
                     zxid += 1
                 continue
-            for request in run.requests:
+            for index, request in enumerate(run.requests):
                 self._effects.clear()
-                reply = machine.apply(zxid, batch.time_ms, run, request, self._effects)
-                self._remember(zxid, request, reply)
+                number = run.number + index if run.number else 0
+                reply = machine.apply(zxid, batch.time_ms, run, request, self._effects, number)
+                if isinstance(reply, Repeated):
+                    self.situations["a numbered write came again and was answered from what was kept"] += 1
+                else:
+                    self._remember(zxid, request, reply)
                 zxid += 1
         if zxid != batch.last + 1:
             raise Violation(f"the batch to {batch.last:#x} holds {zxid - batch.first} entries, not {batch.count}")

@@ -284,8 +284,10 @@ def apply_before_commit(patch: Patch) -> None:
 def apply_by_ones_own_clock(patch: Patch) -> None:
     """Something that is not in the entry decides what it does (T30)."""
 
-    def apply(self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect]) -> Reply:
-        return good(self, zxid, time_ms + next(ticks) % 2, run, request, effects)
+    def apply(
+        self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect], number: int = 0
+    ) -> Reply:
+        return good(self, zxid, time_ms + next(ticks) % 2, run, request, effects, number)
 
     good, ticks = Machine.apply, count()
     patch.attribute(Machine, "apply", apply)
@@ -294,12 +296,14 @@ def apply_by_ones_own_clock(patch: Patch) -> None:
 def forget_an_ephemeral(patch: Patch) -> None:
     """Its session ends, and it stays (T32)."""
 
-    def apply(self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect]) -> Reply:
+    def apply(
+        self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect], number: int = 0
+    ) -> Reply:
         if isinstance(request, CloseSession):
             session = self.sessions.get(request.session or run.session)
             if session is not None and session.ephemerals:
                 session.ephemerals.popitem()
-        return good(self, zxid, time_ms, run, request, effects)
+        return good(self, zxid, time_ms, run, request, effects, number)
 
     good = Machine.apply
     patch.attribute(Machine, "apply", apply)
@@ -328,7 +332,7 @@ def ignore_what_the_client_has_seen(patch: Patch) -> None:
         good_open(self, pipeline, replace(connect, seen_zxid=0))
 
     def go_on(self: Clients, pipeline: Pipeline, connect: Connect) -> None:
-        session = self._brain.machine.sessions.get(connect.session)
+        session = self.brain.machine.sessions.get(connect.session)
         if session is None or session.password != connect.password:
             good_go_on(self, pipeline, connect)
             return
