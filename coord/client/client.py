@@ -9,6 +9,8 @@ What holds for every method that asks something:
   was, it is done at most once, and its answer is dropped.
 - NoNodeError, NoAuthError and so on say what the servers refused. Then nothing was done.
 - Any number of tasks may call at the same time. Calls are sent, done and answered in the order in which they were made.
+  One exception: a read that is linearizable, or has to be asked again on another connection, may show writes that
+  this client made after it without waiting for it.
 """
 
 from collections.abc import AsyncIterator, Iterable
