@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.client.transaction import Guard as Guard
     from coord.client.transaction import Transaction as Transaction
     from coord.client.watching import Watch as Watch
-    from coord.embedded import embedded as embedded
-    from coord.embedded import embedded_blocking as embedded_blocking
+    from coord.embedding import embedded as embedded
+    from coord.embedding import embedded_blocking as embedded_blocking
     from coord.model.acl import OPEN_ACL as OPEN_ACL
     from coord.model.acl import READ_ONLY_ACL as READ_ONLY_ACL
     from coord.model.acl import Permission as Permission
@@ -69,7 +69,7 @@ _HOMES = {
     "coord.client.sessions": ("ClientSession",),
     "coord.client.transaction": ("Guard", "Transaction"),
     "coord.client.watching": ("Watch",),
-    "coord.embedded": ("embedded", "embedded_blocking"),
+    "coord.embedding": ("embedded", "embedded_blocking"),
     "coord.model.acl": ("OPEN_ACL", "READ_ONLY_ACL", "Permission"),
     "coord.model.errors": (
         "AddressError", "AuthFailedError", "BadArgumentsError", "BadVersionError", "CallTimeoutError",

@@ -33,6 +33,12 @@ def test_importing_coord_loads_nothing_else():
     assert loaded.stdout.strip() == "['coord.version', 'coord']"
 
 
+def test_no_module_hides_a_name_that_is_offered():
+    for name in coord.__all__:
+        assert not (Path(coord.__file__).parent / f"{name}.py").exists(), name
+        assert not (Path(coord.__file__).parent / name).exists(), name
+
+
 def test_a_name_that_is_not_offered_is_an_attribute_error():
     assert not hasattr(coord, "nonsense")
 

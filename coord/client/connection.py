@@ -4,6 +4,7 @@ Two tasks a connection, none a request: one reads, one sends what waits, packed 
 Every decision is the session's (session.py); here bytes and time are brought to it, and tasks are woken.
 """
 
+import os
 import random
 from collections.abc import Sequence
 
@@ -259,4 +260,6 @@ class _FrameReader:
 def _sentence(error: BaseException, timed_out: str) -> str:
     if isinstance(error, TimeoutError) and not error.args:
         return timed_out
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)  # asyncio has texts of its own, with the address once more
     return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

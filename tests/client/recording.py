@@ -13,8 +13,8 @@ from tools.check.history import CONNECTED, READS, WRITES, Recorder
 def record(client: Client, name: str, recorder: Recorder) -> None:
     """From now on. Watches are not recorded: their checker knows ZooKeeper's alone.
 
-    A read that had to be asked again on another connection counts as lost: it may show a later write of its own session,
-    one that was done in the meantime, which the checker of sessions does not allow.
+    A read that had to be asked again on another connection counts as lost: it may show a later write of its own
+    session, one that was done in the meantime, which the checker of sessions does not allow.
     """
     session: Any = client._runtime.session
     submit, receive, welcomed = session.submit, session.receive, session.welcomed
