@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.client.pipeline import Pipeline as Pipeline
     from coord.client.quotas import Quota as Quota
     from coord.client.quotas import Usage as Usage
-    from coord.client.session import SavedSession as SavedSession
+    from coord.client.saved import SavedSession as SavedSession
     from coord.client.sessions import ClientSession as ClientSession
     from coord.client.transaction import Guard as Guard
     from coord.client.transaction import Transaction as Transaction
@@ -65,7 +65,7 @@ _HOMES = {
     "coord.client.pipeline": ("Outcome", "Pipeline"),
     "coord.client.quotas": ("Quota", "Usage"),
     "coord.client.calls": ("SessionState",),
-    "coord.client.session": ("SavedSession",),
+    "coord.client.saved": ("SavedSession",),
     "coord.client.sessions": ("ClientSession",),
     "coord.client.transaction": ("Guard", "Transaction"),
     "coord.client.watching": ("Watch",),

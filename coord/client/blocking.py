@@ -26,7 +26,7 @@ from coord.client.events import Event, EventKind
 from coord.client.operations import PAGE_MAX, Child, Page
 from coord.client.pipeline import Outcome, Pipeline
 from coord.client.quotas import Quota, Usage
-from coord.client.session import SavedSession
+from coord.client.saved import SavedSession
 from coord.client.transaction import Guard, Transaction
 from coord.client.watching import Watch
 from coord.model.acl import Acl, AclEntry, Identity

@@ -14,7 +14,8 @@ from coord.client.dialing import AnyioDialer, Dialer
 from coord.client.groups import unwrapped
 from coord.client.operations import Operations
 from coord.client.runtime import Runtime
-from coord.client.session import CONNECTED, LOST, SavedSession, Session
+from coord.client.saved import SavedSession
+from coord.client.session import CONNECTED, LOST, REQUEST_BYTES_MAX, Session
 from coord.client.waiting import waiting
 from coord.model.errors import BadArgumentsError, ClientClosedError, CoordError
 from coord.model.requests import CloseSession
@@ -35,6 +36,7 @@ async def connect(
     session: SavedSession | None = None,
     call_timeout: float = 60.0,
     connect_timeout: float = 30.0,
+    request_bytes_max: int = REQUEST_BYTES_MAX,
     name: str = "",
     rng: random.Random | None = None,
     dialer: Dialer | None = None,
@@ -43,11 +45,12 @@ async def connect(
 
     `addresses`: "host:port,host:port/namespace", with `coord://` before it if you like; "[::1]:2181" and "unix:/path"
     too; or a list of single addresses. They are tried in a random order, and names looked up anew each time.
-    `namespace`: put before every path; it is not created. `session_timeout`: seconds of silence after which the
-    servers end the session; they may grant less or more. `auth`: pairs (scheme, credentials), such as ("digest",
-    "ann:secret"). `session`: one that was saved, to go on with. `call_timeout`: seconds after which a call raises
-    CallTimeoutError. `connect_timeout`: seconds within which a server has to be found at the beginning. `name`: for
-    the operator. `rng` and `dialer`: for tests; chance, and a network of their own.
+    `namespace`: put before every path; it is not created. `session_timeout`: seconds of silence after which the servers
+    end the session; they may grant less or more. `auth`: pairs (scheme, credentials), such as ("digest", "ann:secret").
+    `session`: one that was saved, to go on with. `call_timeout`: seconds after which a call raises CallTimeoutError.
+    `connect_timeout`: seconds within which a server has to be found at the beginning. `request_bytes_max`: longer
+    requests raise RequestTooLargeError; it stays a little below the servers' `frame_bytes_max`. `name`: for the
+    operator. `rng` and `dialer`: for tests; chance, and a network of their own.
 
     Raises AddressError; ConnectError if no server was found in time; AuthFailedError; SessionLostError if the saved
     session has ended. When the block is left the session is closed and its ephemeral znodes deleted, unless it was
@@ -59,7 +62,10 @@ async def connect(
         if not seconds > 0:
             raise BadArgumentsError(f"{what} is a number of seconds above 0, not {seconds!r}")
     credentials = [(scheme, each.encode() if isinstance(each, str) else bytes(each)) for scheme, each in auth]
-    state = Session(session_timeout, call_timeout_s=call_timeout, saved=session, auth=credentials, client_name=name)
+    state = Session(
+        session_timeout, call_timeout_s=call_timeout, saved=session, auth=credentials, client_name=name,
+        request_bytes_max=request_bytes_max,
+    )  # fmt: skip
     how = waiting()
     connection = Connection(state, found, dialer or AnyioDialer(), how, rng or random.Random())
     runtime = Runtime(state, connection, how, Operations(prefix))

@@ -27,6 +27,7 @@ from coord.client.calls import (
     WatchFilter,
     WatchState,
 )
+from coord.client.saved import SavedSession
 from coord.codec import native
 from coord.model.errors import (
     BadArgumentsError,
@@ -39,7 +40,6 @@ from coord.model.errors import (
     UnacknowledgedError,
 )
 from coord.model.handshake import FEATURES, MALFORMED, SESSION_UNKNOWN, VERSION, Goodbye, Greeting, Refusal, Welcome
-from coord.model.message import message
 from coord.model.replies import WatchEvent
 from coord.model.requests import Acknowledge, Ping, Request, Unwatch, Watch
 
@@ -61,33 +61,6 @@ class ProtocolError(Exception):
     """The server says what it may not, or that this connection is of no more use. It is left for another."""
 
 
-@message
-class SavedSession:
-    """What another process needs to go on with a session. Whoever has it *is* the session: keep it as a password."""
-
-    id: int
-    secret: bytes
-    seen_zxid: int
-
-    def to_text(self) -> str:
-        """As one line for a file."""
-        return f"{self.id:x}-{self.secret.hex()}-{self.seen_zxid:x}"
-
-    @classmethod
-    def from_text(cls, text: str) -> "SavedSession":
-        """What `to_text` made; ValueError for anything else."""
-        try:
-            id, secret, seen_zxid = text.strip().split("-")
-            return cls(int(id, 16), bytes.fromhex(secret), int(seen_zxid, 16))
-        except ValueError:
-            raise ValueError(
-                "this is no saved session; it looks like 1a2b-00112233445566778899aabbccddeeff-3c"
-            ) from None
-
-    def __repr__(self) -> str:
-        return f"<SavedSession {self.id:#x}>"  # never the secret: reprs end up in logs
-
-
 class Session:
     """One session over all its connections."""
 
@@ -99,6 +72,7 @@ class Session:
         saved: SavedSession | None = None,
         auth: Sequence[tuple[str, bytes]] = (),
         client_name: str = "",
+        request_bytes_max: int = REQUEST_BYTES_MAX,
     ) -> None:
         self.state: SessionState = SUSPENDED
         self.id = saved.id if saved else 0
@@ -115,6 +89,7 @@ class Session:
         self.state_waiters: list[StateWaiter] = []
         self._opened = False
         self._client_name = client_name
+        self._request_bytes_max = request_bytes_max
         self._call_timeout_s = call_timeout_s
         self._waiting: deque[Call] = deque()  # not sent on this connection
         self._sent: deque[Call] = deque()  # and not answered
@@ -295,7 +270,7 @@ class Session:
                 waiting.popleft()
                 self._fail(call, BadArgumentsError(f"{call.request!r:.200} cannot be written: {error}"))
                 continue
-            if len(encoded) > REQUEST_BYTES_MAX and not call.number:
+            if len(encoded) > self._request_bytes_max and not call.number:
                 waiting.popleft()
                 self._refuse_large(call, len(encoded))
                 continue
@@ -324,7 +299,8 @@ class Session:
 
     def _refuse_large(self, call: Call, size_bytes: int) -> None:
         what = f"{type(call.request).__name__} {getattr(call.request, 'path', '')}"
-        self._fail(call, RequestTooLargeError(f"{what} takes {size_bytes} bytes; a server takes {REQUEST_BYTES_MAX}"))
+        limit = f"request_bytes_max = {self._request_bytes_max}"
+        self._fail(call, RequestTooLargeError(f"{what} takes {size_bytes} bytes, which is above {limit}"))
 
     def _fail(self, call: Call, error: CoordError) -> None:
         _finish(call, error)

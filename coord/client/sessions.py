@@ -2,7 +2,7 @@
 
 from coord.client.calls import SessionState, StateWaiter
 from coord.client.runtime import Runtime
-from coord.client.session import SavedSession
+from coord.client.saved import SavedSession
 from coord.model.errors import SessionLostError
 
 

@@ -282,6 +282,7 @@ async def test_everything_is_done_once_in_order_and_every_watch_sees_all(seed, v
         clients = [first, one, two, three]
         for client, worker in zip(clients[1:], workers[1:], strict=True):
             record(client, worker.name, recorder)
+        await watcher.sync()  # its server may be behind the creations
         watch = await watcher.watch("/", recursive=True).__aenter__()
 
         async def look() -> None:

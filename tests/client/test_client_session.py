@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from coord.client import session as sessions
 from coord.client.calls import Call, WatchFilter, WatchState
-from coord.client.session import CONNECTED, LOST, SUSPENDED, ProtocolError, SavedSession, Session
+from coord.client.saved import SavedSession
+from coord.client.session import CONNECTED, LOST, SUSPENDED, ProtocolError, Session
 from coord.codec import native
 from coord.model.errors import (
     BadArgumentsError,
