@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -50,6 +51,7 @@ class BlockingClient:
         self._portal: BlockingPortal | None = None
         self._client: Client | None = None
         self._pid = os.getpid()
+        self._failure: BaseException | None = None  # what ended the thread early
 
     def __repr__(self) -> str:
         return f"<BlockingClient of {self._client or 'nothing: it is entered with `with`'}>"
@@ -75,15 +77,20 @@ class BlockingClient:
     ) -> None:
         if os.getpid() != self._pid or self._portal is None or self._thread is None:
             return  # in a child there is no thread to wait for, and the session is the parent's
-        self._portal.call(self._portal.stop, True)
+        with suppress(RuntimeError):  # the thread has ended by itself
+            self._portal.call(self._portal.stop, True)
         self._thread.join()
         self._portal = None
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def _run(self, opened: "Future[tuple[BlockingPortal, Client]]") -> None:
         try:
             anyio.run(self._main, opened, backend="asyncio")
         except BaseException as error:
-            if not opened.done():
+            if opened.done():
+                self._failure = error
+            else:
                 opened.set_exception(error)
 
     async def _main(self, opened: "Future[tuple[BlockingPortal, Client]]") -> None:

@@ -317,8 +317,18 @@ class Session:
         if self.lost is not None:
             return
         self._heard_s = now
-        sent, ready, seen_zxid, last_id = self._sent, self.ready, self.seen_zxid, 0
-        answer = native.Answer
+        last_id = self._next_id - len(self._sent)  # of the oldest that is not answered
+        try:
+            self._take_in(messages)
+        finally:
+            answered = self._next_id - len(self._sent) - last_id
+            if answered:
+                self._on_proof(last_id + answered - 1)
+            if self._full:
+                self._pause_full()
+
+    def _take_in(self, messages: Sequence[object]) -> None:
+        sent, ready, answer = self._sent, self.ready, native.Answer
         for each in messages:
             if type(each) is answer:
                 if not sent or sent[0].id != each.id:
@@ -328,9 +338,9 @@ class Session:
                     if self.lost is not None:
                         return
                 call = sent.popleft()
-                call.answer, call.done, last_id = each, True, each.id
-                if each.zxid > seen_zxid:
-                    seen_zxid = each.zxid
+                call.answer, call.done = each, True
+                if each.zxid > self.seen_zxid:
+                    self.seen_zxid = each.zxid
                 if call.number:
                     self._acked = call.number
                     self._weight -= call.weight
@@ -339,17 +349,12 @@ class Session:
                 if call.wanted:
                     ready.append(call)
             elif type(each) is WatchEvent:
-                seen_zxid = max(seen_zxid, each.zxid)
                 self._on_event(each)
+                self.seen_zxid = max(self.seen_zxid, each.zxid)
             elif type(each) is Goodbye:
                 self._on_goodbye(each)
             else:
                 raise ProtocolError(f"the server says {type(each).__name__}, which has no place here")
-        self.seen_zxid = seen_zxid
-        if last_id:
-            self._on_proof(last_id)
-        if self._full:
-            self._pause_full()
 
     def heard(self, now: float) -> None:
         """The server has said something, if only a part of a frame."""
@@ -437,7 +442,7 @@ class Session:
         """The server owes an answer and has said nothing for so long that another is to be tried."""
         patience_s = self.timeout_s / PINGS_A_TIMEOUT
         flights = self._flights
-        return bool(flights) and now - max(flights[0][1], self._heard_s) >= patience_s
+        return self.state is CONNECTED and bool(flights) and now - max(flights[0][1], self._heard_s) >= patience_s
 
     def next_tick_s(self, now: float) -> float:
         """When to tick at the latest."""

@@ -250,6 +250,20 @@ def test_a_server_that_owes_an_answer_for_a_third_of_the_timeout_is_silent(pair)
     assert pair.session.is_silent(pair.now + TIMEOUT_S / 3)
     pair.session.heard(pair.now + 1)  # a part of a long frame
     assert not pair.session.is_silent(pair.now + TIMEOUT_S / 3)
+    pair.session.disconnected()
+    assert not pair.session.is_silent(pair.now + TIMEOUT_S), "who is not there owes nothing"
+
+
+def test_what_stands_before_a_goodbye_in_one_frame_counts(pair):
+    call, other = pair.read(), pair.read()
+    pair.now += 1
+    pair.session.take(pair.now)
+    with pytest.raises(ProtocolError, match="hangs up"):
+        pair.session.receive([native.Answer(1, 7, -101, ["no"]), Goodbye(10, "skipped")], pair.now)
+    assert call.done
+    assert not other.done
+    assert pair.session.seen_zxid == 7
+    assert pair.session.deadline_s == pair.now + TIMEOUT_S
 
 
 def test_a_session_that_the_server_does_not_know_is_lost_with_all_that_waits(pair):
