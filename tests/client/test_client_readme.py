@@ -1,4 +1,4 @@
-"""The examples in coord/client/README.md run as they stand there, but for the servers' ports."""
+"""The examples in coord/client/README.md and README.md run as they stand there, but for the servers' ports."""
 
 import re
 import subprocess
@@ -11,7 +11,9 @@ import pytest
 from tools.ensembles import CoordSoftware, Ensemble
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "coord/client/README.md").read_text(encoding="utf-8"), re.S)
+GUIDE, FRONT = (ROOT / each for each in ("coord/client/README.md", "README.md"))
+EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.S)
+EXAMPLES += re.findall(r"```python\n(import coord\nimport trio.*?)```", FRONT.read_text(encoding="utf-8"), re.S)
 PRINTED = [
     r"^\(b'v2', Stat\(czxid=\d+",
     r"^/orders/order-0000000000 \['order-0000000000'\]$",
@@ -20,6 +22,7 @@ PRINTED = [
     r"^/item-999 1001$",
     r"^1\nstep 1 failed, nothing was done: .*/from",
     r"^CREATED /jobs \d+ EXPLICIT\nCREATED /jobs/one \d+ EXPLICIT\nDELETED /jobs/one \d+ EXPLICIT$",
+    r"^Event\(kind=<EventKind.CREATED: 1>, path='/', .* \['member-0000000000'\]$",
 ]
 
 
