@@ -23,7 +23,7 @@ from coord.client.blocking import BlockingClient
 from coord.client.client import Client
 from coord.client.connecting import connect
 from coord.client.groups import unwrapped
-from coord.net.network import UnixNetwork
+from coord.net.network import TcpNetwork
 from coord.server.config import Address, Config
 from coord.server.serve import serve
 from coord.storage.disk import Disk, FolderDisk
@@ -58,9 +58,10 @@ async def embedded(
     folder = Path(tempfile.mkdtemp(prefix="coord-"))
     socket = str(folder / "client.sock")
     disk: Disk = MemoryDisk() if data is None else FolderDisk(data)
-    chosen: dict[str, Any] = {"id": 1, "data": Path(data or "nowhere"), "client": Address("localhost", 0)}
+    address = Address(socket, 0)  # port 0: a Unix socket
+    chosen: dict[str, Any] = {"id": 1, "data": Path(data or "nowhere"), "client": address}
     config = Config(**(chosen | (MEMORY if data is None else {}) | (settings or {})))
-    run = partial(serve, config, disk, UnixNetwork(socket), random.Random(), own_process=False)
+    run = partial(serve, config, disk, TcpNetwork(), random.Random(), own_process=False)
     on_trio = sniffio.current_async_library() == "trio"
     try:
         async with (

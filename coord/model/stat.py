@@ -1,6 +1,5 @@
 """The stat of a znode as a value of its own, which stays what it was when the znode goes on."""
 
-from coord.model import replies
 from coord.model.message import message
 
 
@@ -19,20 +18,3 @@ class Stat:
     data_length: int  # bytes
     children_count: int
     pzxid: int  # of the last creation or deletion of a child
-
-
-def frozen(stat: "replies.Stat") -> Stat:
-    """A copy of `stat`, which may be a live znode."""
-    return Stat(
-        stat.czxid,
-        stat.mzxid,
-        stat.ctime,
-        stat.mtime,
-        stat.version,
-        stat.cversion,
-        stat.aversion,
-        stat.ephemeral_owner,
-        stat.data_length,
-        stat.children_count,
-        stat.pzxid,
-    )

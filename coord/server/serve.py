@@ -68,7 +68,11 @@ async def serve(
             last_zxid=hex(replica.participant.log.last),
             snapshot=hex(store.last_snapshot_zxid),
         )
-        client_listeners = await _listen(network, config.client, "clients")
+        client_listeners = [
+            listener
+            for address in (config.client, *config.client_also)
+            for listener in await _listen(network, address, "clients")
+        ]
         peer_listeners = (
             await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
         )
@@ -93,7 +97,8 @@ async def serve(
             for peer in config.servers:
                 if peer < config.id:
                     nursery.start_soon(peers.run_dialer, peer)
-            log.info("ports are open", client=config.client, peer=config.peer)
+            also = ",".join(map(str, config.client_also)) or None
+            log.info("ports are open", client=config.client, also=also, peer=config.peer)
             task_status.started(replica)
     finally:
         for listener in listeners:
@@ -131,6 +136,7 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         session_timeout_min_ms=config.session_timeout_min_ms,
         session_timeout_max_ms=config.session_timeout_max_ms,
         history_bytes_max=config.history_bytes_max,
+        watch_window_bytes=config.watch_window_bytes,
         reap_interval_s=config.reap_interval_s,
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",

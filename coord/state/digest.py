@@ -29,10 +29,8 @@ OWNER = 0x0BDC3D29
 LIFETIME = 0x38B34AE5
 DATA = 0x2C1B3C6D
 ACL = 0x297A2D39
-APPLIED = 0x2F9BE6CD  # of how many numbered writes a session has had; the next three of a reply that is kept for it
-KEPT_NUMBER = 0x3D4D51CB
+APPLIED = 0x2F9BE6CD  # of how many numbered writes a session has had; and of the zxids whose replies are kept for it
 KEPT_ZXID = 0x1F123BB5
-KEPT_CODE = 0x2127599B
 EXISTS = 0x1B56C4E9  # added to every term, through the ACL's number
 
 _SPREAD = 0x9E3779B97F4A7C15

@@ -4,14 +4,15 @@ A client that lost its connection sends again what was not answered, under the s
 answered from here, and not done again. A number must follow the last one: so nothing can be done out of order either.
 """
 
+from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 from coord.model.errors import ERRORS, BadArgumentsError, CoordError, UnacknowledgedError
-from coord.model.message import message
 from coord.model.replies import Created, Done, Failed, MultiDone, Repeated, Reply, Written
-from coord.model.stat import Stat, frozen
-from coord.state.digest import APPLIED, KEPT_CODE, KEPT_NUMBER, KEPT_ZXID, MASK, session_mark
+from coord.model.stat import Stat
+from coord.state.digest import APPLIED, KEPT_ZXID, MASK, session_mark
+from coord.state.znode import Znode
 
 KEPT_REPLIES_MAX = 1000
 """Replies of one session that are kept; a client sends far fewer writes before it acknowledges the first."""
@@ -20,18 +21,16 @@ KEPT_REPLIES_BYTES_MAX = 1 << 20
 KEPT_COSTS_BYTES = 300
 """What a kept reply takes beside its text."""
 
-
-@message
-class Kept:
-    """The reply to one write, and the zxid at which it was done."""
-
-    zxid: int
-    reply: Reply
-    bytes: int
+Kept: TypeAlias = tuple[int, Reply, int]
+"""The zxid at which a write was done, its reply, and about the bytes that takes."""
 
 
 class Ledger:
-    """One session's writes by number. What is kept are the replies to the numbers acked + 1 .. applied."""
+    """One session's writes by number. What is kept are the replies to the numbers acked + 1 .. applied, in order.
+
+    Its part of the digest is that of `applied` and of the zxids of what is kept: what the replies say follows from the
+    state at those.
+    """
 
     __slots__ = ("_mark", "acked", "applied", "bytes", "kept", "session")
 
@@ -39,35 +38,36 @@ class Ledger:
         self.session = session
         self.applied = applied  # number of the last write that was done
         self.acked = acked
-        self.kept: dict[int, Kept] = {}
+        self.kept: deque[Kept] = deque()
         self.bytes = 0
         self._mark = session_mark(session)
 
-    def admit(self, number: int) -> Repeated | None:
-        """None if the write `number` is the next and is to be done; its first reply if it was done already."""
+    def admits(self, number: int) -> bool:
+        """Whether the write `number` is the next and may be done."""
+        return number == self.applied + 1 and len(self.kept) < KEPT_REPLIES_MAX and self.bytes <= KEPT_REPLIES_BYTES_MAX
+
+    def repeated(self, number: int) -> Repeated:
+        """The first reply to the write `number`, which is not admitted; or the error for it."""
+        session = f"session {self.session:#x}"
         if number == self.applied + 1:
-            if len(self.kept) >= KEPT_REPLIES_MAX or self.bytes > KEPT_REPLIES_BYTES_MAX:
-                raise UnacknowledgedError(
-                    f"write {number} of session {self.session:#x} is refused: {len(self.kept)} replies wait to be "
-                    "acknowledged; acknowledge them and send it again"
-                )
-            return None
+            raise UnacknowledgedError(
+                f"write {number} of {session} is refused: {len(self.kept)} replies wait to be acknowledged; "
+                "acknowledge them and send it again"
+            )
         if number > self.applied:
-            raise BadArgumentsError(
-                f"write {number} of session {self.session:#x} leaves a gap: the last one done is {self.applied}"
-            )
-        kept = self.kept.get(number)
-        if kept is None:
-            raise BadArgumentsError(
-                f"write {number} of session {self.session:#x} was acknowledged: its reply is not kept any more"
-            )
-        return Repeated(kept.reply, kept.zxid)
+            raise BadArgumentsError(f"write {number} of {session} leaves a gap: the last one done is {self.applied}")
+        if number <= self.acked:
+            raise BadArgumentsError(f"write {number} of {session} was acknowledged: its reply is not kept any more")
+        zxid, reply, _ = self.kept[number - self.acked - 1]
+        return Repeated(reply, zxid)
 
     def keep(self, zxid: int, reply: Reply) -> int:
         """The next write was done and got `reply`, which shows nothing live; what that adds to the digest."""
-        number = self.applied = self.applied + 1
-        self.restore(number, zxid, reply)
-        return self._mark * (APPLIED + _number_of(number, zxid, reply))
+        self.applied += 1
+        size = KEPT_COSTS_BYTES if type(reply) is Written else size_of(reply)
+        self.kept.append((zxid, reply, size))
+        self.bytes += size
+        return self._mark * (APPLIED + KEPT_ZXID * zxid)
 
     def acknowledge(self, number: int) -> int:
         """Replies up to `number` need not be kept any more; what that adds to the digest."""
@@ -75,37 +75,29 @@ class Ledger:
             raise BadArgumentsError(
                 f"session {self.session:#x} acknowledges write {number}, and the last one done is {self.applied}"
             )
-        change = 0
-        for each in range(self.acked + 1, number + 1):
-            kept = self.kept.pop(each)
-            self.bytes -= kept.bytes
-            change -= _number_of(each, kept.zxid, kept.reply)
+        kept, zxids = self.kept, 0
+        for _ in range(number - self.acked):
+            zxid, _, size = kept.popleft()
+            zxids += zxid
+            self.bytes -= size
         self.acked = number
-        return self._mark * change
+        return -self._mark * KEPT_ZXID * zxids
 
     def term(self) -> int:
         """The part of all this in the digest."""
-        kept = sum(_number_of(number, kept.zxid, kept.reply) for number, kept in self.kept.items())
-        return self._mark * (APPLIED * self.applied + kept) & MASK
+        return self._mark * (APPLIED * self.applied + KEPT_ZXID * sum([zxid for zxid, _, _ in self.kept])) & MASK
 
-    def restore(self, number: int, zxid: int, reply: Reply) -> None:
-        """Keep the reply to the write `number`, of which nothing else changes: as a snapshot says."""
+    def restore(self, zxid: int, reply: Reply) -> None:
+        """Put back the next reply, of which nothing else changes: as a snapshot says."""
         size = size_of(reply)
-        self.kept[number] = Kept(zxid, reply, size)
+        self.kept.append((zxid, reply, size))
         self.bytes += size
 
 
-def _number_of(number: int, zxid: int, reply: Reply) -> int:
-    """What one kept reply adds to the sum of its session's digest."""
-    return KEPT_NUMBER * number + KEPT_ZXID * zxid + KEPT_CODE * (reply.code if type(reply) is Failed else 0)
-
-
 def settled(reply: Reply) -> Reply:
-    """`reply` with a copy of the stat that it shows, so that it stays as it is."""
-    if type(reply) is Written:
-        return Written(frozen(reply.stat))
-    if type(reply) is Created:
-        return Created(reply.path, frozen(reply.stat))
+    """`reply`, with a copy in the place of the live znode that it shows, so that it stays as it is."""
+    if type(reply) is Written or type(reply) is Created:
+        reply.stat = cast(Znode, reply.stat).frozen()
     return reply
 
 

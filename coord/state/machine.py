@@ -118,9 +118,8 @@ class Machine:
             ledger = session.ledger = Ledger(session.id)
         if run.acked > ledger.acked:
             self._sessions_digest = self._sessions_digest + ledger.acknowledge(run.acked) & MASK
-        repeated = ledger.admit(number)
-        if repeated is not None:
-            return repeated
+        if not ledger.admits(number):
+            return ledger.repeated(number)
         try:
             reply = settled(WRITES[type(request)](self, run, request, effects))
         except CoordError as error:

@@ -118,9 +118,9 @@ class Restoring:
             _check(0 <= acked <= applied and len(kept) == applied - acked, "what is kept for a session")
             if applied:
                 ledger = sessions[session].ledger = Ledger(session, applied, acked)
-                for number, (zxid, reply) in enumerate(kept, acked + 1):
+                for zxid, reply in kept:
                     _check_integers(zxid)
-                    ledger.restore(number, zxid, reply_of(reply))
+                    ledger.restore(zxid, reply_of(reply))
         self._sessions_missing -= len(rows)
 
     def _znodes(self, body: Body) -> None:

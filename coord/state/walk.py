@@ -73,8 +73,8 @@ class Walk:
         room = CHUNK_BYTES
         while self._sessions and room > 0:
             row, applied, acked, kept = self._sessions.popleft()
-            rows.append([*row, applied, acked, [[each.zxid, plain_of(each.reply)] for each in kept]])
-            room -= _SESSION_COSTS_BYTES + sum([each.bytes for each in kept])
+            rows.append([*row, applied, acked, [[zxid, plain_of(reply)] for zxid, reply, _ in kept]])
+            room -= _SESSION_COSTS_BYTES + sum([size for _, _, size in kept])
         return rows
 
     def _znodes(self, znodes_max: int) -> list[object]:
@@ -117,4 +117,4 @@ def _as_it_is(session: Session) -> _Session:
     ledger = session.ledger
     if ledger is None:
         return row, 0, 0, ()
-    return row, ledger.applied, ledger.acked, tuple(ledger.kept.values())
+    return row, ledger.applied, ledger.acked, tuple(ledger.kept)

@@ -3,6 +3,7 @@
 from typing import Final, TypeAlias
 
 from coord.model.acl import Acl
+from coord.model.stat import Stat
 from coord.state.digest import (
     AVERSION,
     BORN_TIME,
@@ -128,6 +129,25 @@ class Znode:
             self.aversion,
             self.ephemeral_owner,
             self.lifetime_ms,
+        )
+
+    def frozen(self) -> Stat:
+        """A copy of the stat, which stays what it is now. It does not ask the properties: that takes half the time."""
+        creations, data = self.creations, self.data
+        children = len(self.children) if self.children else 0
+        cversion = 2 * creations - children
+        return Stat(
+            self.czxid,
+            self.mzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            cversion if -INT32_MAX <= cversion <= INT32_MAX else int32(cversion),
+            self.aversion,
+            self.ephemeral_owner,
+            len(data) if data else 0,
+            children,
+            self.pzxid,
         )
 
     def __repr__(self) -> str:

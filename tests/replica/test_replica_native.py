@@ -293,9 +293,9 @@ def test_what_is_acknowledged_is_not_kept():
     client = native_client(world)
     client.do(create("/a"), SetData("/a", b"1"), SetData("/a", b"2"))
     ledger = world.leader.machine.sessions[client.welcome.session].ledger
-    assert list(ledger.kept) == [1, 2, 3]
+    assert (ledger.acked, len(ledger.kept)) == (0, 3)
     client.do(Acknowledge(2), SetData("/a", b"3"))
-    assert list(ledger.kept) == [3, 4]
+    assert (ledger.acked, len(ledger.kept)) == (2, 2)
     for replica in world.replicas.values():
         assert replica.machine.digest == world.leader.machine.digest
 

@@ -90,9 +90,9 @@ class Both:
             assert (session.password, session.timeout_ms, session.owner) == (password, timeout, owner)
             assert session.applied == len(naive.writes.get(number, []))
             if session.ledger is not None:
-                kept = {each: outcome(reply.reply) for each, reply in session.ledger.kept.items()}
-                acked = naive.acked.get(number, 0)
-                assert kept == dict(enumerate(naive.writes[number][acked:], acked + 1))
+                kept = [outcome(reply) for _, reply, _ in session.ledger.kept]
+                assert session.ledger.acked == naive.acked.get(number, 0)
+                assert kept == naive.writes[number][session.ledger.acked :]
             assert set(session.ephemerals) == {path for path, node in naive.nodes.items() if node.owner == number}
         assert machine.sessions.keys() == naive.sessions.keys()
         assert machine.digest == whole_digest(machine)

@@ -104,7 +104,7 @@ def ledger_of(session: Session) -> object:
     ledger = session.ledger
     if ledger is None:
         return None
-    kept = [(number, each.zxid, plain_of(each.reply)) for number, each in ledger.kept.items()]
+    kept = [(zxid, plain_of(reply)) for zxid, reply, _ in ledger.kept]
     return ledger.applied, ledger.acked, ledger.bytes, kept
 
 
