@@ -45,6 +45,8 @@ class Connection:
         self._dialer = dialer
         self._waiting = waiting
         self._rng = rng
+        self._stream: ByteStream | None = None  # of the present connection, if things can be sent at once
+        self._rest = b""  # of a frame that was sent in part
         self._outgoing = Waitable()  # the writer waits for something to send
         self._scope: anyio.CancelScope | None = None  # of the present connection, or of the attempt at one
         self._tries: dict[str, str] = {}  # how the last attempt at each address ended
@@ -54,9 +56,18 @@ class Connection:
     # ---- for callers
 
     def kick(self) -> None:
-        """Something waits to be sent."""
-        if self._outgoing.waiter is not None:
-            self._waiting.wake((self._outgoing,))
+        """Something waits to be sent. A single call leaves at once, the others with all that is asked for in one turn.
+
+        For one call at a time that saves a turn of Trio's loop, about a quarter of all its time.
+        """
+        if self._outgoing.waiter is None:
+            return
+        if self._stream is not None and self._session.is_alone:
+            frame = self._session.take(self._waiting.clock())
+            self._rest = frame[self._stream.send_now(frame) :]
+            if not self._rest and not self._session.ready:
+                return
+        self._waiting.wake((self._outgoing,))
 
     def flush(self) -> None:
         """Wake those whose time has come."""
@@ -179,6 +190,15 @@ class Connection:
 
     async def _talk(self, stream: ByteStream, reader: "_FrameReader") -> None:
         ended: list[Exception] = []
+        self._stream, self._rest = stream, b""
+        try:
+            await self._exchange(stream, reader, ended)
+        finally:
+            self._stream = None
+        if ended:
+            raise ended[0]
+
+    async def _exchange(self, stream: ByteStream, reader: "_FrameReader", ended: list[Exception]) -> None:
         async with anyio.create_task_group() as tasks:
 
             async def until_it_breaks(loop: str) -> None:
@@ -190,8 +210,6 @@ class Connection:
 
             tasks.start_soon(until_it_breaks, "write")
             await until_it_breaks("read")
-        if ended:
-            raise ended[0]
 
     async def _read(self, reader: "_FrameReader") -> None:
         session, clock = self._session, self._waiting.clock
@@ -208,7 +226,8 @@ class Connection:
     async def _write(self, stream: ByteStream) -> None:
         session, clock = self._session, self._waiting.clock
         while session.lost is None:
-            frame = session.take(clock())
+            frame = self._rest or session.take(clock())
+            self._rest = b""
             if session.ready:
                 self.flush()
             if frame:

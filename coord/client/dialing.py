@@ -19,6 +19,9 @@ class ByteStream(Protocol):
 
     async def send(self, data: bytes) -> None: ...
 
+    def send_now(self, data: bytes) -> int:
+        """Send what can be sent without waiting, while nobody is in `send`; how many bytes that were, perhaps none."""
+
     async def close(self) -> None: ...
 
 
@@ -33,10 +36,12 @@ class Dialer(Protocol):
 class AnyioStream:
     """An AnyIO stream, with its errors translated."""
 
-    __slots__ = ("_stream",)
+    __slots__ = ("_socket", "_stream")
 
     def __init__(self, stream: anyio.abc.SocketStream) -> None:
         self._stream = stream
+        raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+        self._socket = raw if isinstance(raw, socket.socket) else None  # asyncio keeps its own to itself
 
     async def receive(self) -> bytes:
         try:
@@ -51,6 +56,14 @@ class AnyioStream:
             await self._stream.send(data)
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             raise _broken(error) from error
+
+    def send_now(self, data: bytes) -> int:
+        if self._socket is None:
+            return 0
+        try:
+            return self._socket.send(data)
+        except OSError:  # full, or broken: `send` will find out
+            return 0
 
     async def close(self) -> None:
         await anyio.aclose_forcefully(self._stream)

@@ -246,6 +246,11 @@ class Session:
     def has_to_send(self) -> bool:
         return bool(self._waiting) and self.state == CONNECTED
 
+    @property
+    def is_alone(self) -> bool:
+        """One call waits to be sent, and none for its answer."""
+        return len(self._waiting) == 1 and not self._sent
+
     def take(self, now: float) -> bytes:
         """The next frame: as many of the waiting calls as fit; nothing if there is nothing to send, or not now."""
         if self.state != CONNECTED or not self._waiting:

@@ -37,7 +37,7 @@ class TrioWaiting:
         self.clock: Callable[[], float] = trio.current_time
 
     async def start(self) -> None:
-        pass  # Trio tells of it as soon as the task waits, before anyone else runs
+        await trio.lowlevel.checkpoint_if_cancelled()
 
     async def wait(self, waitable: Waitable) -> None:
         waitable.waiter = trio.lowlevel.current_task()

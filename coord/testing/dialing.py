@@ -31,5 +31,11 @@ class _Stream:
     async def send(self, data: bytes) -> None:
         await self._stream.send_all(data)
 
+    def send_now(self, data: bytes) -> int:
+        try:
+            return self._stream.send_now(data)
+        except OSError:
+            return 0
+
     async def close(self) -> None:
         self._stream.close()
