@@ -57,6 +57,7 @@ async def serve(
     log = EventLog(config.id)
     settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
     store = Store.open(disk, server=config.id, identity_if_new=_draw_identity(rng), settings=settings)
+    listeners: list[Listener] = []
     try:
         replica = _make_replica(config, store, rng)
         if own_process:
@@ -67,14 +68,12 @@ async def serve(
             last_zxid=hex(replica.participant.log.last),
             snapshot=hex(store.last_snapshot_zxid),
         )
-        client_listeners = [
-            listener
-            for address in (config.client, *config.client_also)
-            for listener in await _listen(network, address, "clients")
-        ]
-        peer_listeners = (
-            await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
-        )
+        for address in (config.client, *config.client_also):
+            listeners += await _listen(network, address, "clients")
+        client_listeners = list(listeners)
+        if len(config.servers) > 1 and config.peer:
+            listeners += await _listen(network, config.peer, "servers")
+        peer_listeners = listeners[len(client_listeners) :]
         async with trio.open_nursery() as nursery:
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
@@ -99,6 +98,8 @@ async def serve(
             log.info("ports are open", client=config.client, also=also, peer=config.peer)
             task_status.started(replica)
     finally:
+        for listener in listeners:
+            listener.close()
         store.close()
 
 
