@@ -12,7 +12,7 @@ from typing import Any
 
 from coord.codec.calls import Call
 from coord.codec.cbor import dump
-from coord.codec.heads import NULL, array_head, integer, raw_or_null, text
+from coord.codec.heads import NULL, array_head, bytes_head, integer, raw_or_null, text
 from coord.codec.native_rows import EVENT, GOODBYE, REFUSAL, WELCOME, encode_frame
 from coord.codec.shapes import Shape
 from coord.model.errors import RolledBackError
@@ -110,7 +110,9 @@ def _written(call: Call, zxid: int, reply: Written | ExistsReply) -> bytes:
 
 
 def _data(call: Call, zxid: int, reply: DataReply) -> bytes:
-    return _begin(5, call, zxid) + raw_or_null(reply.data) + _stat(reply.stat)
+    data = reply.data
+    head = NULL if data is None else bytes_head(len(data))
+    return b"".join((_begin(5, call, zxid), head, data or b"", _stat(reply.stat)))
 
 
 def _created(call: Call, zxid: int, reply: Created) -> bytes:

@@ -150,27 +150,39 @@ def _call(message: list[Any]) -> Call:
     id, row = message[0], message[1]
     if type(id) is not int or type(row) is not int or not 0 <= id <= NUMBER_MAX:
         raise CodecError("a request begins with its id, a whole number from 0, and its row number, and this does not")
+    read = _READERS.get(row)
+    if read is not None:
+        if id == 0 or row == _ACKNOWLEDGE:
+            _check_silent(id, row)
+        return Call(id, row, read(message))
     if row in WRITES:
-        if len(message) < 3 or type(message[2]) is not int or not 1 <= message[2] <= NUMBER_MAX:
-            raise CodecError(f"request {id} is a write (row {row}) without the number that it has in its session")
-        if not id:
-            raise CodecError(f"a write (row {row}) has the id 0; only what needs no answer may have that")
-        if row == _CLOSE:
-            if len(message) != 3:
-                raise CodecError(f"request {id} closes the session and has fields; that has none")
-            return Call(id, row, CloseSession(), (), message[2])
-        request = DECODERS[row](message[2:])  # which pass over the first: in the log it is the row
-        if row == _MULTI:
-            _check_steps(id, request)
-        return Call(id, row, request, (), message[2])
-    cls = OTHERS.get(row)
-    if cls is None:
-        raise CodecError(f"request {id} has the row number {row}, which is not known here")
-    if id == 0 and cls not in SILENT:
-        raise CodecError(f"a {cls.__name__} has the id 0; only what needs no answer may have that")
-    if id and cls is Acknowledge:
-        raise CodecError(f"an acknowledgement has the id {id}; it is not answered, so its id is 0")
-    return Call(id, row, _READERS[row](message))
+        return _write_call(id, row, message)
+    raise CodecError(f"request {id} has the row number {row}, which is not known here")
+
+
+def _check_silent(id: int, row: int) -> None:
+    """Only what needs no answer has the id 0, and an acknowledgement has no other."""
+    name = OTHERS[row].__name__
+    if id:
+        raise CodecError(f"an {name} has the id {id}; it is not answered, so its id is 0")
+    if OTHERS[row] not in SILENT:
+        raise CodecError(f"a {name} has the id 0; only what needs no answer may have that")
+
+
+def _write_call(id: int, row: int, message: list[Any]) -> Call:
+    number = message[2] if len(message) > 2 else 0
+    if type(number) is not int or not 1 <= number <= NUMBER_MAX:
+        raise CodecError(f"request {id} is a write (row {row}) without the number that it has in its session")
+    if not id:
+        raise CodecError(f"a write (row {row}) has the id 0; only what needs no answer may have that")
+    if row == _CLOSE:
+        if len(message) != 3:
+            raise CodecError(f"request {id} closes the session and has fields; that has none")
+        return Call(id, row, CloseSession(), (), number)
+    request = DECODERS[row](message[2:])  # which pass over the first: in the log it is the row
+    if row == _MULTI:
+        _check_steps(id, request)
+    return Call(id, row, request, (), number)
 
 
 def _check_steps(id: int, multi: Any) -> None:
@@ -207,7 +219,7 @@ def _reader_of(request: Request) -> Callable[[list[Any]], Request]:
 
 
 _encoders: dict[type, Callable[[Any, list[bytes]], None]] = dict(ENCODERS.items())
-_CLOSE, _MULTI = ROW_OF[CloseSession], ROW_OF[Multi]
+_CLOSE, _MULTI, _ACKNOWLEDGE = ROW_OF[CloseSession], ROW_OF[Multi], ROW_OF[Acknowledge]
 _STEP_CLASSES = frozenset(STEPS.values())
 _TEXTS = {Exists, GetData, GetAcl, GetChildren, GetEphemerals, CountDescendants}
 _FIELDLESS: dict[type, Request] = {WhoAmI: WhoAmI(), Sync: Sync("/"), Ping: Ping()}

@@ -150,6 +150,9 @@ class TcpListener:
 
     def close(self) -> None:
         self._socket.close()
+        if self.address[1] == 0:  # a Unix socket: its file would refuse everybody
+            with contextlib.suppress(OSError):
+                os.unlink(self.address[0])
 
 
 class TcpNetwork:

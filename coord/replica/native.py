@@ -72,27 +72,24 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
     """Requests of one client, in order: writes are forwarded in runs, the rest waits for its turn."""
     brain, waiting = desk.brain, pipeline.waiting
     writes: list[Write] = []
-    first = 0  # the number of the first of `writes`
+    following = 0  # the number that goes on with `writes`
     for call in calls:
         request = call.request
         kind = type(request)
         if kind in CLIENT_WRITES:
-            if call.number != first + len(writes) and writes:
-                desk.forward(pipeline, pipeline.session, tuple(writes), first)
+            if call.number != following:
+                _forward(desk, pipeline, writes, following)
                 writes = []
-            if not writes:
-                first = call.number
+                following = call.number
             if not waiting:
                 pipeline.timed, pipeline.timed_s = call, brain.now
             writes.append(request)  # type: ignore[arg-type]
             waiting.append(call)
-            if call.number > pipeline.number_max:
-                pipeline.number_max = call.number
+            following += 1
             continue
         if kind in _AT_ONCE:
-            if writes:  # what stands before it is sent as it was before
-                desk.forward(pipeline, pipeline.session, tuple(writes), first)
-                writes = []
+            _forward(desk, pipeline, writes, following)  # what stands before it is sent as it was before
+            writes = []
             _AT_ONCE[kind](desk, pipeline, call)
         elif waiting or pipeline.stalled:
             waiting.append(call)
@@ -104,8 +101,15 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
                 desk.hang_up(pipeline, ends, BUSY)
         if pipeline.gone or pipeline.ending:
             break
-    if writes and not pipeline.gone:
-        desk.forward(pipeline, pipeline.session, tuple(writes), first)
+    if not pipeline.gone:
+        _forward(desk, pipeline, writes, following)
+
+
+def _forward(desk: Desk, pipeline: Pipeline, writes: list[Write], following: int) -> None:
+    """Send consecutive writes on their way, if there are any: those up to the number before `following`."""
+    if writes:
+        desk.forward(pipeline, pipeline.session, tuple(writes), following - len(writes))
+        pipeline.number_max = max(pipeline.number_max, following - 1)
 
 
 # ---- what is looked at when it comes, and not only in its turn

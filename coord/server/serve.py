@@ -68,15 +68,12 @@ async def serve(
             last_zxid=hex(replica.participant.log.last),
             snapshot=hex(store.last_snapshot_zxid),
         )
-        client_listeners = [
-            listener
-            for address in (config.client, *config.client_also)
-            for listener in await _listen(network, address, "clients")
-        ]
-        peer_listeners = (
-            await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
-        )
-        listeners += [*client_listeners, *peer_listeners]
+        for address in (config.client, *config.client_also):
+            listeners += await _listen(network, address, "clients")
+        client_listeners = list(listeners)
+        if len(config.servers) > 1 and config.peer:
+            listeners += await _listen(network, config.peer, "servers")
+        peer_listeners = listeners[len(client_listeners) :]
         async with trio.open_nursery() as nursery:
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
