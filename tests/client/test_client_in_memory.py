@@ -152,6 +152,63 @@ async def test_a_watch_on_a_server_that_has_forgotten_says_so(ensemble, virtual_
             assert (await anext(events)).kind is coord.EventKind.CHANGED
 
 
+async def test_a_watch_that_nobody_reads_pauses_and_goes_on_where_it_was(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr("coord.client.session.EVENTS_MAX", 20)
+    async with ensemble.client() as client, ensemble.client() as other, client.watch("/w") as events:
+        await other.create("/w")
+        for _ in range(99):
+            await other.set("/w", b"x")
+        await trio.sleep(1)
+        assert len(events._state.events) < 50
+        zxids = [(await anext(events)).zxid for _ in range(100)]
+        assert zxids == sorted(set(zxids))
+        await other.delete("/w")
+        assert (await anext(events)).kind is coord.EventKind.DELETED
+
+
+async def test_another_process_goes_on_with_a_session_whose_program_died(ensemble, virtual_clock):
+    async with trio.open_nursery() as nursery:
+
+        async def program(task_status) -> None:
+            async with ensemble.client(session_timeout=20) as client:
+                await client.create("/mine", b"1", ephemeral=True)
+                task_status.started(client.session.save().to_text())
+                ensemble.isolate(client)  # nothing is heard of it any more, not even a goodbye
+                await trio.sleep_forever()
+
+        text = await nursery.start(program)
+        nursery.cancel_scope.cancel()
+    async with ensemble.client(session=coord.SavedSession.from_text(text)) as client:
+        assert await client.ephemerals() == ["/mine"]
+        assert (await client.set("/mine", b"2")).version == 1
+
+
+async def test_a_stranger_with_the_wrong_secret_does_not_get_a_session_nor_end_it(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        await client.create("/mine", ephemeral=True)
+        saved = client.session.save()
+        stranger = coord.SavedSession(saved.id, bytes(16), saved.seen_zxid)
+        with pytest.raises(coord.SessionLostError):
+            async with ensemble.client(session=stranger):
+                pass
+        assert await client.exists("/mine")
+
+
+def test_a_run_with_coords_own_clients_can_be_repeated():
+    async def main() -> tuple[str, float]:
+        async with coord.testing.ensemble(seed=5) as ensemble, ensemble.client() as one, ensemble.client() as other:
+            await one.create("/a")
+            async with other.watch("/a") as events, trio.open_nursery() as nursery:
+                for number in range(30):
+                    nursery.start_soon(one.set, "/a", b"%d" % number)
+                ensemble.crash(ensemble.leader())
+                for _ in range(30):
+                    await anext(events)
+            return str(ensemble.trace), trio.current_time()
+
+    assert coord.testing.run(main, seed=5) == coord.testing.run(main, seed=5)
+
+
 async def test_while_there_is_no_quorum_calls_wait_and_none_fails(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=20) as client:
         await client.create("/a")
