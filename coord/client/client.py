@@ -41,7 +41,13 @@ class ConnectedServer:
 
 
 class Client:
-    """A client with a session of its own. Get one by `async with coord.connect(...) as client`."""
+    """A client with a session of its own. Get one by `async with coord.connect(...) as client`.
+
+    While the session lives no call fails because a connection does, and each write is done exactly once. A call can be
+    cancelled wherever it waits: what was not sent is never sent; what was is done at most once, its answer dropped, and
+    the other calls go on. After SessionLostError or CallTimeoutError a write may have happened; after any other error
+    nothing has. Any number of tasks may use one client.
+    """
 
     def __init__(self, runtime: Runtime, namespace: str) -> None:
         self.session = ClientSession(runtime)

@@ -117,6 +117,7 @@ class Session:
 
     def submit(self, request: Request, writes: bool, now: float, first: Request | None = None) -> Call:
         """Put a request into the line. Raises what `lost` is if there is no session any more."""
+        self._check_deadline(now)
         if self.lost is not None:
             raise type(self.lost)(*self.lost.args)
         call = Call(request, writes, now, first)

@@ -43,10 +43,11 @@ class ClientSession:
     def deadline(self) -> float:
         """Until when the session is proved alive: its timeout after the last answered request was sent.
 
-        On the clock of the running library (`trio.current_time()`, and on asyncio `time.monotonic()`). Before this
-        moment no server has ended the session for silence, so nobody else can hold what depends on it.
+        On the clock of the running library (`trio.current_time()`, on asyncio the loop's `time()`), so that it can be
+        a cancel scope's deadline; ask again after a while, for it moves. Before this moment no server has ended the
+        session for silence, so nobody else can hold what depends on it. If the session is lost it is now.
         """
-        return self._runtime.session.deadline_s
+        return self._runtime.waiting.current_time() + self.remaining
 
     @property
     def remaining(self) -> float:

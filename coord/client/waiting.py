@@ -8,6 +8,7 @@ words.
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Protocol
 
 import anyio.lowlevel
@@ -16,11 +17,20 @@ import trio
 
 from coord.client.calls import Waitable
 
+CLOCK: Callable[[], float] = (
+    partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
+)
+"""Linux stops the monotonic clock of both libraries while the computer sleeps; the servers go on."""
+
 
 class Waiting(Protocol):
     """One task waits for one waitable at a time. Cancellation leaves the waitable as it was."""
 
     clock: Callable[[], float]
+    """The session's time: it goes on while the computer sleeps, where the system can tell."""
+
+    current_time: Callable[[], float]
+    """The running library's own time, by which it wakes tasks."""
 
     async def start(self) -> None:
         """Raise the cancellation that is there already, before anything is begun."""
@@ -34,7 +44,9 @@ class Waiting(Protocol):
 
 class TrioWaiting:
     def __init__(self) -> None:
-        self.clock: Callable[[], float] = trio.current_time
+        self.current_time: Callable[[], float] = trio.current_time
+        virtual = type(trio.lowlevel.current_clock()).__name__ != "SystemClock"
+        self.clock: Callable[[], float] = trio.current_time if virtual else CLOCK
 
     async def start(self) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -60,7 +72,8 @@ class TrioWaiting:
 class AsyncioWaiting:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self.clock: Callable[[], float] = time.monotonic
+        self.current_time: Callable[[], float] = self._loop.time
+        self.clock: Callable[[], float] = CLOCK
 
     async def start(self) -> None:
         await anyio.lowlevel.checkpoint_if_cancelled()

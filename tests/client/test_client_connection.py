@@ -1,10 +1,13 @@
 """Connecting, being refused, losing the connection: against servers that do what a script says, on Trio and on
 asyncio."""
 
+import asyncio
 import random
 
 import anyio
 import pytest
+import sniffio
+import trio
 
 import coord
 from coord.model.handshake import AUTH_FAILED, BEHIND, NO_LEADER, SESSION_UNKNOWN, Goodbye, Refusal
@@ -166,6 +169,14 @@ async def test_a_session_that_is_not_proved_in_time_is_lost_with_everything_that
             with pytest.raises(coord.SessionLostError):
                 await client.session.wait_state("CONNECTED")
             assert not model.done
+
+
+@on_both
+async def test_the_deadline_is_on_the_clock_that_wakes_tasks():
+    now = trio.current_time if sniffio.current_async_library() == "trio" else asyncio.get_running_loop().time
+    async with scripted(serving(ModelServer())) as address, coord.connect(address, session_timeout=5) as client:
+        assert 8 < client.session.remaining <= 9, "the model grants nine seconds"
+        assert 8 < client.session.deadline - now() <= 9
 
 
 @on_both

@@ -321,6 +321,13 @@ def test_the_end_of_a_client_is_told_to_what_still_waits(pair):
         pair.read()
 
 
+def test_a_call_after_the_deadline_finds_the_session_lost_whoever_looked_at_the_clock(pair):
+    pair.now += TIMEOUT_S
+    with pytest.raises(SessionLostError):
+        pair.write()
+    assert not pair.session.has_to_send
+
+
 # ---- what goes wrong with one call alone
 
 
