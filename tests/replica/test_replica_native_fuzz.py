@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord.codec import jute, native
+from coord.codec import jute, native, native_rows
 from coord.codec import opcodes as op
 from coord.codec.calls import Call
 from coord.codec.entries import decode_runs, encode_run
@@ -32,6 +32,7 @@ from coord.model.requests import (
     GetData,
     GetEphemerals,
     Multi,
+    MultiRead,
     Ping,
     Request,
     SetAcl,
@@ -42,7 +43,10 @@ from coord.model.requests import (
     WhoAmI,
 )
 from coord.replica.brain import CLIENT_WRITES
-from coord.state.machine import Machine
+from coord.replica.native import NATIVE_ANSWERS
+from coord.state.machine import WRITES, Machine
+from coord.state.multi import STEPS
+from coord.state.reads import READS
 from coord.state.snapshot import Restoring
 from tests.replica.native_client import native_client
 from tests.replica.replica_world import World
@@ -141,3 +145,13 @@ def test_every_request_is_answered_or_the_connection_ended_with_a_sentence(frame
         for answer in client.answers:
             client.read(answer)
     assert other.do(Ping())
+
+
+def test_the_tables_of_the_floors_know_the_same_requests() -> None:
+    """To add an operation for these clients is a row in each."""
+    assert native.WRITE_CLASSES <= CLIENT_WRITES <= WRITES.keys()
+    assert set(native_rows.STEPS.values()) == STEPS.keys()
+    reads = {cls for row, cls in native_rows.OTHERS.items() if row < 64}
+    assert reads == READS.keys() - {MultiRead}
+    at_once = {Acknowledge, AtLeast, Authenticate, Sync}
+    assert set(native_rows.OTHERS.values()) - at_once <= NATIVE_ANSWERS.keys()
