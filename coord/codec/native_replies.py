@@ -52,7 +52,7 @@ def encode_reply(call: Call, zxid: int, reply: Reply) -> bytes:
 
 
 def restamp(frame: bytes, zxid: int) -> bytes:
-    """A reply's zxid says what it shows, and is left as it is if the reply has to wait for its turn."""
+    """The reply to a write, when it had to wait for its turn: its zxid is the write's own, and stays."""
     return frame
 
 

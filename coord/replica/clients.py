@@ -43,7 +43,7 @@ from coord.replica.answers import DONE
 from coord.replica.brain import CLIENT_WRITES, Brain
 from coord.replica.figures import Sizes
 from coord.replica.limits import EVENTS_BYTES_MAX, RUN_BYTES_MAX
-from coord.replica.pipeline import Answered, ClientCodec, Pipeline
+from coord.replica.pipeline import Answered, ClientCodec, Due, Pipeline
 from coord.replica.ready import Ready
 from coord.replica.syncs import Syncs
 
@@ -331,10 +331,12 @@ class Clients:
             head = waiting[0]
             if type(head) is Answered:
                 # Encoded when it was applied; what was sent since (a ping's answer, the sync's) may show a later zxid.
-                if head.frame:
-                    pipeline.out.append(pipeline.codec.restamp(head.frame, self.brain.machine.zxid))
+                pipeline.out.append(pipeline.codec.restamp(head.frame, self.brain.machine.zxid))
                 if head.ends:
                     self.hang_up(pipeline, head.ends, CLOSED)
+            elif type(head) is Due:
+                if head.call.xid or pipeline.codec is jute:  # else nobody wants to be told
+                    pipeline.out.append(pipeline.codec.encode_reply(head.call, self.brain.machine.zxid, head.reply))
             else:
                 assert type(head) is Call
                 if type(head.request) in _HOLDING:
@@ -403,13 +405,10 @@ class Clients:
             self._release(pipeline, call)
 
     def _release(self, pipeline: Pipeline, call: Call) -> None:
-        request, codec = call.request, pipeline.codec
-        reply = Synced(request.path) if isinstance(request, Sync) else DONE
-        wanted = call.xid or codec is jute
-        frame = codec.encode_reply(call, self.brain.machine.zxid, reply) if wanted else b""
+        request = call.request
         for place, item in enumerate(pipeline.waiting):
             if item is call:
-                pipeline.waiting[place] = Answered(frame)
+                pipeline.waiting[place] = Due(call, Synced(request.path) if isinstance(request, Sync) else DONE)
                 break
         self._dirty[pipeline] = None
         self._answer_waiting(pipeline)

@@ -21,7 +21,7 @@ from coord.model.handshake import (
     Refusal,
 )
 from coord.model.paths import check_path
-from coord.model.replies import Failed, PageReply
+from coord.model.replies import Failed, PageReply, Reply
 from coord.model.requests import (
     Acknowledge,
     AtLeast,
@@ -39,7 +39,7 @@ from coord.replica.answers import ANSWERS, DONE, answer, too_many
 from coord.replica.auth import authenticate, joined
 from coord.replica.brain import CLIENT_WRITES, Brain, Desk
 from coord.replica.native_watches import KINDS, NativeWatch, told_of
-from coord.replica.pipeline import Answered, Pipeline
+from coord.replica.pipeline import Due, Pipeline
 
 LOOKED_AT_COSTS_BYTES = 16
 """Looking at a change for one watch, or at a child for a page, takes the time of sending so much."""
@@ -135,12 +135,11 @@ def _authenticate(desk: Desk, pipeline: Pipeline, call: Call) -> None:
         _reply_in_turn(desk, pipeline, call, DONE)
 
 
-def _reply_in_turn(desk: Desk, pipeline: Pipeline, call: Call, reply: Any) -> None:
-    frame = pipeline.codec.encode_reply(call, desk.brain.machine.zxid, reply)
+def _reply_in_turn(desk: Desk, pipeline: Pipeline, call: Call, reply: Reply) -> None:
     if pipeline.waiting:
-        pipeline.waiting.append(Answered(frame))
+        pipeline.waiting.append(Due(call, reply))
     else:
-        pipeline.out.append(frame)
+        pipeline.out.append(pipeline.codec.encode_reply(call, desk.brain.machine.zxid, reply))
 
 
 def _sync(desk: Desk, pipeline: Pipeline, call: Call) -> None:

@@ -4,7 +4,7 @@ A watch on one znode hears of that znode, and of its children as CHILDREN_CHANGE
 the znode and all below it, each under its own path. Whether the watcher may read is looked at when it is to be told.
 """
 
-from collections.abc import Iterator, KeysView
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -108,10 +108,6 @@ class NativeWatches:
     @property
     def count(self) -> int:
         return sum(map(len, self.by_watcher.values()))
-
-    @property
-    def watchers(self) -> KeysView[object]:
-        return self.by_watcher.keys()
 
 
 def told_of(watch: NativeWatch, change: Change) -> tuple[int, str, Acl] | None:

@@ -30,10 +30,18 @@ class ClientCodec(Protocol):
 
 @dataclass(slots=True)
 class Answered:
-    """A reply that is ready before its turn, because a sync ahead of it is not."""
+    """A write's reply that is ready before its turn, because a sync ahead of it is not."""
 
-    frame: bytes  # empty: nobody wants to be told
+    frame: bytes
     ends: str = ""  # why the connection ends with it
+
+
+@dataclass(slots=True)
+class Due:
+    """What waits for nothing but its turn. It is encoded then, with the zxid of then."""
+
+    call: Call
+    reply: Reply
 
 
 @dataclass(slots=True)
@@ -64,7 +72,7 @@ class Pipeline:
     gone: bool = False  # hung up: nothing is delivered any more
     timed: Call | None = None  # the write whose latency is being measured
     timed_s: float = 0.0  # since when
-    waiting: "deque[Call | Answered]" = field(default_factory=deque)
+    waiting: "deque[Call | Answered | Due]" = field(default_factory=deque)
     early: list[Call] = field(default_factory=list)  # sent before the session was open
     out: list[bytes] = field(default_factory=list)  # frames to deliver
     out_bytes: int = 0  # of answers to reads among them

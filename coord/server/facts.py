@@ -100,7 +100,7 @@ class ServerFacts:
         }
         return MonitorStatistics(
             uptime_ms=uptime_ms,
-            watches=replica.watches.count,
+            watches=replica.watches.count + replica.native_watches.count,
             ephemerals=machine.tree.ephemerals,
             sessions=len(machine.sessions),
             data_bytes=machine.tree.bytes,
@@ -184,8 +184,12 @@ class ServerFacts:
         return list(self._driver.replica.digests.items())
 
     def watch_summary(self) -> WatchSummary:
-        watches = self._driver.replica.watches
-        return WatchSummary(watches.watcher_count, watches.path_count, watches.count)
+        plain, native = self._driver.replica.watches, self._driver.replica.native_watches
+        return WatchSummary(
+            plain.watcher_count + len(native.by_watcher),  # a connection has the watches of its protocol
+            len(plain.paths | native.by_path.keys()),
+            plain.count + native.count,
+        )
 
     def watches_by_session(self) -> Iterable[tuple[int, Iterable[str]]]:
         by_session: dict[int, list[str]] = {}
@@ -195,7 +199,10 @@ class ServerFacts:
         return by_session.items()
 
     def watches_by_path(self) -> Iterable[tuple[str, Iterable[int]]]:
-        for path, watchers in self._driver.replica.watches.by_path().items():
+        watching = self._driver.replica.watches.by_path()
+        for path, watches in self._driver.replica.native_watches.by_path.items():
+            watching.setdefault(path, []).extend(dict.fromkeys(watch.watcher for watch in watches))
+        for path, watchers in watching.items():
             yield path, [watcher.session for watcher in watchers if isinstance(watcher, Pipeline)]
 
     def reset_connection_statistics(self) -> None:

@@ -187,8 +187,11 @@ class Machine:
 
 
 def _no_session(run: Run, request: Write, session: Session | None) -> CoordError:
-    """The error for a run whose session is not, or not here. The flags of a create are judged before the session."""
-    if isinstance(request, Create):
+    """The error for a run whose session is not, or not here. ZooKeeper judges the flags of a create before the session.
+
+    Not those of a numbered one: an error that is not the session's would be the last word on its number.
+    """
+    if isinstance(request, Create) and not run.number:
         try:
             check_kind(run, request)
         except CoordError as error:

@@ -443,3 +443,21 @@ def test_a_read_of_nothing_is_an_error_with_its_path():
     (error,) = native_client(world).do(GetData("/none"))
     assert isinstance(error, NoNodeError)
     assert "/none" in str(error)
+
+
+def test_a_sync_that_waits_for_its_turn_shows_the_zxid_of_its_turn():
+    """Found by the simulator: released before the write ahead of it, it was sent after that with an older zxid."""
+    world = World(3)
+    leader = world.leader.server
+    follower = next(server for server in world.replicas if server != leader)
+    others = {server for server in world.replicas if server != follower}
+    client = native_client(world, follower)
+    world.held |= others  # nothing is committed
+    client.send(create("/a"), Sync("/"), GetData("/a"))
+    world.settle()
+    assert not client.answers
+    world.held.clear()
+    world.settle()
+    assert [answer.id for answer in client.answers] == [1, 2, 3]
+    zxids = [answer.zxid for answer in client.answers]
+    assert zxids == sorted(zxids)

@@ -267,3 +267,24 @@ async def test_random_bytes_never_harm_a_server(autojump_clock: Clock, seed: int
         good_client: MemoryNative
         good_client, _ = await native_client(ensemble)
         assert isinstance((await good_client.do(create("/good")))[0], Created)
+
+
+async def test_four_letter_words_count_the_watches_of_both_protocols(autojump_clock: Clock) -> None:
+    async with memory_ensemble(1, words=frozenset({"wchs", "wchp"})) as ensemble:
+        ours, welcome = await native_client(ensemble)
+        plain = await ensemble.client(1)
+        await ours.do(Watch(1, "/a", True, 14), Watch(2, "/b", False, 14), Watch(3, "/b", True, 14))
+        await plain.call(Op.EXISTS, jute.path_and_watch("/a", watch=True))
+        asking = await ensemble.dial(1)
+        await asking.stream.send_all(b"wchs")
+        answer = b""
+        while data := await asking.stream.receive():
+            answer += data
+        assert b"2 connections watching 2 paths" in answer
+        assert b"Total watches:4" in answer
+        asking = await ensemble.dial(1)
+        await asking.stream.send_all(b"wchp")
+        answer = b""
+        while data := await asking.stream.receive():
+            answer += data
+        assert answer.count(f"0x{welcome.session:x}".encode()) == 2

@@ -97,6 +97,15 @@ def test_a_write_that_the_session_may_not_do_here_does_not_use_up_its_number(wor
     assert code_of(world.do(SetData("/a", b"x"), number=1)) == 0
 
 
+def test_a_numbered_write_whose_session_is_elsewhere_fails_for_that_and_nothing_else(world):
+    """Another error would be taken for the outcome of its number, which it has not used up."""
+    wrong = Create("/a", b"", OPEN_ACL, 99)
+    assert code_of(world.do(wrong, origin=2)) == -8
+    assert code_of(world.do(wrong, origin=2, number=1)) == SessionMovedError.code
+    assert code_of(world.do(wrong, number=1)) == -8
+    assert code_of(world.do(Create("/a", b"", OPEN_ACL), number=2)) == 0
+
+
 def test_numbers_go_on_where_the_session_goes_on(world):
     world.make("/a")
     world.do(SetData("/a", b"x"), number=1)

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from coord.codec.entries import decode_runs
 from coord.model.entries import Batch, counter_of, epoch_of
+from coord.model.errors import SessionExpiredError, SessionMovedError, UnacknowledgedError
 from coord.model.message import message
 from coord.model.replies import Change, Created, Effect, Failed, Repeated, SessionEnded, SessionMoved
 from coord.model.requests import Create, CreateSession, ReapNode, SetData
@@ -18,6 +19,10 @@ from coord.state.machine import Machine
 
 class Violation(AssertionError):
     """An invariant does not hold."""
+
+
+NUMBER_NOT_USED = (SessionMovedError.code, SessionExpiredError.code, UnacknowledgedError.code)
+"""A numbered write that fails so was not done, and may still come by another connection."""
 
 
 @message
@@ -100,7 +105,7 @@ class Ghost:
                 reply = machine.apply(zxid, batch.time_ms, run, request, self._effects, number)
                 if isinstance(reply, Repeated):
                     self.situations["a numbered write came again and was answered from what was kept"] += 1
-                else:
+                elif not number or not isinstance(reply, Failed) or reply.code not in NUMBER_NOT_USED:
                     self._remember(zxid, request, reply)
                 zxid += 1
         if zxid != batch.last + 1:

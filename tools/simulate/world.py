@@ -13,6 +13,7 @@ from tools.simulate.faults import FAULTS, Ensemble, Fault
 from tools.simulate.ghost import Violation
 from tools.simulate.invariants import check_all
 from tools.simulate.network import Network
+from tools.simulate.numbered import NumberedClient
 from tools.simulate.plan import QUICK_S, Plan
 from tools.simulate.servers import SimulatedServer
 from tools.simulate.stage import Stage
@@ -44,7 +45,8 @@ class World:
         self.ensemble = Ensemble(stage, network, self.servers)
         connections = count(1)
         self.clients = [
-            SimulatedClient(stage, self.servers, number, connections) for number in range(1, self.plan.clients + 1)
+            (NumberedClient if number % 2 else SimulatedClient)(stage, self.servers, number, connections)
+            for number in range(1, self.plan.clients + 1)
         ]
 
     def _draw_faults(self, faults: Sequence[Fault]) -> list[Fault]:
