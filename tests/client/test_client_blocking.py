@@ -162,19 +162,22 @@ def test_a_forked_child_gets_an_error_and_never_hangs(leave, tmp_path):
 
 
 INTERRUPTED = """
-import signal
+import os, signal, threading, time
 
 import coord
 
-signal.alarm(30)
+signal.alarm(30)  # a hang is a failure
+
+def interrupt():
+    while events._made._state.waiter is None:
+        time.sleep(0.01)  # until the main thread's wait has begun
+    os.kill(os.getpid(), signal.SIGINT)
+
 with coord.embedded_blocking() as client, client.watch("/a") as events:
-    signal.signal(signal.SIGALRM, signal.default_int_handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    threading.Thread(target=interrupt).start()
     try:
         next(events)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(30)
         client.create("/a")
         assert next(events).path == "/a"  # the interrupted one has not taken it
         print("fine")

@@ -152,6 +152,23 @@ async def test_a_watch_on_a_server_that_has_forgotten_says_so(ensemble, virtual_
             assert (await anext(events)).kind is coord.EventKind.CHANGED
 
 
+async def test_a_watch_whose_client_was_away_for_too_long_tells_what_it_has_and_then_says_so(ensemble, virtual_clock):
+    async with ensemble.client() as client, ensemble.client() as other, client.watch("/w") as events:
+        await other.create("/w")
+        await ensemble.wait(lambda: len(events._state.events) == 1)
+        ensemble.isolate(client)
+        await other.set("/w", b"1")
+        await ensemble.wait_converged()
+        for replica in ensemble.replicas.values():
+            replica.window.restart(replica.machine.zxid)
+        await client.session.wait_state("SUSPENDED")
+        ensemble.heal()
+        assert (await anext(events)).kind is coord.EventKind.CREATED
+        with pytest.raises(coord.WatchWindowLostError):
+            await anext(events)
+        assert client.session.state == "CONNECTED"
+
+
 async def test_a_watch_that_nobody_reads_pauses_and_goes_on_where_it_was(ensemble, virtual_clock, monkeypatch):
     monkeypatch.setattr("coord.client.session.EVENTS_MAX", 20)
     async with ensemble.client() as client, ensemble.client() as other, client.watch("/w") as events:
