@@ -21,8 +21,8 @@ from coord.model.errors import AuthFailedError, ConnectError
 from coord.model.handshake import AUTH_FAILED, Refusal, Welcome
 
 BACK_OFF_FIRST_S, BACK_OFF_MAX_S = 0.02, 2.0
-"""Between two rounds through the addresses that came to nothing; the second is also bounded by the session's
-timeout."""
+"""The pause after a round through the addresses that came to nothing, or a connection shorter than the second of these,
+which is also bounded by the session's timeout."""
 
 TRIES_IN_SENTENCE = 6
 
@@ -91,17 +91,25 @@ class Connection:
 
     async def run(self) -> None:
         """From one connection to the next, until the session is lost."""
-        session = self._session
+        session, clock = self._session, self._waiting.clock
         while session.lost is None:
+            served, began_s = False, clock()
             for address in await self._candidates():
+                began_s = clock()
                 with anyio.CancelScope() as self._scope:
                     await self._try(address)
+                served = self.address is not None
                 session.disconnected()
                 self.address = None
                 self.flush()
                 if session.lost is not None:
                     return
-            await anyio.sleep(self._pause_s())
+                if served:
+                    break  # names are looked up anew, and all others asked before this one
+            if served and clock() - began_s > BACK_OFF_MAX_S:
+                self._rounds = 0
+            else:
+                await anyio.sleep(self._pause_s())
 
     async def run_clock(self) -> None:
         """Tell the session of the time, and leave a server that says nothing."""
@@ -149,7 +157,6 @@ class Connection:
         """Connect, be welcomed, and talk until the connection ends."""
         stream = None
         self._last = address
-        began_s = self._waiting.clock()
         try:
             with anyio.fail_after(self._patience_s()):
                 stream = await self._dialer.connect(address)
@@ -161,8 +168,6 @@ class Connection:
         except (OSError, TimeoutError, ProtocolError, CodecError) as error:
             self._note(address, _sentence(error, "no answer in time"))
         finally:
-            if self._waiting.clock() - began_s > BACK_OFF_MAX_S and self.address is not None:
-                self._rounds = 0
             if stream is not None:
                 with anyio.CancelScope(shield=True):
                     await stream.close()
