@@ -32,7 +32,7 @@ class Ledger:
     state at those.
     """
 
-    __slots__ = ("_mark", "acked", "applied", "bytes", "kept", "session")
+    __slots__ = ("_of_applied", "_of_zxid", "acked", "applied", "bytes", "kept", "session")
 
     def __init__(self, session: int, applied: int = 0, acked: int = 0) -> None:
         self.session = session
@@ -40,7 +40,9 @@ class Ledger:
         self.acked = acked
         self.kept: deque[Kept] = deque()
         self.bytes = 0
-        self._mark = session_mark(session)
+        # What each write, and the zxid of each that is kept, count for in the digest.
+        self._of_applied = session_mark(session) * APPLIED & MASK
+        self._of_zxid = session_mark(session) * KEPT_ZXID & MASK
 
     def admits(self, number: int) -> bool:
         """Whether the write `number` is the next and may be done."""
@@ -67,7 +69,7 @@ class Ledger:
         size = KEPT_COSTS_BYTES if type(reply) is Written else size_of(reply)
         self.kept.append((zxid, reply, size))
         self.bytes += size
-        return self._mark * (APPLIED + KEPT_ZXID * zxid)
+        return self._of_applied + self._of_zxid * zxid
 
     def acknowledge(self, number: int) -> int:
         """Replies up to `number` need not be kept any more; what that adds to the digest."""
@@ -81,11 +83,11 @@ class Ledger:
             zxids += zxid
             self.bytes -= size
         self.acked = number
-        return -self._mark * KEPT_ZXID * zxids
+        return -self._of_zxid * zxids
 
     def term(self) -> int:
         """The part of all this in the digest."""
-        return self._mark * (APPLIED * self.applied + KEPT_ZXID * sum([zxid for zxid, _, _ in self.kept])) & MASK
+        return self._of_applied * self.applied + self._of_zxid * sum([zxid for zxid, _, _ in self.kept]) & MASK
 
     def restore(self, zxid: int, reply: Reply) -> None:
         """Put back the next reply, of which nothing else changes: as a snapshot says."""
