@@ -45,7 +45,7 @@ class World:
         self.ensemble = Ensemble(stage, network, self.servers)
         connections = count(1)
         self.clients = [
-            (NumberedClient if number % 2 else SimulatedClient)(stage, self.servers, number, connections)
+            (SimulatedClient if number % 3 else NumberedClient)(stage, self.servers, number, connections)
             for number in range(1, self.plan.clients + 1)
         ]
 
