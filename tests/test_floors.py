@@ -14,7 +14,7 @@ FLOORS = [  # a package may import those of the lines above its own, and itself
     {"coord.replica"},
     {"coord.net", "coord.storage"},
     {"coord.server", "coord.client"},
-    {"recipes", "coord.cli", "coord.testing"},
+    {"recipes", "coord.cli", "coord.testing", "coord.embedding"},
     {"tools"},
 ]
 PURE = 4  # so many of them hold no clock, chance, file, socket, thread or log

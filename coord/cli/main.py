@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import NoReturn
 
-from coord import __version__
 from coord.cli.exit_codes import ExitCode
+from coord.version import __version__
 
 COMMANDS = MappingProxyType(
     {

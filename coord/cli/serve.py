@@ -14,7 +14,6 @@ from pathlib import Path
 
 import trio
 
-from coord import __version__
 from coord.cli.exit_codes import ExitCode
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
@@ -26,6 +25,7 @@ from coord.server.log_lines import EventLog, configure
 from coord.server.serve import serve
 from coord.storage.disk import FolderDisk
 from coord.storage.errors import StorageFailure, StorageRefused
+from coord.version import __version__
 
 FILES_RESERVED = 256
 """Open files that are not for clients: log, snapshots, other servers, and what Python needs itself."""

@@ -1,6 +1,6 @@
 """The log's entries: runs of writes as CBOR, one item a run.
 
-A run is the array [origin, incarnation, sequence, session, number, identities, requests]; a request is the array
+A run is the array [origin, incarnation, sequence, session, number, acked, identities, requests]; a request is the array
 [row number, its fields in the order of declaration ...]; identities are a byte string that holds the CBOR of a
 list of pairs, so that they are taken apart once and not in every run of the same connection.
 
@@ -13,17 +13,22 @@ from typing import Any, TypeAlias
 
 from coord.codec.cbor import dump, load, load_sequence
 from coord.codec.errors import CodecError
-from coord.codec.shapes import Shape, acl_or_none, array, identity, write_integer
+from coord.codec.heads import array_head, bytes_head, integer, text_head
+from coord.codec.shapes import Shape, acl_or_none, array, identity
 from coord.model.acl import OPEN_ACL, Identity
 from coord.model.entries import Run
 from coord.model.requests import (
     AttachSession,
+    CheckCreated,
+    CheckData,
+    CheckExists,
     CheckVersion,
     CloseSession,
     Create,
     CreateSession,
     Delete,
     DeleteContainer,
+    DeleteTree,
     Multi,
     ReapNode,
     RegisterServer,
@@ -45,14 +50,15 @@ def encode_run(run: Run) -> bytes:
     """One CBOR item. A log's body is such items, one after the other."""
     requests = run.requests
     parts = [
-        b"\x87",
-        _integer(run.origin),
-        _integer(run.incarnation),
-        _integer(run.sequence),
-        _integer(run.session),
-        _integer(run.number),
+        b"\x88",
+        integer(run.origin),
+        integer(run.incarnation),
+        integer(run.sequence),
+        integer(run.session),
+        integer(run.number),
+        integer(run.acked),
         _identities_head(run.identities),
-        _array_head(len(requests)),
+        array_head(len(requests)),
     ]
     for request in requests:
         ENCODERS[type(request)](request, parts)
@@ -65,17 +71,18 @@ def decode_runs(body: bytes) -> list[Run]:
 
 
 def _run(item: object) -> Run:
-    if type(item) is not list or len(item) != 7:
-        raise CodecError("a run is a list of 7 things, and this is not")
-    origin, incarnation, sequence, session, number, identities, requests = item
+    if type(item) is not list or len(item) != 8:
+        raise CodecError("a run is a list of 8 things, and this is not")
+    origin, incarnation, sequence, session, number, acked, identities, requests = item
     if type(requests) is not list or type(identities) is not bytes:
         raise CodecError("a run ends with identities (a byte string) and requests (a list), and this does not")
-    if not (type(origin) is type(incarnation) is type(sequence) is type(session) is type(number) is int):
-        raise CodecError("a run starts with five integers, and this does not")
+    if not (type(origin) is type(incarnation) is type(sequence) is type(session) is type(number) is type(acked) is int):
+        raise CodecError("a run starts with six integers, and this does not")
     known = _known_identities.get(identities)
     if known is None:
         known = _read_identities(identities)
-    return Run(origin, incarnation, sequence, session, number, known, tuple([_write(request) for request in requests]))
+    writes = tuple([_write(request) for request in requests])
+    return Run(origin, incarnation, sequence, session, number, known, writes, acked)
 
 
 def _write(item: object) -> Write:
@@ -114,44 +121,15 @@ def _identities_head(identities: tuple[Identity, ...]) -> bytes:
 _known_identities: dict[bytes, tuple[Identity, ...]] = {}
 _known_heads: dict[tuple[Identity, ...], bytes] = {}
 
-# ---- heads of CBOR items, by hand
-
-
-def _heads(major: int) -> list[bytes]:
-    """Heads of a byte string (2), text (3) or array (4) of 0 .. 255 bytes or items."""
-    return [bytes([major << 5 | n]) if n < 24 else bytes([major << 5 | 24, n]) for n in range(256)]
-
-
-_BYTES, _TEXT, _ARRAY = _heads(2), _heads(3), _heads(4)
-_INTEGERS = {n: dump(n) for n in range(-1, 256)}
-
-
-def _integer(value: int) -> bytes:
-    return _INTEGERS.get(value) or dump(write_integer(value))
-
-
-def _head(short: list[bytes], major: int, length: int) -> bytes:
-    if length < 256:
-        return short[length]
-    if length < 65536:
-        return bytes([major << 5 | 25, length >> 8, length & 255])
-    return bytes([major << 5 | 26]) + length.to_bytes(4, "big")
-
-
-def _array_head(length: int) -> bytes:
-    return _head(_ARRAY, 4, length)
-
-
 # ---- the common writes, by hand
 
 
 def _encode_set_data(request: SetData, parts: Parts) -> None:
     path, data = request.path.encode(), request.data
     if data is None:
-        parts += (b"\x84\x03", _head(_TEXT, 3, len(path)), path, b"\xf6", _integer(request.version))
+        parts += (b"\x84\x03", text_head(len(path)), path, b"\xf6", integer(request.version))
     else:
-        text_head, bytes_head = _head(_TEXT, 3, len(path)), _head(_BYTES, 2, len(data))
-        parts += (b"\x84\x03", text_head, path, bytes_head, data, _integer(request.version))
+        parts += (b"\x84\x03", text_head(len(path)), path, bytes_head(len(data)), data, integer(request.version))
 
 
 def _decode_set_data(item: list[Any]) -> SetData:
@@ -166,27 +144,33 @@ def _decode_set_data(item: list[Any]) -> SetData:
 
 def _encode_create(request: Create, parts: Parts) -> None:
     path, data, acl = request.path.encode(), request.data, request.acl
-    parts += (b"\x86\x01", _head(_TEXT, 3, len(path)), path)
+    parts += (b"\x87\x01", text_head(len(path)), path)
     if data is None:
         parts.append(b"\xf6")
     else:
-        parts += (_head(_BYTES, 2, len(data)), data)
-    parts += (b"\x00" if acl == OPEN_ACL else dump(acl), _integer(request.kind), _integer(request.ttl_ms))
+        parts += (bytes_head(len(data)), data)
+    parts += (b"\x00" if acl == OPEN_ACL else dump(acl), integer(request.kind), integer(request.ttl_ms))
+    parts.append(b"\xf5" if request.parents else b"\xf4")
 
 
 def _decode_create(item: list[Any]) -> Create:
     try:
-        _, path, data, acl, kind, ttl_ms = item
+        _, path, data, acl, kind, ttl_ms, parents = item
     except ValueError:
         raise _unfit("Create") from None
-    if type(path) is str and (type(data) is bytes or data is None) and type(kind) is type(ttl_ms) is int:
-        return Create(path, data, acl_or_none(acl), kind, ttl_ms)
+    if (
+        type(path) is str
+        and (type(data) is bytes or data is None)
+        and type(kind) is type(ttl_ms) is int
+        and type(parents) is bool
+    ):
+        return Create(path, data, acl_or_none(acl), kind, ttl_ms, parents)
     raise _unfit("Create")
 
 
 def _encode_delete(request: Delete, parts: Parts) -> None:
     path = request.path.encode()
-    parts += (b"\x83\x02", _head(_TEXT, 3, len(path)), path, _integer(request.version))
+    parts += (b"\x83\x02", text_head(len(path)), path, integer(request.version))
 
 
 def _decode_delete(item: list[Any]) -> Delete:
@@ -207,7 +191,7 @@ def _unfit(name: str) -> CodecError:
 
 
 def _encode_multi(request: Multi, parts: Parts) -> None:
-    parts += (b"\x82\x06", _array_head(len(request.requests)))
+    parts += (b"\x82\x06", array_head(len(request.requests)))
     for inner in request.requests:
         assert type(inner) is not Multi, "a multi inside a multi cannot be written to the log"
         ENCODERS[type(inner)](inner, parts)
@@ -253,6 +237,10 @@ ROWS: dict[int, type[Write]] = {
     10: AttachSession,
     11: ReapNode,
     12: RegisterServer,
+    13: DeleteTree,
+    14: CheckExists,
+    15: CheckCreated,
+    16: CheckData,
 }
 """One row a write. A number once given is never given to another: logs and peers of other versions know it."""
 

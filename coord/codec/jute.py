@@ -1,7 +1,19 @@
-"""ZooKeeper's client protocol as a server speaks it: the one door to jute_calls, jute_read and jute_write."""
+"""ZooKeeper's client protocol as a server speaks it: the one door to jute_read and jute_write."""
 
-from coord.codec.jute_calls import Call
+from coord.codec.calls import Call
 from coord.codec.jute_read import decode_calls, decode_connect
-from coord.codec.jute_write import encode_event, encode_reply, encode_session, restamp
+from coord.codec.jute_write import (
+    encode_event,
+    encode_goodbye,
+    encode_refusal,
+    encode_reply,
+    encode_session,
+    encode_welcome,
+    pack,
+    restamp,
+)
 
-__all__ = ["Call", "decode_calls", "decode_connect", "encode_event", "encode_reply", "encode_session", "restamp"]
+__all__ = [
+    "Call", "decode_calls", "decode_connect", "encode_event", "encode_goodbye", "encode_refusal", "encode_reply",
+    "encode_session", "encode_welcome", "pack", "restamp",
+]  # fmt: skip

@@ -14,9 +14,9 @@ from struct import error as StructError
 from typing import TypeAlias
 
 from coord.codec import opcodes as op
+from coord.codec.calls import Call
 from coord.codec.errors import CodecError
 from coord.codec.frames import illegal_length
-from coord.codec.jute_calls import Call
 from coord.model.acl import OPEN_ACL, Acl, AclEntry
 from coord.model.errors import AuthFailedError, MarshallingError, ReconfigDisabledError, UnimplementedError
 from coord.model.requests import (

@@ -9,8 +9,9 @@ from struct import Struct
 from typing import Any
 
 from coord.codec import opcodes as op
+from coord.codec.calls import Call
 from coord.codec.frames import frame
-from coord.codec.jute_calls import Call
+from coord.model.handshake import SESSION_UNKNOWN, Welcome
 from coord.model.replies import (
     AclReply,
     ChildrenReply,
@@ -61,6 +62,25 @@ def encode_session(opened: SessionOpened | None, connect: Connect, read_only: bo
         timeout_ms, session, password = opened.timeout_ms, opened.session, opened.password
     payload = _session.pack(0, timeout_ms, session, len(password)) + password
     return frame(payload + _flag(read_only) if connect.has_read_only_flag else payload)
+
+
+def encode_welcome(welcome: Welcome, connect: Connect) -> bytes:
+    """Of what a server says when a session is open, ZooKeeper's clients are told this much."""
+    return encode_session(SessionOpened(welcome.session, welcome.password, welcome.timeout_ms), connect)
+
+
+def encode_refusal(connect: Connect, code: int, reason: str) -> bytes:
+    """Only that a session is not known can be said; else the connection just ends."""
+    return encode_session(None, connect) if code == SESSION_UNKNOWN else b""
+
+
+def encode_goodbye(code: int, reason: str) -> bytes:
+    """There are no words for it: the connection ends."""
+    return b""
+
+
+pack = b"".join
+"""What is to be delivered in one go: whole frames, one after the other."""
 
 
 def encode_reply(call: Call, zxid: int, reply: Reply) -> bytes:

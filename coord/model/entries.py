@@ -35,7 +35,8 @@ class Run:
     `origin` and `incarnation` name the process that took them (0, 0: the leader itself, for expiry and
     reaping), `sequence` numbers the first of them among all that process forwarded: by these a run is
     recognised after a leader change and never applied twice. `number` is the client's own number of the first
-    request for exactly-once replies, 0 where the protocol has none.
+    request, the others follow it one by one; 0 where the protocol has none. `acked` is the last number whose reply
+    the client is known to have got: what was kept up to it may go.
     """
 
     origin: int
@@ -45,6 +46,7 @@ class Run:
     number: int
     identities: tuple[Identity, ...]
     requests: tuple[Write, ...]
+    acked: int = 0
 
 
 @dataclass(slots=True)

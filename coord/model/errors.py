@@ -7,9 +7,12 @@ from typing import ClassVar
 
 
 class CoordError(Exception):
-    """Base of all errors a client can get. `code` is ZooKeeper's error number."""
+    """Base of all errors a client can get. `code` is ZooKeeper's error number; below -200 it is our own."""
 
     code: ClassVar[int] = -1
+
+    step: int | None = None
+    """Of a failed transaction: which of its steps failed, counted from 0."""
 
 
 class SystemError_(CoordError):
@@ -136,6 +139,75 @@ class QuotaExceededError(CoordError):
     """A hard quota above this path would be exceeded."""
 
     code = -125
+
+
+class WatchWindowLostError(CoordError):
+    """The server no longer knows all that has changed since that zxid. Nobody's fault: read anew, then watch."""
+
+    code = -201
+
+
+class UnacknowledgedError(CoordError):
+    """The session has too many writes whose replies were not acknowledged: the client library's fault."""
+
+    code = -202
+
+
+class TooLargeError(CoordError):
+    """One operation would change more znodes than may be changed at once: do it in parts."""
+
+    code = -203
+
+
+# ---- raised by coord's own client library; they never cross the network
+
+
+class SessionLostError(CoordError):
+    """The session has ended, or can no longer be proved alive: its timeout has passed since the last answered request.
+
+    Nobody's fault but the network's or the servers' (or the caller's process stood still for so long). A write that
+    waited for its answer **may have happened**; the session's ephemeral znodes are gone or will be. Connect anew.
+    """
+
+    code = -251
+
+
+class ConnectError(CoordError):
+    """No server took this client in time. The text says what was tried, and how each try ended. Nothing happened."""
+
+    code = -252
+
+
+class CallTimeoutError(CoordError):
+    """The session lives, but this call was not answered within `call_timeout`. A write **may have happened**, or may
+    still happen, once."""
+
+    code = -253
+
+
+class ClientClosedError(CoordError):
+    """The `async with coord.connect(...)` block has been left: the caller's fault. A call made after that does
+    nothing; a
+    write that was still waiting for its answer **may have happened**."""
+
+    code = -254
+
+
+class RequestTooLargeError(CoordError):
+    """The request is larger than the server takes in one frame: the caller's fault. It was never sent."""
+
+    code = -255
+
+
+class ForkedError(CoordError):
+    """A blocking client was made before a fork and used after it, in the child: the caller's fault. Nothing was sent.
+    A child must connect for itself."""
+
+    code = -256
+
+
+class AddressError(BadArgumentsError):
+    """An address, a connection string or a namespace cannot be read: the caller's fault."""
 
 
 ERRORS: dict[int, type[CoordError]] = {cls.code: cls for cls in CoordError.__subclasses__()}

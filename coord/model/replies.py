@@ -1,7 +1,7 @@
 """What is answered: shapes of replies, and of events.
 
 A reply may show a live znode (the `Stat` protocol below), so it is encoded before the next entry is
-applied; what must outlive that is copied with `Stat.frozen`-like means by the machine (results of a multi).
+applied; what must outlive that has its stat copied by the machine (`model/stat.py`).
 """
 
 from collections.abc import Sequence
@@ -84,11 +84,20 @@ class MultiDone:
 
 @message
 class SessionOpened:
-    """CreateSession and AttachSession."""
+    """CreateSession and AttachSession. `applied` is the number of the session's last numbered write, 0 for none."""
 
     session: int
     password: bytes
     timeout_ms: int
+    applied: int = 0
+
+
+@message
+class Repeated:
+    """A numbered write that came again: its first reply, which was kept, and the zxid at which it was done."""
+
+    reply: "Reply"
+    zxid: int
 
 
 # ---- replies to reads
@@ -118,6 +127,15 @@ class ChildrenReply:
 
 
 @message
+class PageReply:
+    """ChildrenPage: (name, stat, data) each. Of a child the caller may not read stat and data are None."""
+
+    children: "Sequence[tuple[str, Stat | None, bytes | None]]"
+    more: bool  # children follow after the last of these
+    stat: Stat  # of the parent
+
+
+@message
 class EphemeralsReply:
     paths: Sequence[str]
 
@@ -143,8 +161,8 @@ class Synced:
 
 
 Reply: TypeAlias = (
-    Created | Written | Done | Failed | MultiDone | SessionOpened | ExistsReply | DataReply | AclReply
-    | ChildrenReply | EphemeralsReply | CountReply | MultiReadDone | WhoAmIReply | Synced
+    Created | Written | Done | Failed | MultiDone | SessionOpened | Repeated | ExistsReply | DataReply | AclReply
+    | ChildrenReply | PageReply | EphemeralsReply | CountReply | MultiReadDone | WhoAmIReply | Synced
 )  # fmt: skip
 
 # ---- what a write did to the tree, and what a watcher hears of it
@@ -197,3 +215,14 @@ class Event:
     kind: int
     path: str
     zxid: int
+
+
+@message
+class WatchEvent:
+    """What a client of coord's own protocol is told, under the number it gave its watch."""
+
+    watch_id: int
+    zxid: int  # of the write that caused it
+    kind: int
+    path: str
+    cause: int  # of a deletion; else EXPLICIT

@@ -19,18 +19,30 @@ PERSISTENT, EPHEMERAL, PERSISTENT_SEQUENTIAL, EPHEMERAL_SEQUENTIAL, CONTAINER, T
 
 @message
 class Create:
-    """Make a znode. `kind` is one of the seven above (anything else is refused); `ttl_ms` counts for TTL kinds only."""
+    """Make a znode. `kind` is one of the seven above (anything else is refused); `ttl_ms` counts for TTL kinds only.
+
+    With `parents` what is missing above it is made too, persistent and with the same list, in the same zxid.
+    """
 
     path: str
     data: bytes | None
     acl: Acl | None  # None: the client sent a null list, which is refused
     kind: int = PERSISTENT
     ttl_ms: int = -1
+    parents: bool = False
 
 
 @message
 class Delete:
     """Delete a childless znode; version -1 means any."""
+
+    path: str
+    version: int = -1
+
+
+@message
+class DeleteTree:
+    """Delete a znode and all that is below it, at once; `version` is that of the znode itself, -1 means any."""
 
     path: str
     version: int = -1
@@ -63,8 +75,32 @@ class CheckVersion:
 
 
 @message
+class CheckExists:
+    """Inside a multi only: go on if the znode exists (or, with `exists` false, if it does not)."""
+
+    path: str
+    exists: bool
+
+
+@message
+class CheckCreated:
+    """Inside a multi only: go on if the znode is the one that was made at `czxid`. A lock's holder guards with it."""
+
+    path: str
+    czxid: int
+
+
+@message
+class CheckData:
+    """Inside a multi only: go on if the znode has exactly these data."""
+
+    path: str
+    data: bytes | None
+
+
+@message
 class Multi:
-    """All of these writes in one zxid, or none. Only Create, Delete, SetData, CheckVersion may stand inside."""
+    """All of these writes in one zxid, or none. What may stand inside are the machine's STEPS."""
 
     requests: "tuple[Write, ...]"
 
@@ -155,6 +191,16 @@ class GetChildren:
 
 
 @message
+class ChildrenPage:
+    """Children in the order of their names: at most `limit` of those after the name `after` ("": from the first)."""
+
+    path: str
+    after: str = ""
+    limit: int = 1000
+    with_data: bool = False
+
+
+@message
 class GetEphemerals:
     """Ephemerals of the caller's session whose path starts with `prefix`."""
 
@@ -191,8 +237,22 @@ class Sync:
 
 
 @message
+class AtLeast:
+    """What follows on the connection is to be answered from a state at or after `zxid`."""
+
+    zxid: int
+
+
+@message
 class Ping:
     pass
+
+
+@message
+class Acknowledge:
+    """The client has got the replies to all its numbered writes up to `number`: they need not be kept any more."""
+
+    number: int
 
 
 @message
@@ -234,6 +294,27 @@ class SetWatches:
 
 
 @message
+class Watch:
+    """Tell of changes at `path`, under the client's own number `watch_id`; with `recursive` of all below it too.
+
+    `kinds` has the bit 1 << kind for each kind of event wanted. `depth_max` counts from the path (0); -1 is any.
+    With `since_zxid` all that has happened after it is told first.
+    """
+
+    watch_id: int
+    path: str
+    recursive: bool
+    kinds: int
+    depth_max: int = -1
+    since_zxid: int = 0
+
+
+@message
+class Unwatch:
+    watch_id: int
+
+
+@message
 class Refused:
     """A request that was readable enough to be answered, in its turn, with this error and nothing else."""
 
@@ -254,9 +335,17 @@ class Connect:
     has_read_only_flag: bool = True  # False for clients older than 3.4, whose answer lacks it too
 
 
-ClientWrite: TypeAlias = Create | Delete | SetData | SetAcl | CheckVersion | Multi | DeleteContainer | CloseSession
+Check: TypeAlias = CheckVersion | CheckExists | CheckCreated | CheckData
+ClientWrite: TypeAlias = (
+    Create | Delete | DeleteTree | SetData | SetAcl | Check | Multi | DeleteContainer | CloseSession
+)
 ServerWrite: TypeAlias = CreateSession | AttachSession | ReapNode | RegisterServer
 Write: TypeAlias = ClientWrite | ServerWrite
-Read: TypeAlias = Exists | GetData | GetAcl | GetChildren | GetEphemerals | CountDescendants | MultiRead | WhoAmI
-Local: TypeAlias = Sync | Ping | Authenticate | AddWatch | CheckWatches | RemoveWatches | SetWatches | Refused
+Read: TypeAlias = (
+    Exists | GetData | GetAcl | GetChildren | ChildrenPage | GetEphemerals | CountDescendants | MultiRead | WhoAmI
+)
+Local: TypeAlias = (
+    Sync | AtLeast | Ping | Acknowledge | Authenticate | AddWatch | CheckWatches | RemoveWatches | SetWatches
+    | Watch | Unwatch | Refused
+)  # fmt: skip
 Request: TypeAlias = Write | Read | Local

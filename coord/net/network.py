@@ -4,8 +4,11 @@
 buffer, and a send is tried at once, so that a task has to wait only for what the kernel did not take.
 """
 
+import contextlib
 import errno
+import os
 import socket
+import stat
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -15,6 +18,9 @@ RECEIVE_BYTES_MAX = 256 << 10
 """What one wake-up takes from a socket at most."""
 
 BACKLOG = 1024
+
+UNIX = "unix"
+"""The address of whoever connects through a Unix socket."""
 
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 2, 3
 _USER_TIMEOUT_MS = 10_000
@@ -62,21 +68,25 @@ class Network(Protocol):
 
 
 class TcpStream:
-    """A connected TCP socket."""
+    """A connected TCP socket, or a Unix one."""
 
     __slots__ = ("_closed", "_socket", "remote")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.remote: tuple[str, int] = (UNIX, 0)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            name = sock.getpeername()
+            self.remote = (name[0], name[1])
         self._socket = sock
         self._closed = False
-        name = sock.getpeername()
-        self.remote: tuple[str, int] = (name[0], name[1])
 
     def keep_alive(self) -> None:
         """Find out by itself when the other machine has vanished."""
         sock = self._socket
+        if sock.family == socket.AF_UNIX:
+            return  # there is no other machine
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in (
             ("TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
@@ -118,14 +128,14 @@ class TcpStream:
 
 
 class TcpListener:
-    """A listening TCP socket."""
+    """A listening TCP socket, or a Unix one."""
 
     __slots__ = ("_socket", "address")
 
     def __init__(self, sock: trio.socket.SocketType) -> None:
         self._socket = sock
         name = sock.getsockname()
-        self.address: tuple[str, int] = (name[0], name[1])
+        self.address: tuple[str, int] = (name, 0) if isinstance(name, str) else (name[0], name[1])
 
     async def accept(self) -> Stream:
         while True:
@@ -140,12 +150,17 @@ class TcpListener:
 
     def close(self) -> None:
         self._socket.close()
+        if self.address[1] == 0:  # a Unix socket: its file would refuse everybody
+            with contextlib.suppress(OSError):
+                os.unlink(self.address[0])
 
 
 class TcpNetwork:
-    """TCP over the machine's own network."""
+    """TCP over the machine's own network. A host that begins with / is the path of a Unix socket."""
 
     async def listen(self, host: str, port: int) -> Iterable[Listener]:
+        if host.startswith("/"):
+            return [await _listen_unix(host)]
         try:
             listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
         except UnicodeError as error:
@@ -153,11 +168,33 @@ class TcpNetwork:
         return [TcpListener(listener.socket) for listener in listeners]
 
     async def connect(self, host: str, port: int) -> Stream:
+        if host.startswith("/"):
+            return _stream((await trio.open_unix_socket(host)).socket)
         try:
             stream = await trio.open_tcp_stream(host, port)
         except UnicodeError as error:
             raise _no_such_host(host) from error
         return _stream(stream.socket)
+
+
+async def _listen_unix(path: str) -> TcpListener:
+    """A listener at `path`. What a server that is gone has left there is removed, of one that runs it is not."""
+    try:
+        await (await trio.open_unix_socket(path)).aclose()
+    except (ConnectionRefusedError, FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_ISSOCK(os.lstat(path).st_mode):  # and not somebody's file, which refuses as well
+                os.unlink(path)
+    else:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        await sock.bind(path)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return TcpListener(sock)
 
 
 def _no_such_host(host: str) -> OSError:

@@ -5,9 +5,10 @@ pipeline; one that returns a reason wants the connection ended after that.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from coord.codec.jute import Call
+from coord.codec import jute
+from coord.codec.calls import Call
 from coord.model.errors import ERRORS, CoordError, MarshallingError, NoNodeError, NoWatcherError
 from coord.model.replies import (
     CHILDREN_CHANGED,
@@ -35,32 +36,25 @@ from coord.model.requests import (
     SetWatches,
     WhoAmI,
 )
+from coord.replica.brain import Brain
 from coord.replica.limits import WATCHES_BYTES_MAX
 from coord.replica.pipeline import Pipeline
-from coord.replica.watches import WATCH_KINDS, Watches
-from coord.state.machine import Machine
+from coord.replica.watches import WATCH_KINDS
 
 COUNTED_COSTS_BYTES = 64
 """Counting a znode takes the time of sending so much: who has much counted must let others have their turn, too."""
 DONE = Done()
 
 
-class Brain(Protocol):
-    """What answering takes: the state, and who watches it."""
-
-    machine: Machine
-    watches: Watches
-
-
-def _answer(brain: Brain, pipeline: Pipeline, call: Call, reply: Reply) -> None:
+def answer(brain: Brain, pipeline: Pipeline, call: Call, reply: Reply) -> None:
     frame = pipeline.codec.encode_reply(call, brain.machine.zxid, reply)
     pipeline.out.append(frame)
     pipeline.out_bytes += len(frame)
 
 
-def _too_many(brain: Brain, pipeline: Pipeline) -> str | None:
+def too_many(brain: Brain, pipeline: Pipeline) -> str | None:
     """Why the connection is to end, if its watches take more than one connection's may."""
-    if brain.watches.bytes_of(pipeline) > WATCHES_BYTES_MAX:
+    if brain.watches.bytes_of(pipeline) + brain.native_watches.bytes_of(pipeline) > WATCHES_BYTES_MAX:
         return f"its watches take more than {WATCHES_BYTES_MAX >> 20} MiB; watch fewer paths, or use a recursive watch"
     return None
 
@@ -68,13 +62,13 @@ def _too_many(brain: Brain, pipeline: Pipeline) -> str | None:
 def read(brain: Brain, pipeline: Pipeline, call: Call) -> None:
     machine = brain.machine
     reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
-    _answer(brain, pipeline, call, reply)
+    answer(brain, pipeline, call, reply)
 
 
 def count(brain: Brain, pipeline: Pipeline, call: Call) -> None:
     machine = brain.machine
     reply = machine.read(pipeline.identities, pipeline.session, call.request)  # type: ignore[arg-type]
-    _answer(brain, pipeline, call, reply)
+    answer(brain, pipeline, call, reply)
     if type(reply) is CountReply:
         pipeline.out_bytes += reply.count * COUNTED_COSTS_BYTES
 
@@ -88,7 +82,7 @@ def get_data(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     pipeline.out_bytes += len(frame)
     if request.watch and type(reply) is not Failed:
         brain.watches.watch_data(request.path, pipeline)
-        return _too_many(brain, pipeline)
+        return too_many(brain, pipeline)
     return None
 
 
@@ -96,11 +90,11 @@ def exists(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     machine, request = brain.machine, call.request
     assert type(request) is Exists
     reply = machine.read(pipeline.identities, pipeline.session, request)
-    _answer(brain, pipeline, call, reply)
+    answer(brain, pipeline, call, reply)
     # The watch of one who waits for a znode to appear is set although the answer is an error.
     if request.watch and (type(reply) is not Failed or type(reply.error) is NoNodeError):
         brain.watches.watch_data(request.path, pipeline)
-        return _too_many(brain, pipeline)
+        return too_many(brain, pipeline)
     return None
 
 
@@ -108,10 +102,10 @@ def get_children(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     machine, request = brain.machine, call.request
     assert type(request) is GetChildren
     reply = machine.read(pipeline.identities, pipeline.session, request)
-    _answer(brain, pipeline, call, reply)
+    answer(brain, pipeline, call, reply)
     if request.watch and type(reply) is not Failed:
         brain.watches.watch_children(request.path, pipeline)
-        return _too_many(brain, pipeline)
+        return too_many(brain, pipeline)
     return None
 
 
@@ -119,23 +113,23 @@ def add_watch(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
     request = call.request
     assert type(request) is AddWatch
     if request.mode not in (0, 1):
-        _answer(brain, pipeline, call, Failed(MarshallingError(f"there is no watch mode {request.mode}; use 0 or 1")))
+        answer(brain, pipeline, call, Failed(MarshallingError(f"there is no watch mode {request.mode}; use 0 or 1")))
         return None
     brain.watches.watch_persistently(request.path, pipeline, recursive=request.mode == 1)
-    _answer(brain, pipeline, call, DONE)
-    return _too_many(brain, pipeline)
+    answer(brain, pipeline, call, DONE)
+    return too_many(brain, pipeline)
 
 
 def check_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
     request = call.request
     assert isinstance(request, CheckWatches)
-    _answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.has))
+    answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.has))
 
 
 def remove_watches(brain: Brain, pipeline: Pipeline, call: Call) -> None:
     request = call.request
     assert isinstance(request, RemoveWatches)
-    _answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.remove))
+    answer(brain, pipeline, call, _look_for_watch(pipeline, request, brain.watches.remove))
 
 
 def _look_for_watch(
@@ -181,9 +175,9 @@ def set_watches(brain: Brain, pipeline: Pipeline, call: Call) -> str | None:
         watches.watch_persistently(path, pipeline, recursive=True)
     for kind, path in missed:
         if _may_hear(brain, pipeline, path):
-            pipeline.out.append(pipeline.codec.encode_event(Event(kind, path, -1)))
-    _answer(brain, pipeline, call, DONE)
-    return _too_many(brain, pipeline)
+            pipeline.out.append(jute.encode_event(Event(kind, path, -1)))
+    answer(brain, pipeline, call, DONE)
+    return too_many(brain, pipeline)
 
 
 def _may_hear(brain: Brain, pipeline: Pipeline, path: str) -> bool:
@@ -203,7 +197,7 @@ def refused(brain: Brain, pipeline: Pipeline, call: Call) -> str:
     assert isinstance(request, Refused)
     if request.code:
         error = ERRORS.get(request.code, CoordError)(request.reason)
-        _answer(brain, pipeline, call, Failed(error))
+        answer(brain, pipeline, call, Failed(error))
     return request.reason if request.hang_up else ""
 
 

@@ -5,30 +5,43 @@ which the last of them left the tree. Replies leave in the order of the requests
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from coord.codec.jute import Call
+from coord.codec.calls import Call
 from coord.model.acl import Identity
-from coord.model.replies import Event, Reply, SessionOpened
+from coord.model.handshake import Greeting, Welcome
+from coord.model.replies import Reply
 from coord.model.requests import Connect
 
 
 class ClientCodec(Protocol):
-    """How replies and events become bytes: one implementation a protocol."""
+    """How what is said to a client becomes bytes: one implementation a protocol. Empty bytes: it cannot say that."""
 
     def encode_reply(self, call: Call, zxid: int, reply: Reply) -> bytes: ...
-    def encode_event(self, event: Event) -> bytes: ...
     def restamp(self, frame: bytes, zxid: int) -> bytes: ...
-    def encode_session(self, opened: SessionOpened | None, connect: Connect) -> bytes: ...
+    def encode_welcome(self, welcome: Welcome, connect: Any) -> bytes: ...
+    def encode_refusal(self, connect: Any, code: int, reason: str) -> bytes: ...
+    def encode_goodbye(self, code: int, reason: str) -> bytes: ...
+    def pack(self, messages: Sequence[bytes]) -> bytes:
+        """What is to be delivered in one go."""
 
 
 @dataclass(slots=True)
 class Answered:
-    """A reply that is ready before its turn, because a sync ahead of it is not."""
+    """A write's reply that is ready before its turn, because a sync ahead of it is not."""
 
     frame: bytes
     ends: str = ""  # why the connection ends with it
+
+
+@dataclass(slots=True)
+class Due:
+    """What waits for nothing but its turn. It is encoded then, with the zxid of then."""
+
+    call: Call
+    reply: Reply
 
 
 @dataclass(slots=True)
@@ -52,13 +65,17 @@ class Pipeline:
     address: str
     session: int = 0  # 0 until it is opened
     timeout_ms: int = 0
-    connect: Connect | None = None  # the handshake, while and after it is answered
+    connect: Connect | Greeting | None = None  # the handshake, while and after it is answered
+    ending: bool = False  # it has said something that cannot be read: nothing more is taken from it
+    number_max: int = 0  # of the numbered writes it has sent, or had done when it was attached
+    acked: int = 0  # it has the replies to its writes up to this number
     gone: bool = False  # hung up: nothing is delivered any more
     timed: Call | None = None  # the write whose latency is being measured
     timed_s: float = 0.0  # since when
-    waiting: "deque[Call | Answered]" = field(default_factory=deque)
+    waiting: "deque[Call | Answered | Due]" = field(default_factory=deque)
     early: list[Call] = field(default_factory=list)  # sent before the session was open
     out: list[bytes] = field(default_factory=list)  # frames to deliver
     out_bytes: int = 0  # of answers to reads among them
+    event_bytes: int = 0  # of events among them, in coord's own protocol
     stalled: bool = False  # the client does not take what it asked for: reads are held back
     counters: ConnectionCounters = field(default_factory=ConnectionCounters)

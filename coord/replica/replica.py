@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from coord.codec.batch import encode_batch
+from coord.codec.calls import Call
 from coord.codec.entries import decode_runs, encode_run
 from coord.codec.errors import CodecError
-from coord.codec.jute import Call
+from coord.codec.native import encode_event_of, event_tail
 from coord.model.acl import Identity
 from coord.model.entries import Batch, Run
 from coord.model.message import message
@@ -27,10 +28,12 @@ from coord.replica.clients import Clients
 from coord.replica.figures import Sizes
 from coord.replica.forwards import Forwards
 from coord.replica.liveness import Liveness
+from coord.replica.native_watches import NativeWatches
 from coord.replica.pipeline import ClientCodec, Pipeline
 from coord.replica.ready import Ready
 from coord.replica.settings import ReplicaSettings
 from coord.replica.watches import Watches
+from coord.replica.window import Window
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring, SnapshotError
 
@@ -81,6 +84,8 @@ class Replica:
         self.server = settings.paxos.server
         self.machine = machine
         self.watches = Watches()
+        self.native_watches = NativeWatches()
+        self.window = Window(machine.zxid, settings.watch_window_bytes)
         self.forwards = Forwards()
         self.participant = Participant(settings.paxos, ballot, history, now, remains)
         self.participant.touched_here = self._take_touched
@@ -234,7 +239,7 @@ class Replica:
         applied = self._last_applied_of_mine()
         for lost in self.forwards.lost_upto(applied):
             if lost.pipeline is not None:
-                self.clients.hang_up(lost.pipeline, "its requests were applied while this server took a snapshot")
+                self.clients.skipped(lost.pipeline)
         again = self.forwards.resubmit_after(self._last_logged_of_mine(applied))
         if again:
             self._notes.append(f"forwarding {again} requests again to the new leader")
@@ -277,6 +282,7 @@ class Replica:
         machine, effects, clients = self.machine, self._effects, self.clients
         apply, time_ms, zxid = machine.apply, batch.time_ms, batch.first
         data_watches, child_watches = self.watches.tables
+        native_watches, window = self.native_watches.by_path, self.window
         me, incarnation = self.server, self.settings.incarnation
         for run in decode_runs(batch.body):
             mine = run.origin == me and run.incarnation == incarnation
@@ -286,10 +292,16 @@ class Replica:
                     zxid += 1
                 continue
             pipeline = self.forwards.applied(run.sequence).pipeline if mine else None
+            number = run.number
             for request in run.requests:
-                reply = apply(zxid, time_ms, run, request, effects)
+                if number:
+                    reply = apply(zxid, time_ms, run, request, effects, number)
+                    number += 1
+                else:
+                    reply = apply(zxid, time_ms, run, request, effects)
                 if effects:
-                    if data_watches or child_watches or type(effects[-1]) is not Change:
+                    window.add(zxid, effects)
+                    if data_watches or child_watches or native_watches or type(effects[-1]) is not Change:
                         self._tell(effects, zxid)
                     effects.clear()
                 if pipeline is not None:
@@ -327,6 +339,16 @@ class Replica:
             assert isinstance(watcher, Pipeline)
             if may_read(watcher.identities, acl):
                 self.clients.deliver_event(watcher, Event(kind, path, zxid))
+        if self.native_watches.by_path:
+            tails: dict[int, bytes] = {}  # by kind, which tells whether it is of the znode or of its parent
+            for watch, kind, path, acl in self.native_watches.fire(change):
+                pipeline = watch.watcher
+                assert isinstance(pipeline, Pipeline)
+                if may_read(pipeline.identities, acl):
+                    tail = tails.get(kind)
+                    if tail is None:
+                        tail = tails[kind] = event_tail(zxid, kind, path, change.cause)
+                    self.clients.deliver_native(pipeline, encode_event_of(watch.id, tail))
 
     def _on_session_ended(self, ended: SessionEnded) -> None:
         if self._duties is not None:
@@ -370,6 +392,7 @@ class Replica:
     def _replace_machine(self, machine: Machine) -> None:
         self.machine = machine
         self.digests.clear()
+        self.window.restart(machine.zxid)
         self._find_strangers()
         self.clients.state_replaced()
         self._notes.append(f"took the state at {machine.zxid:#x} from the leader's snapshot")

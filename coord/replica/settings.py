@@ -21,3 +21,4 @@ class ReplicaSettings:
     container_never_used_s: float = 300.0
     reaped_at_once_max: int = 10_000
     super_digest: str = ""
+    watch_window_bytes: int = 16 << 20

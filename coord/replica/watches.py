@@ -177,8 +177,8 @@ class Watches:
         return self._data.count + self._children.count
 
     @property
-    def path_count(self) -> int:
-        return len(self._data.by_path.keys() | self._children.by_path.keys())
+    def paths(self) -> set[str]:
+        return self._data.by_path.keys() | self._children.by_path.keys()
 
     @property
     def watcher_count(self) -> int:

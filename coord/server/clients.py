@@ -1,7 +1,8 @@
 """Client connections: bytes in, calls to the replica, frames out. One task a connection reads; nothing waits to send
 but a writer task, and that only for what the kernel did not take.
 
-The first four bytes tell who is there: a four-letter word, or the length of ZooKeeper's connect request.
+The first four bytes tell who is there: a four-letter word, the length of ZooKeeper's connect request, or the preamble
+of coord's own protocol.
 """
 
 import itertools
@@ -10,9 +11,11 @@ from collections.abc import Callable
 
 import trio
 
-from coord.codec import jute
+from coord.codec import jute, native
 from coord.codec.errors import CodecError
 from coord.codec.frames import LENGTH, first_frame
+from coord.model.handshake import MALFORMED, Greeting
+from coord.model.requests import Connect
 from coord.net.network import Listener, Stream
 from coord.net.outbox import Outbox
 from coord.replica.pipeline import Pipeline
@@ -25,6 +28,9 @@ SWEEP_S = 0.5
 
 CONNECT_BYTES_MAX = 1024
 """A longer first frame is not a connect request."""
+
+GREETING_BYTES_MAX = 64 << 10
+"""A longer first frame is not a greeting of coord's own protocol."""
 
 COMPLAIN_EVERY_S = 5.0
 """Refused connections are counted and logged so often at most."""
@@ -174,7 +180,7 @@ class ClientPort:
             await client.outbox.wait_drained()
 
     async def _greet(self, stream: Stream, client: ClientConnection) -> bytes | None:
-        """Read the connect request; the bytes after it, or None if this was a four-letter word or nothing."""
+        """Read what a client says first; the bytes after it, or None if that was all, or nothing."""
         buffer = b""
         while True:
             data = await stream.receive()
@@ -183,6 +189,9 @@ class ClientPort:
             buffer += data
             if len(buffer) < 4:
                 continue
+            if buffer[:4] == native.PREAMBLE:
+                client.pipeline.codec = native
+                return await self._greet_native(stream, client, buffer[4:])
             answer = self._words(buffer[:4])
             if answer is not None:
                 client.outbox.put(answer)
@@ -191,16 +200,37 @@ class ClientPort:
             frame = first_frame(buffer, CONNECT_BYTES_MAX)
             if frame is not None:
                 payload, consumed = frame
-                self._driver.replica.clients.open(client.pipeline, jute.decode_connect(payload))
-                self._driver.feed()
-                client.half_since_s = None
+                self._let_in(client, jute.decode_connect(payload))
                 return buffer[consumed:]
+
+    async def _greet_native(self, stream: Stream, client: ClientConnection, buffer: bytes) -> bytes | None:
+        """Read the greeting; the bytes after it, or None if it cannot be read, or is not all there."""
+        try:
+            while True:
+                payloads, consumed = native.split_frames(buffer, GREETING_BYTES_MAX, 1)
+                if payloads:
+                    self._let_in(client, native.decode_greeting(payloads[0]))
+                    return buffer[consumed:]
+                data = await stream.receive()
+                if not data:
+                    return None
+                buffer += data
+        except CodecError as error:
+            client.outbox.put(native.pack([native.encode_refusal(None, MALFORMED, str(error))]))
+            client.outbox.finish(str(error))
+            return None
+
+    def _let_in(self, client: ClientConnection, connect: Connect | Greeting) -> None:
+        self._driver.replica.clients.open(client.pipeline, connect)
+        self._driver.feed()
+        client.half_since_s = None
 
     async def _read_calls(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
         config, driver, pipeline = self._config, self._driver, client.pipeline
         frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
         replica = driver.replica
-        decode, submit, waiting = jute.decode_calls, replica.submit, pipeline.waiting
+        decode = native.decode_calls if pipeline.codec is native else jute.decode_calls
+        submit, waiting = replica.submit, pipeline.waiting
         early_bytes = consumed = 0
         while True:
             if buffer:

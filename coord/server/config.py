@@ -31,12 +31,17 @@ class SettingError(Exception):
 
 
 class Address(NamedTuple):
-    """Where to listen or to connect: equal to the pair (host, port) that sockets take."""
+    """Where to listen or to connect: equal to the pair (host, port) that sockets take.
+
+    A host that begins with / is the path of a Unix socket, whose port is 0.
+    """
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if self.host.startswith("/"):
+            return f"unix:{self.host}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -139,6 +144,24 @@ def _is_host(name: str) -> bool:
         return False
 
 
+def client_address(value: object) -> Address:
+    """HOST:PORT, or unix:PATH for a socket in the file system of this machine."""
+    if isinstance(value, str) and value.startswith("unix:"):
+        path = value.removeprefix("unix:")
+        if path.startswith("/") and path.isprintable() and len(path.encode()) <= UNIX_PATH_BYTES_MAX:
+            return Address(path, 0)
+        raise Unacceptable(f"must be unix: and an absolute path of at most {UNIX_PATH_BYTES_MAX} bytes")
+    try:
+        return address(value)
+    except Unacceptable as error:
+        raise Unacceptable(f"{error}; or unix:/PATH") from None
+
+
+def client_addresses(value: object) -> tuple[Address, ...]:
+    """Such addresses with commas between them, or a TOML list of them."""
+    return tuple(client_address(part) for part in _parts(value))
+
+
 def optional_address(value: object) -> Address | None:
     return address(value)
 
@@ -223,6 +246,7 @@ def _range(least: float, most: float | None) -> str:
 server_id = whole(1, 255)  # a session's id carries it in its highest byte
 BLANKS = frozenset(" \t\r\n,=/@")
 SHA1_BYTES = 20
+UNIX_PATH_BYTES_MAX = 100  # what every system takes; Linux has room for 107
 ADDRESS_EXPECTED = "must be HOST:PORT, such as 127.0.0.1:2181 or [::1]:2181, with a port from 1 to 65535"
 SERVERS_EXPECTED = "must be ID=HOST:PORT with commas between them, such as 1=10.0.0.1:3181,2=10.0.0.2:3181"
 WORDS_EXPECTED = f"must be * or some of {','.join(WORDS)}"
@@ -273,7 +297,12 @@ class Config:
     data: Path = setting(
         Path("coord-data"), folder, "folder", "where the log, the snapshots and the promises are kept; made if missing"
     )
-    client: Address = setting(Address("127.0.0.1", 2181), address, "HOST:PORT", "where clients connect")
+    client: Address = setting(
+        Address("127.0.0.1", 2181), client_address, "HOST:PORT", "where clients connect; or unix:/PATH"
+    )
+    client_also: tuple[Address, ...] = setting(
+        (), client_addresses, "HOST:PORT,...", "where clients connect too, such as [::1]:2181,unix:/run/coord.sock"
+    )
     peer: Address | None = setting(
         None,
         optional_address,
@@ -374,6 +403,12 @@ class Config:
         whole(1024),
         "bytes",
         "most that is kept for a server that does not read; with more it is hung up on",
+    )
+    watch_window_bytes: int = setting(
+        16 * MEBIBYTE,
+        whole(0),
+        "bytes",
+        "memory for the last changes, from which a client that was away is told what its watches missed",
     )
     history_bytes_max: int = setting(
         64 * MEBIBYTE, whole(0), "bytes", "how much of the newest log stays in memory, for servers that fell behind"
@@ -511,6 +546,8 @@ def _shown(value: object) -> str:
         return str(value)
     if isinstance(value, Mapping):
         return ",".join(f"{server}={where}" for server, where in value.items())
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
     if isinstance(value, frozenset):
         return ",".join(str(part) for part in sorted(value))
     if isinstance(value, float):
@@ -546,12 +583,19 @@ def _peer_has_an_ensemble(config: Config, sources: Sources) -> str | None:
 
 
 def _client_is_not_a_peer_address(config: Config, sources: Sources) -> str | None:
-    if config.client == config.peer:
-        return f"{sources.say('client')} is also {sources.say('peer')}; clients and servers need a port each"
-    for server, where in config.ensemble.items():
-        if config.client == where:
-            return f"{sources.say('client')} is the peer address of server {server} in the ensemble; give another port"
+    for name, addresses in (("client", (config.client,)), ("client_also", config.client_also)):
+        if config.peer in addresses:
+            return f"{sources.say(name)} is also {sources.say('peer')}; clients and servers need a port each"
+        for server, where in config.ensemble.items():
+            if where in addresses:
+                return f"{sources.say(name)} is the peer address of server {server} in the ensemble; give another port"
     return None
+
+
+def _client_addresses_are_different(config: Config, sources: Sources) -> str | None:
+    if len({config.client, *config.client_also}) == 1 + len(config.client_also):
+        return None
+    return f"{sources.say('client_also')} names an address twice, or that of {sources.say('client')}; give each once"
 
 
 def _observers_are_in_the_ensemble(config: Config, sources: Sources) -> str | None:
@@ -580,6 +624,7 @@ CHECKS: tuple[Check, ...] = (
     _id_is_in_the_ensemble,
     _peer_has_an_ensemble,
     _client_is_not_a_peer_address,
+    _client_addresses_are_different,
     _observers_are_in_the_ensemble,
     _not_above("session_timeout_min_ms", "session_timeout_max_ms"),
     _not_above("frame_bytes_max", "reply_bytes_max", factor=2),  # one reply may be as long as the data and more

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import trio
 
-from coord import __version__
 from coord.codec.words import (
     FOLLOWER,
     LEADER,
@@ -32,6 +31,7 @@ from coord.server.clients import ClientPort
 from coord.server.config import Config
 from coord.server.driver import Driver
 from coord.storage.store import Store
+from coord.version import __version__
 
 SPOKEN_VERSION = f"3.8.0-coord-{__version__}, built on 2026-11-23 00:00 UTC"
 """Clients read a ZooKeeper version here and choose what they dare to use by it."""
@@ -100,7 +100,7 @@ class ServerFacts:
         }
         return MonitorStatistics(
             uptime_ms=uptime_ms,
-            watches=replica.watches.count,
+            watches=replica.watches.count + replica.native_watches.count,
             ephemerals=machine.tree.ephemerals,
             sessions=len(machine.sessions),
             data_bytes=machine.tree.bytes,
@@ -184,8 +184,12 @@ class ServerFacts:
         return list(self._driver.replica.digests.items())
 
     def watch_summary(self) -> WatchSummary:
-        watches = self._driver.replica.watches
-        return WatchSummary(watches.watcher_count, watches.path_count, watches.count)
+        plain, native = self._driver.replica.watches, self._driver.replica.native_watches
+        return WatchSummary(
+            plain.watcher_count + len(native.by_watcher),  # a connection has the watches of its protocol
+            len(plain.paths | native.by_path.keys()),
+            plain.count + native.count,
+        )
 
     def watches_by_session(self) -> Iterable[tuple[int, Iterable[str]]]:
         by_session: dict[int, list[str]] = {}
@@ -195,7 +199,10 @@ class ServerFacts:
         return by_session.items()
 
     def watches_by_path(self) -> Iterable[tuple[str, Iterable[int]]]:
-        for path, watchers in self._driver.replica.watches.by_path().items():
+        watching = self._driver.replica.watches.by_path()
+        for path, watches in self._driver.replica.native_watches.by_path.items():
+            watching.setdefault(path, []).extend(dict.fromkeys(watch.watcher for watch in watches))
+        for path, watchers in watching.items():
             yield path, [watcher.session for watcher in watchers if isinstance(watcher, Pipeline)]
 
     def reset_connection_statistics(self) -> None:

@@ -63,6 +63,7 @@ async def serve(
         settings=settings,
         has_peers=len(config.servers) > 1,
     )
+    listeners: list[Listener] = []
     try:
         replica = _make_replica(config, store, rng)
         if own_process:
@@ -80,10 +81,12 @@ async def serve(
                 "lead, nor let anybody lead who has less",
                 good_up_to=hex(damage.after),
             )
-        client_listeners = await _listen(network, config.client, "clients")
-        peer_listeners = (
-            await _listen(network, config.peer, "servers") if len(config.servers) > 1 and config.peer else []
-        )
+        for address in (config.client, *config.client_also):
+            listeners += await _listen(network, address, "clients")
+        client_listeners = list(listeners)
+        if len(config.servers) > 1 and config.peer:
+            listeners += await _listen(network, config.peer, "servers")
+        peer_listeners = listeners[len(client_listeners) :]
         async with trio.open_nursery() as nursery:
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
@@ -105,9 +108,12 @@ async def serve(
             for peer in config.servers:
                 if peer < config.id:
                     nursery.start_soon(peers.run_dialer, peer)
-            log.info("ports are open", client=config.client, peer=config.peer)
+            also = ",".join(map(str, config.client_also)) or None
+            log.info("ports are open", client=config.client, also=also, peer=config.peer)
             task_status.started(replica)
     finally:
+        for listener in listeners:
+            listener.close()
         store.close()
 
 
@@ -141,6 +147,7 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         session_timeout_min_ms=config.session_timeout_min_ms,
         session_timeout_max_ms=config.session_timeout_max_ms,
         history_bytes_max=config.history_bytes_max,
+        watch_window_bytes=config.watch_window_bytes,
         reap_interval_s=config.reap_interval_s,
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",

@@ -26,6 +26,9 @@ _AUTHENTICATED_SCHEMES = ("digest",)  # what `auth` expands to: an address is kn
 ENTRIES_MAX = 1000
 """Entries of one list. Every use of the znode on every server looks through them: more are groups in need of a name."""
 
+INT32 = 1 << 31
+"""Permissions are a 32-bit integer to ZooKeeper's clients; only the lowest five bits mean something."""
+
 SHORT = 8
 """Up to so many entries looking through the caller's identities is cheaper than making a set of them."""
 
@@ -66,6 +69,8 @@ def fixed(acl: Acl | None, identities: tuple[Identity, ...], path: str) -> Acl:
     _require_short(len(acl), path)
     entries: dict[AclEntry, None] = {}
     for perms, scheme, identifier in acl:
+        if not -INT32 <= perms < INT32:
+            raise InvalidAclError(f"the ACL for {path} has an entry with the permissions {perms}; they are 32 bits")
         if scheme == "auth":
             own = [identity for identity in identities if identity[0] in _AUTHENTICATED_SCHEMES]
             if not own:

@@ -29,6 +29,8 @@ OWNER = 0x0BDC3D29
 LIFETIME = 0x38B34AE5
 DATA = 0x2C1B3C6D
 ACL = 0x297A2D39
+APPLIED = 0x2F9BE6CD  # of how many numbered writes a session has had; and of the zxids whose replies are kept for it
+KEPT_ZXID = 0x1F123BB5
 EXISTS = 0x1B56C4E9  # added to every term, through the ACL's number
 
 _SPREAD = 0x9E3779B97F4A7C15
@@ -60,7 +62,11 @@ def acl_number(acl: Acl) -> int:
     return _OPEN if acl is OPEN_ACL else _acl_number(acl)
 
 
+def session_mark(session: int) -> int:
+    """The multiplier of all that belongs to one session."""
+    return (session * _SPREAD ^ _SPREAD) & MASK | 1
+
+
 def session_term(session: int, password: bytes, timeout_ms: int, owner: int) -> int:
     """The term of one session."""
-    mark = (session * _SPREAD ^ _SPREAD) & MASK | 1
-    return mark * (EXISTS + OWNER * owner + MTIME * timeout_ms + DATA * crc32(password)) & MASK
+    return session_mark(session) * (EXISTS + OWNER * owner + MTIME * timeout_ms + DATA * crc32(password)) & MASK

@@ -13,6 +13,7 @@ from coord.model.acl import OPEN_ACL, Acl
 from coord.model.paths import parent_of
 from coord.state.acl import shared
 from coord.state.digest import mark_of
+from coord.state.kept import Ledger, reply_of
 from coord.state.machine import Machine
 from coord.state.sessions import Session
 from coord.state.tree import Tree
@@ -110,10 +111,16 @@ class Restoring:
     def _sessions(self, body: Body) -> None:
         sessions = self._machine.sessions
         (rows,) = body
-        for session, password, timeout_ms, owner in rows:
-            _check_integers(session, timeout_ms, owner)
+        for session, password, timeout_ms, owner, applied, acked, kept in rows:
+            _check_integers(session, timeout_ms, owner, applied, acked)
             _check(type(password) is bytes and session not in sessions, "a session")
             sessions[session] = Session(session, password, timeout_ms, owner)
+            _check(0 <= acked <= applied and len(kept) == applied - acked, "what is kept for a session")
+            if applied:
+                ledger = sessions[session].ledger = Ledger(session, applied, acked)
+                for zxid, reply in kept:
+                    _check_integers(zxid)
+                    ledger.restore(zxid, reply_of(reply))
         self._sessions_missing -= len(rows)
 
     def _znodes(self, body: Body) -> None:

@@ -8,19 +8,21 @@ A chunk is four bytes of crc and one CBOR array whose first element tells its ki
 many as it takes, END with the crc of all before. Znodes come in the tree's order, so parents before children.
 """
 
-from typing import Final
+from collections import deque
+from typing import Final, TypeAlias
 from zlib import crc32
 
 import cbor2
 
 from coord.model.acl import OPEN_ACL, Acl
+from coord.state.kept import Kept, plain_of
 from coord.state.sessions import Session
 from coord.state.tree import Tree
 
-FORMAT: Final = "coord state 1"
+FORMAT: Final = "coord state 2"
 HEADER, SESSIONS, ZNODES, END = range(4)
 CHUNK_BYTES: Final = 256 * 1024  # about: a znode is never cut in two
-_SESSIONS_A_CHUNK: Final = 2000
+_SESSION_COSTS_BYTES: Final = 64
 
 
 class Walk:
@@ -33,7 +35,7 @@ class Walk:
         self.zxid = zxid
         self._tree = tree
         self._paths = list(tree.nodes)  # 8 bytes a znode, and some 15 ms a million
-        self._sessions = [_session_row(session) for session in tree.sessions.values()]
+        self._sessions = deque([_as_it_is(session) for session in tree.sessions.values()])
         self._header: list[object] | None = [
             HEADER, FORMAT, zxid, *header, len(self._paths), len(self._sessions)
         ]  # fmt: skip
@@ -51,8 +53,7 @@ class Walk:
             header, self._header = self._header, None
             return self._seal(header)
         if self._sessions:
-            rows, self._sessions = self._sessions[:_SESSIONS_A_CHUNK], self._sessions[_SESSIONS_A_CHUNK:]
-            return self._seal([SESSIONS, rows])
+            return self._seal([SESSIONS, self._session_rows()])
         if self._position < len(self._paths):
             return self._seal(self._znodes(znodes_max))
         chunk = self._seal([END, self._crc])
@@ -65,6 +66,16 @@ class Walk:
             self._ended = True
             self._paths = []
             self._tree.saved = None
+
+    def _session_rows(self) -> list[object]:
+        """Of the next sessions, each with the replies that are kept for it."""
+        rows: list[object] = []
+        room = CHUNK_BYTES
+        while self._sessions and room > 0:
+            row, applied, acked, kept = self._sessions.popleft()
+            rows.append([*row, applied, acked, [[zxid, plain_of(reply)] for zxid, reply, _ in kept]])
+            room -= _SESSION_COSTS_BYTES + sum([size for _, _, size in kept])
+        return rows
 
     def _znodes(self, znodes_max: int) -> list[object]:
         tree = self._tree
@@ -96,5 +107,14 @@ class Walk:
         return chunk
 
 
-def _session_row(session: Session) -> list[object]:
-    return [session.id, session.password, session.timeout_ms, session.owner]
+_Session: TypeAlias = tuple[tuple[int, bytes, int, int], int, int, tuple[Kept, ...]]
+"""(identifier, password, timeout, owner), the last write applied, the last acknowledged, what is kept in between."""
+
+
+def _as_it_is(session: Session) -> _Session:
+    """What must not change while the walk goes on; kept replies never do."""
+    row = (session.id, session.password, session.timeout_ms, session.owner)
+    ledger = session.ledger
+    if ledger is None:
+        return row, 0, 0, ()
+    return row, ledger.applied, ledger.acked, tuple(ledger.kept)

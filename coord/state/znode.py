@@ -1,9 +1,9 @@
-"""One znode of the tree, and a copy of what a client may know of one."""
+"""One znode of the tree."""
 
 from typing import Final, TypeAlias
 
 from coord.model.acl import Acl
-from coord.model.replies import Stat
+from coord.model.stat import Stat
 from coord.state.digest import (
     AVERSION,
     BORN_TIME,
@@ -131,39 +131,27 @@ class Znode:
             self.lifetime_ms,
         )
 
+    def frozen(self) -> Stat:
+        """A copy of the stat, which stays what it is now. It does not ask the properties: that takes half the time."""
+        creations, data = self.creations, self.data
+        children = len(self.children) if self.children else 0
+        cversion = 2 * creations - children
+        return Stat(
+            self.czxid,
+            self.mzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            cversion if -INT32_MAX <= cversion <= INT32_MAX else int32(cversion),
+            self.aversion,
+            self.ephemeral_owner,
+            len(data) if data else 0,
+            children,
+            self.pzxid,
+        )
+
     def __repr__(self) -> str:
         return (
             f"<Znode {self.data_length} bytes, version {self.version}, {self.children_count} children, "
             f"made at zxid {self.czxid:#x}>"
         )
-
-
-class FrozenStat:
-    """A Stat that stays what it was when the znode goes on."""
-
-    __slots__ = (
-        "aversion",
-        "children_count",
-        "ctime",
-        "cversion",
-        "czxid",
-        "data_length",
-        "ephemeral_owner",
-        "mtime",
-        "mzxid",
-        "pzxid",
-        "version",
-    )
-
-    def __init__(self, stat: Stat) -> None:
-        self.czxid: int = stat.czxid
-        self.mzxid: int = stat.mzxid
-        self.ctime: int = stat.ctime
-        self.mtime: int = stat.mtime
-        self.version: int = stat.version
-        self.cversion: int = stat.cversion
-        self.aversion: int = stat.aversion
-        self.ephemeral_owner: int = stat.ephemeral_owner
-        self.data_length: int = stat.data_length
-        self.children_count: int = stat.children_count
-        self.pzxid: int = stat.pzxid

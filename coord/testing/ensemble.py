@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 import trio
 import trio.testing
 
+from coord.client import client as coord_client
+from coord.client.connecting import connect
 from coord.model.message import message
 from coord.replica.replica import Replica
 from coord.server.config import Address, Config
@@ -25,6 +27,7 @@ from coord.server.serve import serve
 from coord.storage.memory import MemoryDisk
 from coord.testing.client import Client, ConnectionLost
 from coord.testing.clock import VirtualClock
+from coord.testing.dialing import MemoryDialer
 from coord.testing.network import MemoryHost, MemoryNetwork
 from coord.testing.scheduling import Freezer, deterministic_scheduling
 from coord.testing.trace import Trace
@@ -43,7 +46,7 @@ WAIT_S = 60.0
 
 _log = logging.getLogger("coord.testing")
 
-Place: TypeAlias = "int | Client"
+Place: TypeAlias = "int | Client | coord_client.Client"
 """Something with a place in the network: a server by its number, or a client."""
 
 
@@ -85,6 +88,7 @@ class Ensemble:
         self._freezer = Freezer()
         self._processes: dict[int, _Process] = {}
         self._clients = 0
+        self._hosts: dict[coord_client.Client, str] = {}  # of coord's own clients
         nursery.start_soon(self.network.run)
 
     def __repr__(self) -> str:
@@ -158,7 +162,7 @@ class Ensemble:
 
     def partition(self, *groups: Iterable[Place]) -> None:
         """Let nothing pass between these groups of servers and clients. Who is in none of them still reaches all."""
-        groups_of_hosts = [[_host(place) for place in group] for group in groups]
+        groups_of_hosts = [[self.host_of(place) for place in group] for group in groups]
         self._note(f"partition {groups_of_hosts}")
         for index, group in enumerate(groups_of_hosts):
             others = [host for other in groups_of_hosts[index + 1 :] for host in other]
@@ -167,19 +171,19 @@ class Ensemble:
 
     def cut(self, source: Place, *targets: Place, one_way: bool = False) -> None:
         """Cut the links between one and others; one way: only what `source` sends is held back."""
-        hosts = [_host(each) for each in targets]
-        self._note(f"cut {_host(source)} {hosts} {one_way}")
-        self.network.cut(_host(source), *hosts, one_way=one_way)
+        hosts = [self.host_of(each) for each in targets]
+        self._note(f"cut {self.host_of(source)} {hosts} {one_way}")
+        self.network.cut(self.host_of(source), *hosts, one_way=one_way)
 
     def isolate(self, place: Place) -> None:
         """Cut one server or client off from everything."""
-        self._note(f"isolate {_host(place)}")
-        self.network.isolate(_host(place))
+        self._note(f"isolate {self.host_of(place)}")
+        self.network.isolate(self.host_of(place))
 
     def slow(self, one: Place, other: Place, delay_s: tuple[float, float]) -> None:
         """Let what these two send each other take a time between the two given."""
-        self._note(f"slow {_host(one)} {_host(other)} {delay_s}")
-        self.network.slow(_host(one), _host(other), delay_s)
+        self._note(f"slow {self.host_of(one)} {self.host_of(other)} {delay_s}")
+        self.network.slow(self.host_of(one), self.host_of(other), delay_s)
 
     def heal(self) -> None:
         """Undo everything that was done to the network. What was held back arrives."""
@@ -252,6 +256,33 @@ class Ensemble:
 
     # ---- clients
 
+    @asynccontextmanager
+    async def client(
+        self, servers: Iterable[int] | None = None, *, session_timeout: float = 10.0, **options: Any
+    ) -> AsyncIterator[coord_client.Client]:
+        """coord's own client, on a host of its own, with the addresses of these servers (all); as `coord.connect`.
+
+        Its chance is the ensemble's. `options` are those of `coord.connect`.
+        """
+        self._clients += 1
+        host = self.network.host(f"c{self._clients}")
+        addresses = [f"{_host(each)}:{CLIENT_PORT}" for each in (self.servers if servers is None else servers)]
+        rng = random.Random(self.rng.getrandbits(64))
+        async with connect(
+            addresses, session_timeout=session_timeout, dialer=MemoryDialer(host), rng=rng, **options
+        ) as client:
+            self._hosts[client] = host.name
+            try:
+                yield client
+            finally:
+                del self._hosts[client]
+
+    def host_of(self, place: Place) -> str:
+        """The name of its host in the network."""
+        if isinstance(place, coord_client.Client):
+            return self._hosts[place]
+        return place.host if isinstance(place, Client) else _host(place)
+
     async def connect(self, server: int | None = None, *, session_timeout_s: float = 10.0) -> Client:
         """A client with a session of its own on a host of its own; without a server, on a random one that runs.
 
@@ -268,20 +299,23 @@ class Ensemble:
         client: Client = await self._nursery.start(Client.serve, stream, host.name, session_timeout_s)
         return client
 
-    async def expire_session(self, client: Client) -> None:
+    async def expire_session(self, client: Client | coord_client.Client) -> None:
         """Cut a client off until all servers have ended its session, ephemeral znodes and all; then let it come back.
 
         Its timeout passes meanwhile, for everyone.
         """
-        self._note(f"expire {client.host}")
-        self.network.isolate(client.host)
+        host = self.host_of(client)
+        session = client.session if isinstance(client, Client) else client.session.id
+        timeout_s = client.session_timeout_s if isinstance(client, Client) else client.session.timeout
+        self._note(f"expire {host}")
+        self.network.isolate(host)
         try:
             await self.wait(
-                lambda: all(client.session not in each.machine.sessions for each in self.replicas.values()),
-                WAIT_S + 2 * client.session_timeout_s,
+                lambda: all(session not in each.machine.sessions for each in self.replicas.values()),
+                WAIT_S + 2 * timeout_s,
             )
         finally:
-            self.network.rejoin(client.host)
+            self.network.rejoin(host)
 
     # ---- helpers
 
@@ -344,8 +378,8 @@ class _Process:
         self.ending = False  # it was asked to
 
 
-def _host(place: Place) -> str:
-    return place.host if isinstance(place, Client) else f"s{place}"
+def _host(server: int) -> str:
+    return f"s{server}"
 
 
 def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:

@@ -9,12 +9,16 @@ from coord.model.acl import OPEN_ACL, READ_ONLY_ACL
 from coord.model.entries import COUNTER_BITS, Batch, Run
 from coord.model.requests import (
     AttachSession,
+    CheckCreated,
+    CheckData,
+    CheckExists,
     CheckVersion,
     CloseSession,
     Create,
     CreateSession,
     Delete,
     DeleteContainer,
+    DeleteTree,
     Multi,
     ReapNode,
     RegisterServer,
@@ -34,14 +38,18 @@ acls = st.sampled_from([None, OPEN_ACL, READ_ONLY_ACL, ()]) | st.lists(st.tuples
 identities = st.lists(st.tuples(text, text), max_size=3).map(tuple)
 
 inner_writes = st.one_of(
-    st.builds(Create, text, maybe_raw, acls, int32, int64),
+    st.builds(Create, text, maybe_raw, acls, int32, int64, st.booleans()),
     st.builds(Delete, text, int32),
     st.builds(SetData, text, maybe_raw, int32),
     st.builds(CheckVersion, text, int32),
+    st.builds(SetAcl, text, acls, int32),
+    st.builds(DeleteTree, text, int32),
+    st.builds(CheckExists, text, st.booleans()),
+    st.builds(CheckCreated, text, int64),
+    st.builds(CheckData, text, maybe_raw),
 )
 writes = st.one_of(
     inner_writes,
-    st.builds(SetAcl, text, acls, int32),
     st.builds(Multi, st.lists(inner_writes, max_size=4).map(tuple)),
     st.builds(DeleteContainer, text),
     st.builds(CloseSession, int64, st.booleans()),
@@ -51,7 +59,7 @@ writes = st.one_of(
     st.builds(RegisterServer, unsigned, unsigned, text),
 )
 runs = st.builds(
-    Run, unsigned, unsigned, unsigned, int64, unsigned, identities, st.lists(writes, max_size=5).map(tuple)
+    Run, unsigned, unsigned, unsigned, int64, unsigned, identities, st.lists(writes, max_size=5).map(tuple), unsigned
 )
 
 

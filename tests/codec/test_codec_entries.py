@@ -33,9 +33,9 @@ def test_runs_come_back_as_they_were_written(written: list[Run]) -> None:
 def test_a_run_is_one_plain_cbor_item(run: Run) -> None:
     """What is encoded by hand is what cbor2 reads, and no shorter or longer."""
     item = cbor2.loads(encode_run(run))
-    assert item[:5] == [run.origin, run.incarnation, run.sequence, run.session, run.number]
-    assert tuple(map(tuple, cbor2.loads(item[5]))) == run.identities
-    assert [request[0] for request in item[6]] == [
+    assert item[:6] == [run.origin, run.incarnation, run.sequence, run.session, run.number, run.acked]
+    assert tuple(map(tuple, cbor2.loads(item[6]))) == run.identities
+    assert [request[0] for request in item[7]] == [
         number for request in run.requests for number, cls in ROWS.items() if cls is type(request)
     ]
 
@@ -44,11 +44,11 @@ def test_the_bytes_of_a_run_are_these() -> None:
     """Logs hold them: a change here needs another version in the batch's header."""
     run = Run(1, 300, 3, -4, 0, (ANYONE,), (SetData("/a", b"x", -1), Create("/b", None, OPEN_ACL), Delete("/c", 7)))
     assert encode_run(run) == bytes.fromhex(
-        "87 01 19012c 03 23 00"  # origin, incarnation, sequence, session, number
+        "88 01 19012c 03 23 00 00"  # origin, incarnation, sequence, session, number, acked
         "4f 81 82 65 776f726c64 66 616e796f6e65"  # 15 bytes: [["world", "anyone"]]
         "83"  # three requests
         "84 03 62 2f61 41 78 20"
-        "86 01 62 2f62 f6 00 00 20"
+        "87 01 62 2f62 f6 00 00 20 f4"
         "83 02 62 2f63 07"
     )
 
@@ -82,7 +82,7 @@ def test_equal_identities_and_open_acls_are_shared_objects() -> None:
 
 
 def test_an_open_acl_written_at_length_is_read_as_the_shared_one() -> None:
-    body = cbor2.dumps([1, 2, 3, 4, 5, cbor2.dumps([]), [[4, "/a", [[31, "world", "anyone"]], -1]]])
+    body = cbor2.dumps([1, 2, 3, 4, 5, 0, cbor2.dumps([]), [[4, "/a", [[31, "world", "anyone"]], -1]]])
     (request,) = decode_runs(body)[0].requests
     assert isinstance(request, SetAcl)
     assert request.acl is OPEN_ACL
@@ -107,7 +107,7 @@ SET = [3, "/a", b"x", -1]
 
 
 def body_of(request: object) -> bytes:
-    return cbor2.dumps([1, 2, 3, 4, 5, cbor2.dumps([]), [request]])
+    return cbor2.dumps([1, 2, 3, 4, 5, 0, cbor2.dumps([]), [request]])
 
 
 def test_the_plain_request_that_the_next_test_damages_is_legal() -> None:
@@ -135,11 +135,13 @@ def test_the_plain_request_that_the_next_test_damages_is_legal() -> None:
         [3, "/a", b"x", 1.0],
         [3, "/a", b"x", True],
         [3, "/a", b"x", 1 << 64],
-        [1, "/a", b"x", 1, 0, -1],
-        [1, "/a", b"x", False, 0, -1],
-        [1, "/a", b"x", [[31, "world"]], 0, -1],
-        [1, "/a", b"x", [31, "world", "anyone"], 0, -1],
-        [1, "/a", b"x", 0, "0", -1],
+        [1, "/a", b"x", 1, 0, -1, False],
+        [1, "/a", b"x", False, 0, -1, False],
+        [1, "/a", b"x", 0, 0, -1, 0],
+        [1, "/a", b"x", 0, 0, -1],
+        [1, "/a", b"x", [[31, "world"]], 0, -1, False],
+        [1, "/a", b"x", [31, "world", "anyone"], 0, -1, False],
+        [1, "/a", b"x", 0, "0", -1, False],
         [1, "/a", b"x", 0, 0],
         [2, "/a"],
         [2, None, 1],
@@ -163,23 +165,23 @@ def test_a_request_that_does_not_fit_its_row_is_refused(request_: object) -> Non
 @pytest.mark.parametrize(
     "item",
     [
-        [1, 2, 3, 4, 5, b"\x80"],
-        [1, 2, 3, 4, 5, b"\x80", [], 8],
-        [1, 2, 3, 4, None, b"\x80", []],
-        [1, 2, 3, 4, True, b"\x80", []],
-        [1, 2, 3, 4, 5, [], []],
-        [1, 2, 3, 4, 5, b"", []],
-        [1, 2, 3, 4, 5, b"\x01", []],
-        [1, 2, 3, 4, 5, cbor2.dumps([["a"]]), []],
-        [1, 2, 3, 4, 5, cbor2.dumps([["a", 1]]), []],
-        [1, 2, 3, 4, 5, cbor2.dumps([]) * 2, []],
-        [1, 2, 3, 4, 5, b"\x80", {}],
+        [1, 2, 3, 4, 5, 0, b"\x80"],
+        [1, 2, 3, 4, 5, 0, b"\x80", [], 8],
+        [1, 2, 3, 4, 5, None, b"\x80", []],
+        [1, 2, 3, 4, 5, True, b"\x80", []],
+        [1, 2, 3, 4, 5, 0, [], []],
+        [1, 2, 3, 4, 5, 0, b"", []],
+        [1, 2, 3, 4, 5, 0, b"\x01", []],
+        [1, 2, 3, 4, 5, 0, cbor2.dumps([["a"]]), []],
+        [1, 2, 3, 4, 5, 0, cbor2.dumps([["a", 1]]), []],
+        [1, 2, 3, 4, 5, 0, cbor2.dumps([]) * 2, []],
+        [1, 2, 3, 4, 5, 0, b"\x80", {}],
         {"a": 1},
         5,
     ],
     ids=repr,
 )
-def test_a_run_that_is_not_seven_things_of_their_types_is_refused(item: object) -> None:
+def test_a_run_that_is_not_eight_things_of_their_types_is_refused(item: object) -> None:
     with pytest.raises(CodecError):
         decode_runs(cbor2.dumps(item))
 

@@ -30,6 +30,8 @@ from coord.model.replies import (
     Failed,
     MultiDone,
     MultiReadDone,
+    PageReply,
+    Repeated,
     Reply,
     SessionOpened,
     Synced,
@@ -57,7 +59,7 @@ def body_of(opcode: int, reply: Reply, kinds: tuple[int, ...] = ()) -> bytes:
 
 
 def test_every_reply_has_one_row() -> None:
-    assert set(REPLIES) == set(Reply.__args__) - {SessionOpened}
+    assert set(REPLIES) == set(Reply.__args__) - {SessionOpened, PageReply, Repeated}  # of the native protocol
     assert set(INNER_REPLIES) <= set(REPLIES)
 
 

@@ -13,6 +13,20 @@ from pathlib import Path
 
 import pytest
 
+from coord.codec import native
+from coord.model.acl import OPEN_ACL
+from coord.model.handshake import Greeting
+from coord.model.requests import (
+    CheckData,
+    ChildrenPage,
+    Create,
+    DeleteTree,
+    GetData,
+    Multi,
+    Request,
+    SetData,
+    Watch,
+)
 from tools.ensembles import CoordSoftware, Ensemble, Software
 from tools.ensembles.ports import HOST
 from tools.ensembles.resources import resident_bytes
@@ -128,6 +142,31 @@ def mutated(rng: random.Random) -> bytes:
             )
         )
         stream += jute.request(rng.choice((xid, -1, -2, -4, -8, 0, 1 << 30)), op, body)
+    return damaged(rng, stream)
+
+
+def mutated_native(rng: random.Random) -> bytes:
+    """The same in coord's own protocol."""
+    greeting = Greeting(1, 1, 0, 0, rng.choice((0, 0, 0, 77)), b"", 0, 5_000, 0, (), "an attack")
+    stream = bytearray(native.PREAMBLE + native.encode_frame([native.encode_greeting(greeting)]))
+    for id in range(rng.randrange(1, 12)):
+        path = rng.choice(("/", "/a", "/zookeeper/quota", "/b/../c", "//", "a" * rng.randrange(300), "/\x00"))
+        request: Request = rng.choice(
+            (
+                Create(path, rng.randbytes(rng.randrange(50)), OPEN_ACL, rng.randrange(-1, 8), -1, rng.random() < 0.5),
+                SetData(path, b"", rng.randrange(-2, 3)),
+                DeleteTree(path),
+                Multi((Create(path, b"", OPEN_ACL), CheckData(path, b""), DeleteTree(path))),
+                GetData(path),
+                ChildrenPage(path, path, rng.randrange(-1, 20_000), True),
+                Watch(id, path, rng.random() < 0.5, rng.randrange(40), -1, rng.choice((0, 1, 1 << 41))),
+            )
+        )
+        stream += native.encode_frame([native.encode_request(id or 1, request, rng.choice((id or 1, 1 << 61)))])
+    return damaged(rng, stream)
+
+
+def damaged(rng: random.Random, stream: bytearray) -> bytes:
     for _ in range(rng.randrange(4)):
         at = rng.randrange(len(stream))
         fate = rng.randrange(3)
@@ -147,7 +186,8 @@ def test_hostile_bytes_on_both_ports_disturb_nobody(attacked: Ensemble, seed: in
     with bystander(attacked):
         for number in range(150):
             port = member.peer_port if number % 5 == 0 else member.client_port
-            data = rng.randbytes(rng.randrange(1, 400)) if number % 5 < 2 else mutated(rng)
+            made = mutated_native if number % 5 == 4 else mutated
+            data = rng.randbytes(rng.randrange(1, 400)) if number % 5 < 2 else made(rng)
             with socket.create_connection((HOST, port), 5) as stream, contextlib.suppress(ConnectionError):
                 stream.sendall(data)
                 stream.shutdown(socket.SHUT_WR)

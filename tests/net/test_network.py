@@ -1,6 +1,7 @@
 """Streams and listeners on the machine's own loopback."""
 
 import socket
+from pathlib import Path
 
 import pytest
 import trio
@@ -188,3 +189,40 @@ async def test_a_name_that_no_host_can_have_is_an_os_error(host: str) -> None:
         await network.listen(host, 0)
     with pytest.raises(OSError, match="cannot be the name of a host"):
         await network.connect(host, 2181)
+
+
+# ---- Unix sockets
+
+
+async def test_a_unix_socket_carries_bytes_like_any_other(tmp_path: Path) -> None:
+    network, path = TcpNetwork(), str(tmp_path / "s")
+    (listener,) = await network.listen(path, 0)
+    assert listener.address == (path, 0)
+    caller = await network.connect(path, 0)
+    called = await listener.accept()
+    caller.keep_alive()
+    assert caller.remote == called.remote == ("unix", 0)
+    await caller.send_all(b"hello")
+    assert await called.receive() == b"hello"
+    for each in (caller, called, listener):
+        each.close()
+
+
+async def test_a_socket_left_by_a_server_that_is_gone_is_replaced(tmp_path: Path) -> None:
+    network, path = TcpNetwork(), str(tmp_path / "s")
+    (first,) = await network.listen(path, 0)
+    with pytest.raises(OSError, match="in use"):
+        await network.listen(path, 0)
+    first.close()
+    (second,) = await network.listen(path, 0)
+    caller = await network.connect(path, 0)
+    caller.close()
+    second.close()
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(OSError, match="in use"):
+        await TcpNetwork().listen(str(path), 0)
+    assert path.read_text() == "data"

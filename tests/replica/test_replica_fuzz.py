@@ -14,8 +14,9 @@ from coord.model.acl import Identity
 from coord.model.entries import Run
 from coord.model.replies import Failed
 from coord.model.requests import CreateSession
-from coord.replica.clients import CLIENT_WRITES
-from coord.state.machine import READS, Machine
+from coord.replica.brain import CLIENT_WRITES
+from coord.state.machine import Machine
+from coord.state.reads import READS
 from tools.wire import jute
 from tools.wire.jute import Op
 

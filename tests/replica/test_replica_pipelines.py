@@ -14,7 +14,7 @@ from coord.model.requests import (
     Sync,
     WhoAmI,
 )
-from coord.replica import clients as clients_module
+from coord.replica import limits
 from tests.replica.replica_world import Client, World, create
 
 
@@ -158,7 +158,7 @@ def test_closing_right_after_a_sync_still_answers_both() -> None:
 
 
 def test_reads_stop_when_the_client_takes_nothing_and_go_on_when_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clients_module, "OUT_BYTES_MAX", 1000)
+    monkeypatch.setattr(limits, "OUT_BYTES_MAX", 1000)
     world = World()
     client = world.client()
     client.do(create("/a", b"x" * 600))

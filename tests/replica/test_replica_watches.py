@@ -141,7 +141,7 @@ def test_a_watcher_that_leaves_is_forgotten_and_nobody_else() -> None:
     watches.forget(ONE)
     assert {watcher for watcher, _, _ in told(watches, NODE_CREATED, "/a/b")} == {OTHER}
     watches.forget(OTHER)
-    assert (watches.count, watches.path_count, watches.watcher_count) == (0, 0, 0)
+    assert (watches.count, watches.paths, watches.watcher_count) == (0, set(), 0)
 
 
 # ---- from a client's side

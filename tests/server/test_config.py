@@ -219,3 +219,23 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     assert refusal({}, {}, missing) == f"the settings file {missing} cannot be read: No such file or directory"
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     assert "is not TOML" in refusal({}, {}, tmp_path / "binary.toml")
+
+
+def test_clients_may_come_by_a_unix_socket_and_at_several_addresses():
+    config = load_config({"client": "unix:/run/coord.sock", "client_also": "[::1]:2181, unix:/tmp/c"})
+    assert config.client == Address("/run/coord.sock", 0)
+    assert config.client_also == (Address("::1", 2181), Address("/tmp/c", 0))
+    assert str(config.client) == "unix:/run/coord.sock"
+
+
+@pytest.mark.parametrize("value", ["unix:", "unix:relative", "unix:/" + "x" * 200, "unix:/a\n"])
+def test_a_unix_socket_has_a_short_absolute_path(value):
+    with pytest.raises(SettingError, match="absolute path"):
+        load_config({"client": value})
+
+
+def test_an_address_for_clients_is_given_once():
+    with pytest.raises(SettingError, match="twice"):
+        load_config({"client": "127.0.0.1:2181", "client_also": "127.0.0.1:2181"})
+    with pytest.raises(SettingError, match="client_also"):
+        load_config({"id": "1", "ensemble": "1=h1:3181", "client_also": "h1:3181"})

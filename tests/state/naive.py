@@ -9,12 +9,16 @@ from dataclasses import dataclass, field, replace
 from coord.model.acl import OPEN_ACL
 from coord.model.requests import (
     AttachSession,
+    CheckCreated,
+    CheckData,
+    CheckExists,
     CheckVersion,
     CloseSession,
     Create,
     CreateSession,
     Delete,
     DeleteContainer,
+    DeleteTree,
     Multi,
     ReapNode,
     SetAcl,
@@ -50,6 +54,8 @@ class Node:
 class NaiveMachine:
     nodes: dict[str, Node] = field(default_factory=dict)
     sessions: dict[int, tuple[bytes, int, int]] = field(default_factory=dict)
+    writes: dict[int, list] = field(default_factory=dict)  # what each numbered write of a session came to
+    acked: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for path in RESERVED:
@@ -59,13 +65,29 @@ class NaiveMachine:
     def children(self, path: str) -> list[str]:
         return [each for each in self.nodes if each != "/" and parent(each) == path]
 
-    def apply(self, zxid: int, time: int, origin: int, session: int, request: Write) -> list:
+    def apply(
+        self, zxid: int, time: int, origin: int, session: int, request: Write, number: int = 0, acked: int = 0
+    ) -> list:
         """What happened: [code], or for a multi the code of each step."""
         if session:
             if session not in self.sessions:
                 return [-112]
             if self.sessions[session][2] != origin:
                 return [-118]
+        if not session or not number:
+            return self.do(zxid, time, origin, session, request)
+        writes = self.writes.setdefault(session, [])
+        if acked > self.acked.get(session, 0):
+            if acked > len(writes):
+                return [-8]
+            self.acked[session] = acked
+        if number <= self.acked.get(session, 0) or number > len(writes) + 1:
+            return [-8]
+        if number == len(writes) + 1:
+            writes.append(self.do(zxid, time, origin, session, request))
+        return writes[number - 1]
+
+    def do(self, zxid: int, time: int, origin: int, session: int, request: Write) -> list:
         if isinstance(request, Multi):
             return self.multi(zxid, time, session, request)
         try:
@@ -87,8 +109,16 @@ class NaiveMachine:
     def one(self, zxid: int, time: int, origin: int, session: int, request: Write):
         nodes = self.nodes
         match request:
-            case Create(path, data, _, kind, ttl):
+            case Create(path, data, _, kind, ttl, parents):
                 above = parent(path)
+                if parents and above not in nodes:
+                    missing = [above]
+                    while parent(missing[-1]) not in nodes:
+                        missing.append(parent(missing[-1]))
+                    if nodes[parent(missing[-1])].owner:
+                        raise Refused(-108)
+                    for each in reversed(missing):
+                        self.one(zxid, time, origin, session, Create(each, b"", OPEN_ACL))
                 if above not in nodes:
                     raise Refused(-101)
                 if kind in (2, 3, 6):
@@ -111,6 +141,26 @@ class NaiveMachine:
                 if self.children(path):
                     raise Refused(-111)
                 self.remove(path, zxid)
+            case DeleteTree(path, version):
+                if path in RESERVED:
+                    raise Refused(-8)
+                node = self.existing(path)
+                if version not in (-1, node.version):
+                    raise Refused(-103)
+                for each in sorted(nodes, key=len, reverse=True):
+                    if each == path or each.startswith(path + "/"):
+                        self.remove(each, zxid)
+            case CheckExists(path, exists):
+                if exists:
+                    self.existing(path)
+                elif path in nodes:
+                    raise Refused(-110)
+            case CheckCreated(path, czxid):
+                if self.existing(path).czxid != czxid:
+                    raise Refused(-103)
+            case CheckData(path, data):
+                if self.existing(path).data != data:
+                    raise Refused(-103)
             case SetData(path, data, version):
                 node = self.existing(path)
                 if version not in (-1, node.version):
@@ -151,6 +201,8 @@ class NaiveMachine:
                 for path in [path for path, node in nodes.items() if node.owner == number]:
                     self.remove(path, zxid)
                 del self.sessions[number]
+                self.writes.pop(number, None)
+                self.acked.pop(number, None)
             case _:
                 raise AssertionError(request)
         return 0

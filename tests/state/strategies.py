@@ -5,12 +5,16 @@ from hypothesis import strategies as st
 from coord.model.acl import OPEN_ACL
 from coord.model.requests import (
     AttachSession,
+    CheckCreated,
+    CheckData,
+    CheckExists,
     CheckVersion,
     CloseSession,
     Create,
     CreateSession,
     Delete,
     DeleteContainer,
+    DeleteTree,
     Multi,
     ReapNode,
     SetAcl,
@@ -31,6 +35,15 @@ creates = st.one_of(
     st.builds(Create, paths, data, st.just(OPEN_ACL), st.sampled_from([0, 0, 1, 4])),
     st.builds(Create, paths, data, st.just(OPEN_ACL), st.just(5), st.integers(1, 500)),
     st.builds(Create, st.sampled_from(["/a/n-", "/"]), data, st.just(OPEN_ACL), st.sampled_from([2, 3])),
+    st.builds(
+        Create,
+        paths | st.sampled_from(["/a/x/deep/er", "/new/n-", "/b/p/q/r/s"]),
+        data,
+        st.just(OPEN_ACL),
+        st.sampled_from([0, 1, 2, 3, 4]),
+        st.just(-1),
+        st.just(True),
+    ),
 )
 steps = st.one_of(
     creates,
@@ -38,13 +51,17 @@ steps = st.one_of(
     st.builds(Delete, any_paths, versions),
     st.builds(SetData, any_paths.filter(lambda path: path != "/zookeeper/config"), data, versions),
     st.builds(CheckVersion, any_paths, versions),
+    st.builds(DeleteTree, any_paths, versions),
+    st.builds(SetAcl, paths, acls, versions),
+    st.builds(CheckExists, any_paths, st.booleans()),
+    st.builds(CheckCreated, any_paths, st.integers(0, 10)),
+    st.builds(CheckData, any_paths, data),
 )
 multis = st.builds(Multi, st.lists(steps, max_size=6).map(tuple))
 of_clients = st.one_of(
     steps,
     steps,
     multis,
-    st.builds(SetAcl, paths, acls, versions),
     st.builds(DeleteContainer, any_paths),
 )
 of_servers = st.one_of(
@@ -63,3 +80,7 @@ entries = st.one_of(
 """(origin, session, request)."""
 
 histories = st.lists(entries, min_size=1, max_size=60)
+
+numberings = st.tuples(st.sampled_from([None, None, 1, 1, 1, 1, 0, 0, -1, -3, 2]), st.sampled_from([0, 1, 2, 2, 5, -1]))
+"""How a write is numbered, and how many of those before are not acknowledged yet: see `numbers` in world.py."""
+numbered_histories = st.lists(st.tuples(entries, numberings), min_size=1, max_size=60)

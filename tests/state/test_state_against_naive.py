@@ -12,18 +12,21 @@ from coord.model.replies import (
     Effect,
     Failed,
     MultiDone,
+    Repeated,
     Reply,
     SessionEnded,
 )
 from coord.model.requests import AttachSession, CreateSession, GetChildren, ReapNode
 from coord.state.machine import Machine
 from tests.state.naive import NaiveMachine
-from tests.state.strategies import histories
-from tests.state.world import PASSWORD, everything, whole_digest
+from tests.state.strategies import numbered_histories
+from tests.state.world import PASSWORD, everything, numbers, whole_digest
 
 
 def outcome(reply: Reply) -> list[object]:
     """A reply as the naive machine gives it."""
+    if isinstance(reply, Repeated):
+        return outcome(reply.reply)
     if isinstance(reply, MultiDone):
         return [part for each in reply.replies for part in outcome(each)]
     if isinstance(reply, Failed):
@@ -39,7 +42,7 @@ class Both:
         self.zxid = 0
         self.enter(1, 0, CreateSession(1, PASSWORD, 1000))
 
-    def enter(self, origin: int, session: int, request) -> list[Effect]:
+    def enter(self, origin: int, session: int, request, step: int | None = None, behind: int = 0) -> list[Effect]:
         self.zxid += 1
         time = self.zxid // 3 * 100
         machine = self.machine
@@ -47,8 +50,12 @@ class Both:
             request = ReapNode(request.path, znode.mzxid, znode.pzxid)  # half of them up to date
         existed = dict(self.naive.nodes)
         effects: list[Effect] = []
-        reply = machine.apply(self.zxid, time, Run(origin, 0, 0, session, 0, (), ()), request, effects)
-        assert outcome(reply) == self.naive.apply(self.zxid, time, origin, session, request)
+        number, acked = numbers(machine, session, step, behind)
+        run = Run(origin, 0, 0, session, number, (), (), acked)
+        reply = machine.apply(self.zxid, time, run, request, effects, number)
+        assert outcome(reply) == self.naive.apply(self.zxid, time, origin, session, request, number, acked)
+        if isinstance(reply, Repeated):
+            assert not effects
         if not isinstance(reply, MultiDone):
             self.check_effects(existed, effects)
         self.check()
@@ -81,6 +88,11 @@ class Both:
         for number, (password, timeout, owner) in naive.sessions.items():
             session = machine.sessions[number]
             assert (session.password, session.timeout_ms, session.owner) == (password, timeout, owner)
+            assert session.applied == len(naive.writes.get(number, []))
+            if session.ledger is not None:
+                kept = [outcome(reply) for _, reply, _ in session.ledger.kept]
+                assert session.ledger.acked == naive.acked.get(number, 0)
+                assert kept == naive.writes[number][session.ledger.acked :]
             assert set(session.ephemerals) == {path for path, node in naive.nodes.items() if node.owner == number}
         assert machine.sessions.keys() == naive.sessions.keys()
         assert machine.digest == whole_digest(machine)
@@ -92,24 +104,24 @@ class Both:
 
 
 @settings(max_examples=120, deadline=None)
-@given(histories)
+@given(numbered_histories)
 def test_every_reply_and_every_field_agrees_with_a_naive_machine(history):
     both = Both()
-    for origin, session, request in history:
-        effects = both.enter(origin, session, request)
+    for (origin, session, request), (step, behind) in history:
+        effects = both.enter(origin, session, request, step, behind)
         if any(isinstance(effect, SessionEnded) for effect in effects):
             assert isinstance(effects[-1], SessionEnded)
 
 
 @settings(max_examples=60, deadline=None)
-@given(histories)
+@given(numbered_histories)
 def test_the_same_entries_give_the_same_state_and_listings_everywhere(history):
     """Two machines, one of which is asked things in between, as a server with clients is."""
     machines = Machine(), Machine()
-    for zxid, (origin, session, request) in enumerate(history, 1):
-        replies = [
-            machine.apply(zxid, zxid, Run(origin, 0, 0, session, 0, (), ()), request, []) for machine in machines
-        ]
+    for zxid, ((origin, session, request), (step, behind)) in enumerate(history, 1):
+        number, acked = numbers(machines[0], session, step, behind)
+        run = Run(origin, 0, 0, session, number, (), (), acked)
+        replies = [machine.apply(zxid, zxid, run, request, [], number) for machine in machines]
         assert outcome(replies[0]) == outcome(replies[1])
         machines[0].read((), 1, GetChildren("/a"))
         machines[0].reapable(zxid, 5, 3)

@@ -14,7 +14,6 @@ from coord.model.requests import (
     Delete,
     DeleteContainer,
     Multi,
-    SetAcl,
     SetData,
 )
 from tests.state.world import everything
@@ -91,7 +90,7 @@ def test_a_failed_multi_takes_back_deletions_with_all_their_fields(world):
     assert list(world.machine.sessions[1].ephemerals) == ["/a/e"]
 
 
-@pytest.mark.parametrize("step", [SetAcl("/", OPEN_ACL), DeleteContainer("/c"), CloseSession(), Multi(())])
+@pytest.mark.parametrize("step", [DeleteContainer("/c"), CloseSession(), Multi(())])
 def test_other_operations_cannot_be_part_of_a_multi(world, step):
     world.make("/c", kind=CONTAINER)
     assert codes(world.do(Multi((_create("/a"), step)))) == [0, -5]

@@ -26,7 +26,7 @@ from coord.state.machine import Machine
 from coord.state.snapshot import Restoring, SnapshotError
 from coord.state.walk import CHUNK_BYTES, END, HEADER, SESSIONS, ZNODES
 from tests.state.strategies import histories
-from tests.state.world import PASSWORD, World, everything, restored, whole_digest
+from tests.state.world import PASSWORD, World, everything, numbers, restored, whole_digest
 
 
 def chunks_of(machine: Machine, znodes_max: int = 1000) -> list[bytes]:
@@ -121,7 +121,8 @@ def test_a_walk_among_random_writes_is_the_state_at_its_start(history, start, zn
 
     def apply(to: Machine, index: int) -> None:
         origin, session, request = entries[index]
-        to.apply(index + 1, index * 50, Run(origin, 0, 0, session, 0, (), ()), request, [])
+        number, acked = numbers(to, session, (None, 1, 1, 0)[index % 4], index % 5)
+        to.apply(index + 1, index * 50, Run(origin, 0, 0, session, number, (), (), acked), request, [], number)
 
     for index in range(start):
         apply(machine, index)
@@ -243,7 +244,7 @@ def test_a_state_that_does_not_have_the_recorded_digest_is_refused(full):
     assert f"{digest:016x}" in refused([header, *middle, sealed(END, crc)])
 
 
-HEAD = sealed(HEADER, "coord state 1", 5, 5, 0, [], [], 1, 0)
+HEAD = sealed(HEADER, "coord state 2", 5, 5, 0, [], [], 1, 0)
 ROW = ["/", b"", 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
 
 
@@ -262,14 +263,23 @@ def row(**changed: object) -> bytes:
         sealed(9),
         sealed("x"),
         sealed(HEADER),
-        sealed(HEADER, "coord state 1"),
+        sealed(HEADER, "coord state 2"),
         HEAD,
         sealed(SESSIONS),
         sealed(SESSIONS, 5),
-        sealed(SESSIONS, [[1, b"", 5]]),
-        sealed(SESSIONS, [[1, "text", 5, 5]]),
-        sealed(SESSIONS, [["1", b"", 5, 5]]),
-        sealed(SESSIONS, [[1, b"", 5, 5], [1, b"", 5, 5]]),
+        sealed(SESSIONS, [[1, b"", 5, 5]]),
+        sealed(SESSIONS, [[1, "text", 5, 5, 0, 0, []]]),
+        sealed(SESSIONS, [["1", b"", 5, 5, 0, 0, []]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 0, 0, []], [1, b"", 5, 5, 0, 0, []]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, []]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 2, []]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, -1, [[5, [0]], [5, [0]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [["x", [0]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [[5, [9]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [[5, [1, [1, 2, 3]]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [[5, [2, b"/a", [0] * 11]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [[5, [3, "x", "y"]]]]]),
+        sealed(SESSIONS, [[1, b"", 5, 5, 1, 0, [[5, [4, [[4, 5]]]]]]]),
         sealed(ZNODES),
         sealed(ZNODES, [], [[]]),
         sealed(ZNODES, [[1]], []),

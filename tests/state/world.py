@@ -5,7 +5,9 @@ from coord.model.entries import Run
 from coord.model.errors import CoordError
 from coord.model.replies import Change, Created, Effect, Failed, Reply
 from coord.model.requests import Create, CreateSession, Read, Write
+from coord.state.kept import plain_of
 from coord.state.machine import Machine
+from coord.state.sessions import Session
 from coord.state.snapshot import Restoring
 
 ADDRESS: Identity = ("ip", "10.1.2.3")
@@ -28,12 +30,20 @@ class World:
     def run(self, *requests: Write, session: int = 1, origin: int = 1, identities: tuple[Identity, ...] = ()) -> Run:
         return Run(origin, 0, 0, session, 0, (ADDRESS, *identities), requests)
 
-    def do(self, request: Write, *identities: Identity, session: int = 1, origin: int = 1) -> Reply:
+    def do(
+        self,
+        request: Write,
+        *identities: Identity,
+        session: int = 1,
+        origin: int = 1,
+        number: int = 0,
+        acked: int = 0,
+    ) -> Reply:
         self.zxid += 1
         self.time_ms += 10
         self.effects = []
-        run = self.run(request, session=session, origin=origin, identities=identities)
-        return self.machine.apply(self.zxid, self.time_ms, run, request, self.effects)
+        run = Run(origin, 0, 0, session, number, (ADDRESS, *identities), (request,), acked)
+        return self.machine.apply(self.zxid, self.time_ms, run, request, self.effects, number)
 
     def code(self, request: Write, *identities: Identity, session: int = 1, origin: int = 1) -> int:
         """0, or the error's."""
@@ -79,7 +89,7 @@ def everything(machine: Machine) -> dict[str, object]:
         "ephemerals": tree.ephemerals,
         "znodes": [(path, znode.image(), list(znode.children or ())) for path, znode in tree.nodes.items()],
         "sessions": {
-            each.id: (each.password, each.timeout_ms, each.owner, list(each.ephemerals))
+            each.id: (each.password, each.timeout_ms, each.owner, list(each.ephemerals), ledger_of(each))
             for each in machine.sessions.values()
         },
         "origins": dict(machine.origins),
@@ -87,6 +97,23 @@ def everything(machine: Machine) -> dict[str, object]:
         "quotas": {prefix: (each.limits, each.count, each.size) for prefix, each in tree.quotas.items()},
         "reapable": machine.reapable(1 << 60, 1, 1 << 30),
     }
+
+
+def ledger_of(session: Session) -> object:
+    """What is kept for a session, as plain values."""
+    ledger = session.ledger
+    if ledger is None:
+        return None
+    kept = [(zxid, plain_of(reply)) for zxid, reply, _ in ledger.kept]
+    return ledger.applied, ledger.acked, ledger.bytes, kept
+
+
+def numbers(machine: Machine, session: int, step: int | None, behind: int) -> tuple[int, int]:
+    """(number, acked) of a write: `step` after the last one done (None: no number), `behind` not acknowledged."""
+    if step is None or session not in machine.sessions:
+        return 0, 0
+    applied = machine.sessions[session].applied
+    return max(0, applied + step), max(0, applied - behind)
 
 
 def whole_digest(machine: Machine) -> int:

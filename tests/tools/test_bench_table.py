@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from tools.bench import table
 from tools.bench.failover import Trial, longest_gap
+from tools.bench.libraries import medians
 from tools.bench.memory import Memory
 from tools.bench.rows import Measurement, Row, median, rows
 
@@ -63,3 +64,23 @@ def test_the_memory_table_divides_the_growth() -> None:
     text = table.memory({"coord": Memory(1000, 100, 1.5, {1: 1 << 20}, {1: (1 << 20) + 500_000})})
     assert text.splitlines()[0] == "1,000 znodes of 100 B, created in: coord 1.5 s"
     assert text.splitlines()[2].split() == ["coord", "1", "1.0", "1.5", "500"]
+
+
+def test_client_libraries_are_compared_with_kazoo_on_zookeeper() -> None:
+    found = {
+        "coord": {"kazoo": {("get", 100): 500.0}, "coord, pipeline": {("get", 100): 4_000.0, ("set", 1): 10.0}},
+        "zookeeper": {"kazoo": {("get", 100): 1_000.0, ("set", 1): 20.0}},
+    }
+    header, *lines = table.libraries(found).splitlines()
+    assert header.split("  ")[0] == "one client, operation x in flight"
+    assert [line.split()[-4:] for line in lines] == [
+        ["500", "0.50", "-", "-"],
+        ["4,000", "4.00", "10", "0.50"],
+        ["1,000", "1.00", "20", "1.00"],
+    ]
+
+
+def test_turns_of_a_library_become_medians() -> None:
+    turns = [{"kazoo": {("get", 1): rate}} for rate in (5.0, 1.0, 2.0)]
+    assert medians(turns) == {"kazoo": {("get", 1): 2.0}}
+    assert medians([]) == {}

@@ -22,6 +22,7 @@ from pathlib import Path
 from tools.bench import loads, table
 from tools.bench.ceiling import ceiling
 from tools.bench.failover import FAULTS, Trial, trial
+from tools.bench.libraries import Rates, measure_libraries, medians
 from tools.bench.memory import Memory, memory
 from tools.bench.rows import Measurement, Row, measure, median, rows, warm_up
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware
@@ -67,6 +68,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, help="folder for the servers' data; a tmpfs makes syncs free (a temporary one)"
     )
+    parser.add_argument("--no-libraries", action="store_true", help="leave the client libraries out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement there, too")
     options = parser.parse_args(arguments)
     options.rows = options.rows.split(",") if options.rows else []
@@ -88,6 +90,7 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
         print(f"The generator alone, get {connections}x{window}: {alone.per_second:,.0f}/s, {cost_us:.1f} us a request")
     measurements: dict[str, dict[Row, list[Measurement]]] = {each.name: defaultdict(list) for each in softwares}
     trials: dict[str, dict[str, list[Trial]]] = {each.name: defaultdict(list) for each in softwares}
+    rates: dict[str, list[dict[str, Rates]]] = {each.name: [] for each in softwares}
     for turn in range(options.repeat):
         for software in softwares:
             with started(software, folder / f"{software.name}-{turn}", options.servers) as ensemble:
@@ -98,6 +101,9 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
                     measured = measure(ensemble, row, options.seconds)
                     measurements[software.name][row].append(measured)
                     say(f"  {row}: {measured.per_second:,.0f}/s, p50 {measured.p50_ms:.2f} ms {measured.error_text}")
+                if not options.no_libraries:
+                    say("  client libraries")
+                    rates[software.name].append(measure_libraries(ensemble, options.seconds))
                 if options.servers > 1:
                     for fault in FAULTS:
                         for _ in range(options.trials):
@@ -113,10 +119,12 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
     found = {name: {row: median(each) for row, each in by_row.items()} for name, by_row in measurements.items()}
     if options.rows:
         print(f"\n{table.throughput(found)}\n{table.errors(found)}")
+    if any(rates.values()):
+        print(f"\n{table.libraries({name: medians(each) for name, each in rates.items()})}")
     if any(trials.values()):
         print(f"\nWrites on surviving servers stand still when the leader is\n{table.failover(trials)}")
     if options.json is not None:
-        options.json.write_text(json.dumps(as_json(measurements, trials), indent=1) + "\n")
+        options.json.write_text(json.dumps(as_json(measurements, trials, rates), indent=1) + "\n")
 
 
 def measure_memory(software: Software, folder: Path, options: argparse.Namespace) -> Memory:
@@ -138,10 +146,22 @@ def started(software: Software, folder: Path, servers: int) -> Ensemble:
 
 
 def as_json(
-    measurements: dict[str, dict[Row, list[Measurement]]], trials: dict[str, dict[str, list[Trial]]]
+    measurements: dict[str, dict[Row, list[Measurement]]],
+    trials: dict[str, dict[str, list[Trial]]],
+    rates: dict[str, list[dict[str, Rates]]],
 ) -> dict[str, object]:
     return {
         name: {
+            "libraries": [
+                {
+                    library: [
+                        {"operation": operation, "window": window, "per_second": rate}
+                        for (operation, window), rate in by_row.items()
+                    ]
+                    for library, by_row in turn.items()
+                }
+                for turn in rates[name]
+            ],
             "rows": [
                 {**dataclasses.asdict(row), "runs": [dataclasses.asdict(run) for run in runs]}
                 for row, runs in by_row.items()

@@ -8,6 +8,7 @@ from tools.bench.memory import Memory
 from tools.bench.rows import Measurement, Row
 
 _MEBIBYTE = 1 << 20
+_BASELINE = ("zookeeper", "kazoo")  # what the ratios compare with
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -72,6 +73,25 @@ def failover(found: Mapping[str, Mapping[str, Sequence[Trial]]]) -> str:
             gaps = [trial.gap_s * 1000 for trial in trials]
             lost = sum(trial.connections_lost for trial in trials)
             lines.append([fault, name, str(len(gaps)), f"{statistics.median(gaps):.0f}", f"{max(gaps):.0f}", str(lost)])
+    return aligned(lines)
+
+
+def libraries(found: Mapping[str, Mapping[str, Mapping[tuple[str, int], float]]]) -> str:
+    """A line a client library and its servers, a column an operation, each with its ratio to kazoo on ZooKeeper."""
+    columns = list(dict.fromkeys(row for of in found.values() for rates in of.values() for row in rates))
+    lines = [["one client, operation x in flight"]]
+    for operation, window in columns:
+        lines[0] += [f"{operation} x{window} /s", "to kazoo"]
+    software, library = _BASELINE
+    baseline = found.get(software, {}).get(library, {})
+    for name, by_library in found.items():
+        for each, rates in by_library.items():
+            line = [f"{each}, servers: {name}"]
+            for row in columns:
+                rate = rates.get(row)
+                line.append("-" if rate is None else f"{rate:,.0f}")
+                line.append("-" if rate is None else ratio(rate, baseline.get(row, 0)))
+            lines.append(line)
     return aligned(lines)
 
 

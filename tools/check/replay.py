@@ -28,13 +28,17 @@ BODY_LENGTH_FIELD = 8
 
 @message
 class Entry:
-    """One write in the order of the log. `skipped`: the log has it, and it does nothing (it came twice)."""
+    """One write in the order of the log. `skipped`: the log has it, and it does nothing (it came twice).
+
+    `number` is the one it has in its session, where its client numbers its writes.
+    """
 
     zxid: int
     time_ms: int
     run: Run
     request: Write
     skipped: bool = False
+    number: int = 0
 
 
 @message
@@ -66,8 +70,9 @@ def entries_of(batches: Iterable[Batch]) -> list[Entry]:
         zxid = batch.first
         for run in decode_runs(batch.body):
             skipped = not admitting.admit(run)
-            for request in run.requests:
-                found.append(Entry(zxid, batch.time_ms, run, request, skipped))
+            for index, request in enumerate(run.requests):
+                number = run.number + index if run.number else 0
+                found.append(Entry(zxid, batch.time_ms, run, request, skipped, number))
                 zxid += 1
         last = batch.last
         if zxid != last + 1:
@@ -103,7 +108,7 @@ def replay(
     machine, result = Machine(), Replayed()
     if not has_log:
         for number in {operation.session: None for operation in operations if operation.session}:
-            machine.replace_session(None, Session(number, b"", 0, 0))
+            machine.add_session(Session(number, b"", 0, 0))
     seen = sorted((each for each in operations if each.reply is not None and each.position), key=_by_position)
     at = 0
     for entry in entries:
@@ -133,7 +138,7 @@ def _apply(machine: Machine, entry: Entry, result: Replayed) -> Reply | None:
         machine.skip(entry.zxid, entry.time_ms)
         return None
     effects: list[Effect] = []
-    reply = machine.apply(entry.zxid, entry.time_ms, entry.run, entry.request, effects)
+    reply = machine.apply(entry.zxid, entry.time_ms, entry.run, entry.request, effects, entry.number)
     result.changes += [(entry.zxid, effect) for effect in effects if isinstance(effect, Change)]
     return reply
 

@@ -44,8 +44,10 @@ def apply_before_commit(patch: Patch) -> None:
 def apply_by_ones_own_clock(patch: Patch) -> None:
     """Something that is not in the entry decides what it does (T30)."""
 
-    def apply(self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect]) -> Reply:
-        return good(self, zxid, time_ms + next(ticks) % 2, run, request, effects)
+    def apply(
+        self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect], number: int = 0
+    ) -> Reply:
+        return good(self, zxid, time_ms + next(ticks) % 2, run, request, effects, number)
 
     good, ticks = Machine.apply, count()
     patch.attribute(Machine, "apply", apply)
@@ -54,12 +56,14 @@ def apply_by_ones_own_clock(patch: Patch) -> None:
 def forget_an_ephemeral(patch: Patch) -> None:
     """Its session ends, and it stays (T32)."""
 
-    def apply(self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect]) -> Reply:
+    def apply(
+        self: Machine, zxid: int, time_ms: int, run: Run, request: Write, effects: list[Effect], number: int = 0
+    ) -> Reply:
         if isinstance(request, CloseSession):
             session = self.sessions.get(request.session or run.session)
             if session is not None and session.ephemerals:
                 session.ephemerals.popitem()
-        return good(self, zxid, time_ms, run, request, effects)
+        return good(self, zxid, time_ms, run, request, effects, number)
 
     good = Machine.apply
     patch.attribute(Machine, "apply", apply)
@@ -115,7 +119,7 @@ def ignore_the_last_zxid_seen(patch: Patch) -> None:
         good_open(self, pipeline, replace(connect, seen_zxid=0))
 
     def go_on(self: Clients, pipeline: Pipeline, connect: Connect) -> None:
-        session = self._brain.machine.sessions.get(connect.session)
+        session = self.brain.machine.sessions.get(connect.session)
         if session is None or session.password != connect.password:
             good_go_on(self, pipeline, connect)
             return
@@ -151,11 +155,11 @@ def apply_a_write_and_tell_of_another(patch: Patch) -> None:
 
 
 def swap_two_writes_of_a_session(patch: Patch) -> None:
-    def forward(self: Clients, pipeline: Pipeline, session: int, requests: tuple[Write, ...]) -> None:
-        good(self, pipeline, session, requests[::-1])
+    def forward(self: Clients, pipeline: Pipeline, session: int, requests: tuple[Write, ...], number: int = 0) -> None:
+        good(self, pipeline, session, requests[::-1], number)
 
-    good = Clients._forward
-    patch.attribute(Clients, "_forward", forward)
+    good = Clients.forward
+    patch.attribute(Clients, "forward", forward)
 
 
 def let_a_read_overtake_its_sessions_write(patch: Patch) -> None:
@@ -166,7 +170,7 @@ def let_a_read_overtake_its_sessions_write(patch: Patch) -> None:
         good(self, pipeline, [call for call in calls if call not in reads])
         for call in reads:
             if not pipeline.gone:
-                ANSWERS[GetData](self._brain, pipeline, call)
+                ANSWERS[GetData](self.brain, pipeline, call)
                 self._dirty[pipeline] = None
 
     good = Clients.submit

@@ -10,9 +10,9 @@ from zlib import crc32
 
 from coord.codec.entries import decode_runs
 from coord.model.entries import Batch, Run, counter_of, epoch_of
-from coord.model.errors import SessionExpiredError, SessionMovedError
+from coord.model.errors import SessionExpiredError, SessionMovedError, UnacknowledgedError
 from coord.model.message import message
-from coord.model.replies import Change, Created, Effect, Failed, SessionEnded, SessionMoved
+from coord.model.replies import Change, Created, Effect, Failed, Repeated, SessionEnded, SessionMoved
 from coord.model.requests import Create, CreateSession, ReapNode, SetData
 from coord.state.machine import Machine
 from tools.simulate.states import fingerprint
@@ -23,6 +23,10 @@ REFUSED = (SessionExpiredError.code, SessionMovedError.code)
 
 class Violation(AssertionError):
     """An invariant does not hold."""
+
+
+NUMBER_NOT_USED = (*REFUSED, UnacknowledgedError.code)
+"""A numbered write that fails so was not done, and may still come by another connection."""
 
 
 @message
@@ -119,10 +123,14 @@ class Ghost:
                     machine.skip(zxid, batch.time_ms)
                     zxid += 1
                 continue
-            for request in run.requests:
+            for index, request in enumerate(run.requests):
                 self._effects.clear()
-                reply = machine.apply(zxid, batch.time_ms, run, request, self._effects)
-                self._remember(zxid, run, request, reply)
+                number = run.number + index if run.number else 0
+                reply = machine.apply(zxid, batch.time_ms, run, request, self._effects, number)
+                if isinstance(reply, Repeated):
+                    self.situations["a numbered write came again and was answered from what was kept"] += 1
+                elif not number or not isinstance(reply, Failed) or reply.code not in NUMBER_NOT_USED:
+                    self._remember(zxid, run, request, reply)
                 zxid += 1
         if zxid != batch.last + 1:
             raise Violation(f"the batch to {batch.last:#x} holds {zxid - batch.first} entries, not {batch.count}")

@@ -14,6 +14,7 @@ from tools.simulate.faults import FAULTS, Ensemble, Fault
 from tools.simulate.ghost import Violation
 from tools.simulate.invariants import check_all
 from tools.simulate.network import Network
+from tools.simulate.numbered import NumberedClient
 from tools.simulate.plan import QUICK_S, Plan
 from tools.simulate.servers import SimulatedServer
 from tools.simulate.stage import Stage
@@ -49,7 +50,8 @@ class World:
         self.ensemble = Ensemble(stage, network, self.servers)
         connections = count(1)
         self.clients = [
-            SimulatedClient(stage, self.servers, number, connections) for number in range(1, self.plan.clients + 1)
+            (SimulatedClient if number % 3 else NumberedClient)(stage, self.servers, number, connections)
+            for number in range(1, self.plan.clients + 1)
         ]
 
     def _draw_faults(self, faults: Sequence[Fault]) -> list[Fault]:

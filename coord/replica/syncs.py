@@ -1,0 +1,70 @@
+"""Requests that wait for a state: syncs, for what was committed anywhere before, and others for a zxid they name.
+
+A sync needs a round of the leader's that begins after it has come (a barrier); the syncs of one turn share one. What
+a barrier gives is a zxid, and from then on a sync waits as the others do: until this server has come to it.
+"""
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+from coord.codec.calls import Call
+from coord.replica.pipeline import Pipeline
+
+
+class Syncs:
+    """Those of one server's clients."""
+
+    __slots__ = ("_asked", "_order", "_reaching", "_ticket", "_to_ask")
+
+    def __init__(self) -> None:
+        self._ticket = 0
+        self._order = 0
+        self._to_ask: list[tuple[Pipeline, Call]] = []  # no barrier has been asked for them yet
+        self._asked: dict[int, list[tuple[Pipeline, Call]]] = {}  # by ticket
+        self._reaching: list[tuple[int, int, Pipeline, Call]] = []  # a heap: (zxid to be reached, order, who, what)
+
+    def add(self, pipeline: Pipeline, call: Call) -> None:
+        """A sync has come."""
+        self._to_ask.append((pipeline, call))
+
+    def wait_for(self, zxid: int, pipeline: Pipeline, call: Call) -> None:
+        """`call` may be answered when this server has come to `zxid`."""
+        self._order += 1
+        heappush(self._reaching, (zxid, self._order, pipeline, call))
+
+    @property
+    def want_barrier(self) -> bool:
+        """Whether a sync has come that no barrier was asked for yet."""
+        return bool(self._to_ask)
+
+    def ask(self, ask_barrier: Callable[[int], object]) -> None:
+        """Ask once for all syncs that came since the last time."""
+        if self._to_ask:
+            self._ticket += 1
+            self._asked[self._ticket], self._to_ask = self._to_ask, []
+            ask_barrier(self._ticket)
+
+    def passed(self, ticket: int, zxid: int) -> None:
+        for pipeline, call in self._asked.pop(ticket, ()):
+            self.wait_for(zxid, pipeline, call)
+
+    def ask_again(self) -> None:
+        """There is a leader (again): ask it what the last one was asked."""
+        for syncs in self._asked.values():
+            self._to_ask += syncs
+        self._asked.clear()
+
+    def reached(self, zxid: int) -> list[tuple[Pipeline, Call]]:
+        """Those that waited for no more than `zxid`, in order."""
+        found: list[tuple[Pipeline, Call]] = []
+        while self._reaching and self._reaching[0][0] <= zxid:
+            _, _, pipeline, call = heappop(self._reaching)
+            if not pipeline.gone:
+                found.append((pipeline, call))
+        return found
+
+    def forget(self, pipeline: Pipeline) -> None:
+        """Its connection is gone. What it waited for may never come."""
+        if any(each[2] is pipeline for each in self._reaching):
+            self._reaching = [each for each in self._reaching if each[2] is not pipeline]
+            heapify(self._reaching)
