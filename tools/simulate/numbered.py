@@ -71,6 +71,8 @@ class NumberedClient(SimulatedClient):
         password = b"wrong".ljust(16) if connection.wrong_password else self.password
         acked = self.answered if self.session else 0
         greeting = Greeting(1, 1, 0, 0, self.session, password, self.seen, rng.choice((800, 1500, 2500)), acked, (), "")
+        if replica.participant.leads and replica.admits and self.session and not connection.wrong_password:
+            server.heard(self.session)
         server.input(replica.clients.open, pipeline, greeting)
 
     def _ask(self, connection: ClientConnection) -> None:
