@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--observers", type=int, default=0, help="so many of them do not vote (default: %(default)s)")
     parser.add_argument(
         "--clients", type=_clients, default=Options(0, 0).clients, metavar="KIND=N,...",
-        help=f"how many of which kind, of {', '.join(KINDS)} (default: raw=4,kazoo=2)",
+        help=f"how many of which kind, of {', '.join(KINDS)} (default: raw=3,kazoo=2,native=3)",
     )  # fmt: skip
     parser.add_argument(
         "--faults", type=_faults, default=tuple(FAULTS), metavar="NAME,...", help="only these (default: all)"

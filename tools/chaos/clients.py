@@ -9,6 +9,7 @@ To add a kind: a class with these methods, and a row of KINDS.
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -34,6 +35,7 @@ from coord.model.requests import (
     Request,
     SetData,
 )
+from tools.chaos.native import NativeKind
 from tools.check.history import CONNECTED, EXPIRED, SUSPENDED, UNTOLD, Recorder, StatSeen
 from tools.check.recorded import RecordedClient
 from tools.ensembles.ports import HOST
@@ -260,7 +262,7 @@ _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 KINDS: Mapping[str, Callable[[Recorder, str, Sequence[int], int], Client]] = MappingProxyType(
-    {"raw": RawKind, "kazoo": KazooKind}
+    {"raw": RawKind, "kazoo": KazooKind, "native": partial(NativeKind, no_connection=NoConnectionError)}
 )
-"""By the names that `--clients raw=4,kazoo=2` uses; each takes (recorder, name, ports in order, session timeout in ms)
-and raises NoConnectionError."""
+"""By the names that `--clients raw=3,kazoo=2,native=3` uses. Each takes (recorder, name, ports in order,
+session timeout in milliseconds) and raises NoConnectionError."""

@@ -51,7 +51,7 @@ class Options:
     seconds: float
     servers: int = 3
     observers: int = 0
-    clients: tuple[str, ...] = ("raw", "raw", "raw", "raw", "kazoo", "kazoo")
+    clients: tuple[str, ...] = ("raw", "raw", "raw", "kazoo", "kazoo", "native", "native", "native")
     faults: tuple[str, ...] = tuple(FAULTS)
     pause_s_max: float = PAUSE_S_MAX
     small_disks: bool = False

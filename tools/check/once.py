@@ -2,6 +2,8 @@
 
 Without the servers' log only this much can be said: no two writes have the same zxid. (That a write was applied twice
 shows in the replies then, as versions and sequence numbers that are too high.)
+A client of coord's own protocol numbers its writes and sends them again until they are answered: the log may hold such
+a write as often as that, under the one number, and it counts as one.
 """
 
 from collections.abc import Sequence
@@ -35,6 +37,7 @@ def _check_log(
     findings: Findings, operations: Sequence[Operation], claims: dict[int, Operation], log: Sequence[Entry]
 ) -> None:
     entries = {entry.zxid: entry for entry in log}
+    numbered: set[tuple[int, int]] = set()  # (session, number) of what is accounted for
     for zxid, operation in claims.items():
         entry = entries.get(zxid)
         if entry is None:
@@ -45,6 +48,8 @@ def _check_log(
             what = f"has {brief(entry.request)} of session {entry.run.session:#x}"
         else:
             del entries[zxid]
+            if entry.number:
+                numbered.add((entry.run.session, entry.number))
             continue
         findings.violations.append(
             Violation(
@@ -53,11 +58,15 @@ def _check_log(
                 (operation.number,),
             )
         )
-    _check_unclaimed(findings, operations, claims, list(entries.values()))
+    _check_unclaimed(findings, operations, claims, list(entries.values()), numbered)
 
 
 def _check_unclaimed(
-    findings: Findings, operations: Sequence[Operation], claims: dict[int, Operation], unclaimed: Sequence[Entry]
+    findings: Findings,
+    operations: Sequence[Operation],
+    claims: dict[int, Operation],
+    unclaimed: Sequence[Entry],
+    numbered: set[tuple[int, int]],
 ) -> None:
     """What the sessions of this history wrote and nobody was told of: only what has no answer may be there."""
     allowed: dict[tuple[int, str], list[Operation]] = {}
@@ -72,8 +81,10 @@ def _check_unclaimed(
     for entry in unclaimed:
         run, request = entry.run, entry.request
         ours = run.session in sessions and type(request) in WRITES and not isinstance(request, CloseSession)
-        if entry.skipped or not ours:
+        if entry.skipped or not ours or (run.session, entry.number) in numbered:
             continue
+        if entry.number:
+            numbered.add((run.session, entry.number))
         key = _key(run.session, request)
         if allowed.get(key):
             allowed[key].pop()
