@@ -79,7 +79,7 @@ class Log:
             self._cut_short(segment)
         self._tail = TailNote(disk, identity)
         if found.damage is None:
-            self._tail.settle(lineage, found.last)
+            self._settle_tail(found.last)
 
     def __repr__(self) -> str:
         return f"<Log {self._base:#x}..{self.last:#x} in {len(self._segments)} segments>"
@@ -166,7 +166,7 @@ class Log:
             segment.lasts.extend(self._lasts)
             segment.ends.extend(self._ends)
             segment.chains.extend(self._chains)
-        self._tail.note(self._lineage, segment.last)
+        self._tail.note(self._lineage, segment.last, segment.first, segment.end)
         self._buffers, self._lasts, self._ends, self._chains = [], array("Q"), array("Q"), array("I")
 
     # ---- taking away
@@ -180,7 +180,7 @@ class Log:
         if self._behind is not None:
             self._clear_behind()
         if to < self.last:
-            self._tail.settle(self._lineage, to)
+            self._settle_tail(to)
         # From the end, each step durable before the next: whatever a power cut leaves has no hole.
         popped = False
         while self._segments and self._segments[-1].base >= to:
@@ -225,7 +225,7 @@ class Log:
             self._disk.remove(name)
         self._behind = None
         self._disk.sync_folder(FOLDER)
-        self._tail.settle(lineage, base)
+        self._settle_tail(base)
 
     def close(self) -> None:
         self._close_last()
@@ -249,13 +249,22 @@ class Log:
             with self._lock:
                 self._segments.append(segment)
             self._added = segment.last
-        self._tail.settle(self._lineage, self._added)
+        self._settle_tail(self._added)
         self._behind = None
         for name in sorted(old, reverse=True):
             self._disk.remove(name)
         self._disk.sync_folder(FOLDER)
         if before is not None:
             self._cut_short(before)
+
+    def settle(self) -> None:
+        """The log is what it must be: whatever stood behind a damaged end, or was said of it, is not to be found again.
+
+        Every leader's history is such, however far it goes.
+        """
+        if self._behind is not None:
+            self._clear_behind()
+        self._settle_tail(self.last)
 
     def _cut_short(self, segment: Segment) -> None:
         """A later segment stands for what this one still holds behind its end: leave nothing of that."""
@@ -382,6 +391,15 @@ class Log:
             if budget <= 0 or end < segment.end:
                 break
         return spans or None
+
+    def _settle_tail(self, last: int) -> None:
+        """Note, durably, that the log ends at `last`."""
+        for segment in reversed(self._segments):
+            end = segment.end_of(last)
+            if end is not None:
+                self._tail.settle(self._lineage, last, segment.first, end)
+                return
+        self._tail.settle(self._lineage, last, 0, 0)
 
     def _added_end(self, segment: Segment | None) -> int:
         if self._ends:

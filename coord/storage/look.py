@@ -130,7 +130,7 @@ def _together(
         damage = Damage(what, zxid, None if nameless else upto, later, files)
     elif damage is not None:
         if damage.upto is not None:
-            damage = replace(damage, upto=max(damage.upto, reached, suspect))
+            damage = replace(damage, upto=max(damage.upto, reached))
     elif log.last < reached or (not log.segments and best is not None and not best.installed and log.noted != zxid):
         tail = log.segments[-1] if log.segments else None
         ends = f"{tail.name} ends with {log.last:#x} at offset {tail.end}" if tail is not None else "the log is empty"
@@ -139,9 +139,13 @@ def _together(
             "log, or the part of it after that, is missing or damaged" + (f"; {bad}" if bad else "")
         )
         files = [] if log.last >= zxid else [segment.name for segment in log.segments]
-        damage = Damage(what, log.last, max(reached, log.noted) if log.noted is not None else None, [], files)
+        # A note from before the snapshot is an old one: the log may have gone on beyond both.
+        named = log.noted is not None and log.noted >= reached
+        damage = Damage(what, log.last, log.noted if named else None, [], files)
     elif suspect > log.last:
         damage = Damage(f"the log was damaged before, and is not whole up to {suspect:#x}", log.last, suspect, [], [])
+    if damage is not None and damage.upto is not None:
+        damage = replace(damage, upto=max(damage.upto, suspect))
     if damage is not None and damage.after < zxid:
         return _from_snapshot(zxid, replace(log, damage=damage))
     return replace(log, damage=damage), None

@@ -115,6 +115,11 @@ class Segment:
     chains: "array[int]" = field(default_factory=lambda: array("I"))
 
     @property
+    def first(self) -> int:
+        """The zxid that it is named by: the first that it was made for."""
+        return zxid_named(self.name)
+
+    @property
     def last(self) -> int:
         return self.lasts[-1] if self.lasts else self.base
 
@@ -198,6 +203,22 @@ class Window:
             wanted = min(max(length, WINDOW_BYTES), max(0, self.size - offset))
             self._start, self._data, begin = offset, self._file.read(offset, wanted), 0
         return self._data[begin : begin + length]
+
+    def find(self, pattern: bytes, offset: int) -> int:
+        """Where `pattern` stands next, from `offset` on; the file's size if nowhere. Each byte is read about once."""
+        while offset + len(pattern) <= self.size:
+            self.take(offset, len(pattern))
+            at = self._data.find(pattern, offset - self._start)
+            if at >= 0:
+                return self._start + at
+            # One that this piece cuts in two begins in the next one.
+            offset = max(offset + 1, self._start + len(self._data) - len(pattern) + 1)
+        return self.size
+
+
+def zxid_named(path: str) -> int:
+    """The zxid that a file of the log is named by."""
+    return int(path.rpartition("/")[2], 16)
 
 
 def is_zxid_name(name: str) -> bool:

@@ -256,6 +256,8 @@ class Store:
     def _do(self, step: Step) -> None:
         match step:
             case SaveBallot(ballot):
+                if self.ballot.suspect and not ballot.suspect:
+                    self._log.settle()  # or the next start would claim anew what it finds there
                 self._ballot.save(ballot)
             case TruncateLog(to):
                 assert to >= self._last_snapshot, (

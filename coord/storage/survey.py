@@ -34,8 +34,9 @@ from coord.storage.records import (
     read_record,
     read_segment_header,
     read_span,
+    zxid_named,
 )
-from coord.storage.tail import find_tail
+from coord.storage.tail import Tail, find_tail
 
 SECTOR_BYTES = 512
 """What a disk writes whole or not at all."""
@@ -110,11 +111,13 @@ def survey(disk: Disk, identity: int, lineage: int, base_if_empty: int) -> Surve
     current, superfluous = _current(files, lineage)
     generation = max([0, *(file.header.generation for file in current if file.header is not None)])
     tail = find_tail(disk)
-    noted = tail.last if tail is not None and (tail.identity, tail.lineage) == (identity, lineage) else None
+    if tail is not None and (tail.identity, tail.lineage) != (identity, lineage):
+        tail = None
     if UNFINISHED in (f"{FOLDER}/{name}" for name in disk.names(FOLDER)):
         superfluous.append(UNFINISHED)
-    found = _Reading(disk, base_if_empty, noted).read(current)
+    found = _Reading(disk, base_if_empty, tail).read(current)
     superfluous += found.empty
+    noted = tail.last if tail is not None else None
     return Survey(
         found.segments, found.base, lineage, generation, superfluous, found.torn, found.cut_short, noted, found.damage
     )
@@ -187,7 +190,7 @@ def _current(files: Sequence[_File], lineage: int) -> tuple[list[_File], list[st
 
 def _begins_before(file: _File, base: int) -> bool:
     """Whether a segment holds something that a later generation's, which goes on after `base`, has left standing."""
-    return int(file.path.rpartition("/")[2], 16) <= base
+    return zxid_named(file.path) <= base
 
 
 # ---- reading them
@@ -196,9 +199,10 @@ def _begins_before(file: _File, base: int) -> bool:
 class _Reading:
     """Goes through the segments in order, up to the first gap; then gathers what is left behind it."""
 
-    def __init__(self, disk: Disk, base_if_empty: int, noted: int | None) -> None:
+    def __init__(self, disk: Disk, base_if_empty: int, tail: Tail | None) -> None:
         self._disk = disk
-        self._noted = noted
+        self._tail = tail
+        self._noted = tail.last if tail is not None else None
         self.base = base_if_empty
         self.segments: list[Segment] = []
         self.empty: list[str] = []
@@ -238,7 +242,7 @@ class _Reading:
     def _damage(self) -> Damage:
         after = self.last
         known = max(self._known, self._noted or 0, *(batch.last for batch in self._later), after)
-        named = known > after and (not self._nameless or known == self._noted)
+        named = known > after and not self._nameless
         later = sorted((batch for batch in self._later if batch.last > after), key=lambda batch: batch.first)
         return Damage(self._what, after, known if named else None, later, self._files)
 
@@ -256,7 +260,8 @@ class _Reading:
                 f"the log has a hole or is damaged: in {before.name} the last good record ends at offset {before.end} "
                 f"with zxid {before.last:#x}, but {file.path} goes on after {header.base:#x}"
             )
-            self._take(_look_behind(self._disk, before.name, before.salt, before.end, before.last), is_last=False)
+            behind = _look_behind(self._disk, before.name, before.salt, before.end, before.last)
+            self._take(before.name, behind, is_last=False)
             self._gather(file, is_last=not following)
             return
         handle = self._disk.open(file.path)
@@ -300,21 +305,30 @@ class _Reading:
                 f"{segment.name} is damaged at offset {segment.end}, after zxid {segment.last:#x}: what stands there "
                 "was written whole, and cannot be read"
             )
-        self._take(behind, is_last=True)
+        self._take(segment.name, behind, is_last=True)
 
     def _gather(self, file: _File, *, is_last: bool) -> None:
         """What can be read of a segment behind the gap."""
         self._files.append(file.path)
         if file.header is None:
-            self._nameless |= is_last
+            if is_last:
+                self._judge_end(file.path, max(_used(self._disk, file.path), SEGMENT_BYTES))
             return
         self._known = max(self._known, file.header.base)
-        self._take(_look_behind(self._disk, file.path, file.salt, SEGMENT_BYTES, self.last), is_last=is_last)
+        behind = _look_behind(self._disk, file.path, file.salt, SEGMENT_BYTES, self.last)
+        self._take(file.path, behind, is_last=is_last)
 
-    def _take(self, behind: "_Behind", *, is_last: bool) -> None:
+    def _take(self, path: str, behind: "_Behind", *, is_last: bool) -> None:
         self._later += behind.batches
         self._known = max([self._known, *(record.last for _, record in behind.records)])
-        self._nameless |= is_last and behind.nameless_end
+        if is_last:
+            self._judge_end(path, behind.nameless_end)
+
+    def _judge_end(self, path: str, nameless_end: int) -> None:
+        """Bytes that no record names are named by the note, if they do not go beyond the end that it knows."""
+        tail = self._tail
+        if nameless_end and (tail is None or (tail.segment, tail.end) < (zxid_named(path), nameless_end)):
+            self._nameless = True
 
 
 def _limit(header: SegmentHeader, following: Sequence[_File]) -> int | None:
@@ -353,7 +367,7 @@ class _Behind:
     records: list[tuple[int, Record]]  # (offset, header) of those whose header can be read
     batches: list[Batch]  # of those that can be read as a whole
     first_gap_torn: bool  # the first bad bytes have a sector of zeros: they were never written whole
-    nameless_end: bool  # the last bytes are no record, and were written whole
+    nameless_end: int  # where the last bytes end, if they are no record and were written whole; else 0
 
 
 def _look_behind(disk: Disk, path: str, salt: int, start: int, last: int) -> _Behind:
@@ -378,7 +392,7 @@ def _look_behind(disk: Disk, path: str, salt: int, start: int, last: int) -> _Be
                 continue
         nameless = used > named_end and not _has_empty_sector(window, named_end, used)
         torn = stale or _has_empty_sector(window, start, _gap_end(records, start, used))
-        return _Behind(used <= start, records, batches, torn, nameless)
+        return _Behind(used <= start, records, batches, torn, used if nameless else 0)
     finally:
         handle.close()
 
@@ -388,6 +402,15 @@ def _gap_end(records: Sequence[tuple[int, Record]], start: int, used: int) -> in
     if records and records[0][0] == start:
         return start + RECORD_BYTES + records[0][1].length
     return records[0][0] if records else max(used, start + RECORD_BYTES)
+
+
+def _used(disk: Disk, path: str) -> int:
+    """Behind the last byte of a file that is not zero."""
+    handle = disk.open(path)
+    try:
+        return _used_upto(Window(handle), 0)
+    finally:
+        handle.close()
 
 
 def _used_upto(window: Window, start: int) -> int:
@@ -410,13 +433,8 @@ def _records_in(window: Window, start: int, end: int, salt: int) -> list[tuple[i
             found.append((offset, record))
             body = window.take(offset + RECORD_BYTES, record.length)
             offset += RECORD_BYTES + (record.length if crc32(body) == record.body_crc else 0)
-            continue
-        data = window.take(offset + 1, WINDOW_BYTES)
-        at = data.find(RECORD_MAGIC)
-        # A header that this piece cuts in two begins in the next one.
-        offset += 1 + (at if at >= 0 else max(0, len(data) - len(RECORD_MAGIC) + 1))
-        if len(data) < len(RECORD_MAGIC):
-            break
+        else:
+            offset = window.find(RECORD_MAGIC, offset + 1)
     return found
 
 

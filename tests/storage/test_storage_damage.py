@@ -1,16 +1,18 @@
 """A damaged log or snapshot of a server that has peers: what is still shown, what is claimed, and how it is mended."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
-from storage_model import IDENTITY, SERVER, SETTINGS, append_all, make_batches, next_ballot, take_snapshot
+from storage_model import IDENTITY, SERVER, SETTINGS, append_all, make_batch, make_batches, next_ballot, take_snapshot
 
 from coord.codec.batch import encode_batch
 from coord.model.entries import Batch, zxid_of
 from coord.paxos.effects import Append, InstallSnapshot, MendLog, SaveBallot, SnapshotPart, TruncateLog
 from coord.paxos.mending import Mending
 from coord.storage.errors import StorageRefused
-from coord.storage.memory import MemoryDisk, PowerCut
+from coord.storage.memory import MemoryDisk, MemoryFile, PowerCut
+from coord.storage.records import RECORD_MAGIC
 from coord.storage.store import Store, StoreSettings
 
 LARGE = StoreSettings(segment_bytes=1 << 16, snapshots_kept=2)
@@ -240,3 +242,94 @@ def test_a_segment_whose_header_cannot_be_read_is_a_gap_like_any_other() -> None
     store.perform([MendLog(damage.after, [batch for batch in batches if batch.last > damage.after])])
     store.close()
     assert encoded(opened(disk, SETTINGS).recovered.batches) == encoded(batches)
+
+
+@pytest.mark.parametrize("appended", [0, 1])
+def test_what_a_leader_has_made_an_end_of_is_not_found_again(appended: int) -> None:
+    """Its history goes on less far than the damaged log did: neither what stood behind nor the note may come back."""
+    batches = make_batches(6)
+    for seed in range(8):
+        disk = written(batches)
+        opened(disk).close()  # makes the note durable
+        hit(disk, batches[2])
+        store = opened(disk)
+        for batch in batches[2 : 2 + appended]:
+            store.perform([Append(batch)])
+        store.perform([SaveBallot(replace(next_ballot(store.ballot, 2, 1), accepted=2, suspect=0))])
+        disk.crash(Random(seed))
+        again = opened(disk)
+        assert again.recovered.damage is None
+        assert (again.last, again.ballot.suspect) == (batches[1 + appended].last, 0)
+
+
+def test_an_old_note_does_not_name_the_end_of_bytes_that_go_beyond_what_it_saw() -> None:
+    batches = make_batches(4)
+    disk = written(batches[:3])
+    note = disk.contents()["tail"]
+    store = opened(disk)
+    append_all(store, batches[3:])
+    store.close()
+    disk.damage("tail", 0, note)  # a power cut has taken the newer one
+    for batch in batches[2:]:  # and one bad sector both records
+        hit(disk, batch, -20)
+    again = opened(disk)
+    assert again.recovered.damage is not None
+    assert again.ballot.suspect == PROMISED
+
+
+def test_a_note_from_before_a_snapshot_does_not_name_the_end_of_a_log_that_is_gone() -> None:
+    batches = make_batches(6)
+    disk = written(batches[:2])
+    note = disk.contents()["tail"]
+    store = opened(disk)
+    append_all(store, batches[2:4])
+    take_snapshot(store, store.last)
+    append_all(store, batches[4:])
+    store.close()
+    disk.damage("tail", 0, note)
+    for name in [name for name in disk.contents() if name.startswith("log/")]:
+        disk.remove(name)
+        disk.sync_folder("log")
+    assert opened(disk).ballot.suspect == PROMISED
+
+
+def test_a_second_damage_does_not_make_the_first_forgotten() -> None:
+    """What was claimed before is claimed still, though all that is missing now is covered by a snapshot."""
+    batches = make_batches(12, body=bytes(range(200)))
+    disk = written(batches[:8], SETTINGS)
+    store = opened(disk, SETTINGS)
+    take_snapshot(store, store.last)
+    store.close()
+    note = disk.contents()["tail"]
+    store = opened(disk, SETTINGS)
+    append_all(store, batches[8:])
+    store.close()
+    hit(disk, batches[10])
+    store = opened(disk, SETTINGS)
+    assert store.ballot.suspect == batches[11].last
+    store.close()
+    disk.damage("tail", 0, note)
+    for name in sorted(name for name in disk.contents() if name.startswith("log/"))[1:]:
+        disk.remove(name)
+    disk.sync_folder("log")
+    assert opened(disk, SETTINGS).ballot.suspect == batches[11].last
+
+
+def test_a_survey_reads_garbage_that_is_full_of_beginnings_of_records_about_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client may have written whatever it likes into a record that rots."""
+    batches = [*make_batches(1), make_batch(zxid_of(1, 1), body=RECORD_MAGIC * (1 << 17))]
+    disk = written(batches)
+    hit(disk, batches[1], -20)
+    read, amount = MemoryFile.read, 0
+
+    def counted(file: MemoryFile, offset: int, length: int) -> bytes:
+        nonlocal amount
+        data = read(file, offset, length)
+        amount += len(data)
+        return data
+
+    monkeypatch.setattr(MemoryFile, "read", counted)
+    assert opened(disk).ballot.suspect == batches[1].last
+    assert amount < 20 * len(batches[1].encoded)
