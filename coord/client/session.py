@@ -7,8 +7,9 @@ No I/O and no clock: `now` is passed in, frames come out of `take`, messages go 
 - **Once.** A write gets its number when it is first sent, and keeps it. The session's state, replicated among the
   servers, answers a number that it knows with the first answer.
 - **Honest.** The session is proved alive until `deadline_s`: its timeout, counted from when the last answered request
-  was *sent*. No server counts from an earlier moment. At the deadline the session is lost, whatever a server may say
-  later.
+  that went to the leader was *sent*: a write, a sync, a ping. No server counts from an earlier moment. The answer to a
+  read proves nothing: a server that is cut off from the leader, which counts, gives it all the same. At the deadline
+  the session is lost, whatever a server may say later.
 - **Forgotten.** A call that nobody waits for any more is not sent if it was not. A write that was sent is said again
   on a new connection like any other, for its number must not be missing; its answer is dropped.
 """
@@ -41,7 +42,7 @@ from coord.model.errors import (
 )
 from coord.model.handshake import FEATURES, MALFORMED, SESSION_UNKNOWN, VERSION, Goodbye, Greeting, Refusal, Welcome
 from coord.model.replies import WatchEvent
-from coord.model.requests import Acknowledge, Ping, Request, Unwatch, Watch
+from coord.model.requests import Acknowledge, Ping, Request, Sync, Unwatch, Watch
 
 CONNECTED, SUSPENDED, LOST = SessionState
 
@@ -55,6 +56,9 @@ REQUEST_BYTES_MAX = (1 << 20) - 64
 """Longer requests are refused here: a server with its usual `frame_bytes_max` would hang up."""
 
 PINGS_A_TIMEOUT = 3
+
+PROVING = frozenset((Sync, Ping))
+"""What is answered only when the leader has heard of the session after it was sent; so are writes."""
 
 
 class ProtocolError(Exception):
@@ -94,6 +98,7 @@ class Session:
         self._waiting: deque[Call] = deque()  # not sent on this connection
         self._sent: deque[Call] = deque()  # and not answered
         self._flights: deque[tuple[int, float]] = deque()  # (id of the last request in a frame, when it was sent)
+        self._proofs: deque[tuple[int, float]] = deque()  # (id of the first in a frame that will prove, the same)
         self._next_id = 1
         self._number = 0  # of the last write that was given one
         self._weight = 0  # of the writes that are numbered and not answered
@@ -104,7 +109,7 @@ class Session:
         self._next_watch = 1
         self._full: list[WatchState] = []
         self._greeted_s = 0.0
-        self._sent_s = 0.0
+        self._proving_s = 0.0  # when something was last asked that will prove the session alive
         self._heard_s = 0.0
 
     def __repr__(self) -> str:
@@ -185,7 +190,7 @@ class Session:
         self.timeout_s = welcome.timeout_ms / 1000
         self.cluster, self.server = welcome.cluster, welcome.server
         self._acked_said = self._acked
-        self._sent_s, self._heard_s = self._greeted_s, now
+        self._proving_s, self._heard_s = self._greeted_s, now
         self.deadline_s = self._greeted_s + self.timeout_s
         self._line_up(now)
         self._become(CONNECTED)
@@ -195,6 +200,7 @@ class Session:
         again = [call for call in (*self._sent, *self._waiting) if _is_said_again(call)]
         self._sent.clear()
         self._flights.clear()
+        self._proofs.clear()
         self._waiting.clear()
         self._next_id = 1
         for watch in self._watches.values():
@@ -258,7 +264,7 @@ class Session:
             return b""
         waiting, sent, encode = self._waiting, self._sent, native.encode_request
         messages: list[bytes] = []
-        size_bytes, id = 0, self._next_id
+        size_bytes, id, proving = 0, self._next_id, 0
         while waiting and size_bytes < FRAME_BYTES:
             call = waiting[0]
             number = call.number
@@ -288,6 +294,8 @@ class Session:
             messages.append(encoded)
             size_bytes += len(encoded)
             call.id = id
+            if not proving and (number or type(call.request) in PROVING or type(call.first) is Sync):
+                proving = id
             if number and not call.number:
                 call.number = self._number = number
                 self._weight += call.weight
@@ -300,7 +308,9 @@ class Session:
             messages.insert(0, encode(0, Acknowledge(self._acked), 0))
         self._next_id = id
         self._flights.append((id - 1, now))
-        self._sent_s = now
+        if proving:
+            self._proofs.append((proving, now))
+            self._proving_s = now
         return native.encode_frame(messages)
 
     def _refuse_large(self, call: Call, size_bytes: int) -> None:
@@ -329,7 +339,7 @@ class Session:
         finally:
             answered = self._next_id - len(self._sent) - last_id
             if answered:
-                self._on_proof(last_id + answered - 1)
+                self._on_answered(last_id + answered - 1)
             if self._full:
                 self._pause_full()
 
@@ -378,15 +388,13 @@ class Session:
         error.step = native.failed_step_of(answer)
         _finish(call, error)
 
-    def _on_proof(self, last_id: int) -> None:
-        """An answer proves that the session lived when its request was sent."""
-        flights = self._flights
-        while flights and flights[0][0] < last_id:
+    def _on_answered(self, last_id: int) -> None:
+        """All up to `last_id`. What went to the leader proves that the session lived when it was sent."""
+        flights, proofs = self._flights, self._proofs
+        while flights and flights[0][0] <= last_id:
             flights.popleft()
-        if flights:
-            self.deadline_s = max(self.deadline_s, flights[0][1] + self.timeout_s)
-            if flights[0][0] == last_id:
-                flights.popleft()
+        while proofs and proofs[0][0] <= last_id:
+            self.deadline_s = max(self.deadline_s, proofs.popleft()[1] + self.timeout_s)
 
     def _on_armed(self, call: ArmCall) -> None:
         watch = call.watch
@@ -441,7 +449,8 @@ class Session:
                     if now - call.started_s < self._call_timeout_s:
                         break
                     self._time_out(call)
-        if self.state == CONNECTED and not self._waiting and now - self._sent_s >= self.timeout_s / PINGS_A_TIMEOUT:
+        if self.state == CONNECTED and now - self._proving_s >= self.timeout_s / PINGS_A_TIMEOUT:
+            self._proving_s = now
             self._waiting.append(Call(Ping(), False, now))
 
     def is_silent(self, now: float) -> bool:

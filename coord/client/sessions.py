@@ -41,7 +41,7 @@ class ClientSession:
 
     @property
     def deadline(self) -> float:
-        """Until when the session is proved alive: its timeout after the last answered request was sent.
+        """Until when the session is proved alive: its timeout after the last answered write, sync or ping was sent.
 
         On the clock of the running library (`trio.current_time()`, on asyncio the loop's `time()`), so that it can be
         a cancel scope's deadline; ask again after a while, for it moves. Before this moment no server has ended the

@@ -163,7 +163,7 @@ class TooLargeError(CoordError):
 
 
 class SessionLostError(CoordError):
-    """The session has ended, or can no longer be proved alive: its timeout has passed since the last answered request.
+    """The session has ended, or can no longer be proved alive: its timeout has passed since the last proof of it.
 
     Nobody's fault but the network's or the servers' (or the caller's process stood still for so long). A write that
     waited for its answer **may have happened**; the session's ephemeral znodes are gone or will be. Connect anew.

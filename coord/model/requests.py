@@ -245,7 +245,7 @@ class AtLeast:
 
 @message
 class Ping:
-    pass
+    """The session lives. In coord's own protocol the answer proves that the leader has heard so."""
 
 
 @message

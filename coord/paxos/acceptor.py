@@ -105,6 +105,12 @@ class Acceptor:
             self.learn_commit(message.commit)
         self._durable.output.send_now.append((self.leader, HeartbeatReply(self.epoch, message.round, self.touched())))
 
+    def report_touched(self) -> None:
+        """Tell at once which sessions were heard here, and not only with the next heartbeat."""
+        touched = self.touched()
+        if touched:
+            self._durable.output.send_now.append((self.leader, HeartbeatReply(self.epoch, 0, touched)))
+
     def learn_commit(self, zxid: int) -> None:
         """Commits of this epoch; they cover nothing that is not in the log here."""
         history = self._durable.history

@@ -162,7 +162,7 @@ class Heartbeat:
 
 @message
 class HeartbeatReply:
-    """I follow. `touched` are the sessions heard here since the last reply."""
+    """I follow. `touched` are the sessions heard here since the last reply. Round 0: nobody asked."""
 
     epoch: int
     round: int

@@ -252,11 +252,15 @@ class Participant:
         return True
 
     def ask_barrier(self, ticket: int) -> bool:
-        """Ask for a zxid not below anything committed before now; False if there is no leader to ask."""
+        """Ask for a zxid not below anything committed before now; False if there is no leader to ask.
+
+        When it is answered, the leader has heard of all sessions that were heard here before.
+        """
         if self.leads:
             assert self._proposer is not None
             self._proposer.ask_barrier(self._settings.server, ticket)
         elif self._acceptor is not None and self._acceptor.serving:
+            self._acceptor.report_touched()
             self._send(self._acceptor.leader, AskBarrier(self._acceptor.epoch, ticket))
         else:
             return False

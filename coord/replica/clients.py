@@ -34,6 +34,7 @@ from coord.model.requests import (
     CloseSession,
     Connect,
     CreateSession,
+    Ping,
     Refused,
     Sync,
     Write,
@@ -396,6 +397,8 @@ class Clients:
         return self.syncs.want_barrier
 
     def ask_barriers(self) -> None:
+        for pipeline in self.syncs.to_ask:  # that are answered only when the leader has heard of their sessions
+            self.touch(pipeline)
         self.syncs.ask(self.brain.participant.ask_barrier)
 
     def barrier_passed(self, ticket: int, zxid: int) -> None:
@@ -430,5 +433,5 @@ class Clients:
                 self.open(pipeline, pipeline.connect)
 
 
-_HOLDING = CLIENT_WRITES | {Sync, AtLeast}
+_HOLDING = CLIENT_WRITES | {Sync, Ping, AtLeast}
 """What those behind it wait for."""

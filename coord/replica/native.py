@@ -143,6 +143,7 @@ def _reply_in_turn(desk: Desk, pipeline: Pipeline, call: Call, reply: Reply) -> 
 
 
 def _sync(desk: Desk, pipeline: Pipeline, call: Call) -> None:
+    """A sync, or a ping: that is answered when the leader, which counts the session's time, has heard of it."""
     pipeline.waiting.append(call)
     desk.syncs.add(pipeline, call)
 
@@ -165,16 +166,12 @@ _AT_ONCE: dict[type, Callable[[Desk, Pipeline, Call], None]] = {
     Acknowledge: _acknowledge,
     Authenticate: _authenticate,
     Sync: _sync,
+    Ping: _sync,
     AtLeast: _at_least,
     Refused: _refused,
 }
 
 # ---- what only these clients can ask
-
-
-def ping(brain: Brain, pipeline: Pipeline, call: Call) -> None:
-    if call.xid:
-        answer(brain, pipeline, call, DONE)
 
 
 def page(brain: Brain, pipeline: Pipeline, call: Call) -> None:
@@ -247,7 +244,6 @@ def unwatch(brain: Brain, pipeline: Pipeline, call: Call) -> None:
 
 NATIVE_ANSWERS: dict[type, Callable[[Brain, Pipeline, Any], str | None]] = {
     **ANSWERS,
-    Ping: ping,
     ChildrenPage: page,
     Watch: watch,
     Unwatch: unwatch,

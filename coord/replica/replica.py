@@ -292,6 +292,8 @@ class Replica:
                     zxid += 1
                 continue
             pipeline = self.forwards.applied(run.sequence).pipeline if mine else None
+            if self._duties is not None:
+                self._duties.liveness.hear(run.session, self.now)  # its client may know of it already
             number = run.number
             for request in run.requests:
                 if number:
@@ -412,9 +414,10 @@ class Replica:
             duties.liveness.restart(now)
         for identifier in (*self.participant.take_touched(), *self._take_touched()):
             duties.liveness.hear(identifier, now)
-        for identifier in duties.liveness.overdue(now):
-            if identifier in machine.sessions:
-                self._propose_own(CloseSession(identifier, expired=True))
+        if machine.zxid >= self.participant.log.commit:  # else some may be heard of in what is not applied
+            for identifier in duties.liveness.overdue(now):
+                if identifier in machine.sessions:
+                    self._propose_own(CloseSession(identifier, expired=True))
         if now - duties.reaped_s >= self.settings.reap_interval_s:
             duties.reaped_s = now
             never_used_ms = int(self.settings.container_never_used_s * 1000)

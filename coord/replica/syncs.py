@@ -1,10 +1,11 @@
 """Requests that wait for a state: syncs, for what was committed anywhere before, and others for a zxid they name.
 
-A sync needs a round of the leader's that begins after it has come (a barrier); the syncs of one turn share one. What
+A sync (or a ping) needs a round of the leader's that begins after it has come (a barrier), and before which the leader
+hears of its session; the syncs of one turn share one. What
 a barrier gives is a zxid, and from then on a sync waits as the others do: until this server has come to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 
 from coord.codec.calls import Call
@@ -36,6 +37,11 @@ class Syncs:
     def want_barrier(self) -> bool:
         """Whether a sync has come that no barrier was asked for yet."""
         return bool(self._to_ask)
+
+    @property
+    def to_ask(self) -> Iterator[Pipeline]:
+        """Whose syncs the next barrier is for."""
+        return (pipeline for pipeline, _ in self._to_ask)
 
     def ask(self, ask_barrier: Callable[[int], object]) -> None:
         """Ask once for all syncs that came since the last time."""

@@ -92,6 +92,38 @@ async def test_a_client_that_is_cut_off_is_lost_before_the_servers_end_its_sessi
         ensemble.heal()
 
 
+@pytest.mark.parametrize("one_way", [False, True])
+@pytest.mark.parametrize("of_the_leader", [False, True])
+async def test_a_server_that_is_cut_off_and_still_answers_reads_proves_no_session(
+    ensemble, virtual_clock, of_the_leader, one_way
+):
+    """The leader counts; what a client is told by a server that does not reach it must not make it feel safe."""
+    leader = await ensemble.wait_leader()
+    server = leader if of_the_leader else ensemble.followers()[0]
+    others = [each for each in ensemble.servers if each != server]
+    async with (
+        ensemble.client([server], session_timeout=6) as client,
+        ensemble.client(others) as other,
+    ):
+        await client.create("/mine", ephemeral=True)
+        answers = []
+
+        async def read() -> None:
+            while True:
+                answers.append(await client.get("/mine"))
+                await trio.sleep(0.05)
+
+        async with other.watch("/mine") as events:
+            ensemble.cut(server, *others, one_way=one_way)
+            before = len(answers)
+            with pytest.raises(coord.SessionLostError):
+                await read()
+            assert len(answers) > before, "it was still answered while it was cut off"
+            assert await other.exists("/mine", linearizable=True), "LOST is said first"
+            assert (await anext(events)).cause == coord.Cause.SESSION_EXPIRED
+        ensemble.heal()
+
+
 async def test_what_waits_when_the_session_is_lost_is_told_and_watches_end(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=4) as client, client.watch("/a") as events:
         ensemble.isolate(client)

@@ -208,17 +208,39 @@ def test_a_forgotten_read_is_not_said_again(pair):
 # ---- being alive
 
 
-def test_the_deadline_counts_from_when_the_last_answered_request_was_sent(pair):
-    pair.read()
+def test_the_deadline_counts_from_when_the_last_answered_write_was_sent(pair):
+    pair.write()
     pair.send()
     sent_s = pair.now
     pair.now += 2
-    pair.read()
+    pair.write()
     pair.session.take(pair.now)
     pair.now += 1
     while pair.deliver():
         pass
     assert pair.session.deadline_s == sent_s + TIMEOUT_S  # the second was not answered
+
+
+def test_the_answer_to_a_read_proves_nothing_for_a_server_gives_it_by_itself(pair):
+    before = pair.session.deadline_s
+    pair.now += 2
+    answered_read = pair.read()
+    pair.session.watch(LIST, 0, pair.now)
+    pair.settle()
+    answered(answered_read)
+    assert pair.session.deadline_s == before
+    pair.session.submit(GetData("/list"), False, pair.now, Sync("/"))
+    pair.settle()
+    assert pair.session.deadline_s == pair.now + TIMEOUT_S
+
+
+def test_who_only_reads_pings_all_the_same(pair):
+    for _ in range(12):
+        pair.now += TIMEOUT_S / 6
+        pair.session.tick(pair.now)
+        pair.read()
+        pair.settle()
+    assert pair.session.deadline_s > pair.now + TIMEOUT_S / 2
 
 
 def test_a_session_is_lost_at_its_deadline_even_if_an_answer_is_there(pair):
@@ -255,7 +277,7 @@ def test_a_server_that_owes_an_answer_for_a_third_of_the_timeout_is_silent(pair)
 
 
 def test_what_stands_before_a_goodbye_in_one_frame_counts(pair):
-    call, other = pair.read(), pair.read()
+    call, other = pair.write(), pair.read()
     pair.now += 1
     pair.session.take(pair.now)
     with pytest.raises(ProtocolError, match="hangs up"):

@@ -744,6 +744,16 @@ def test_a_heartbeats_answer_carries_the_sessions_heard() -> None:
     assert group[3].take_touched() == []
 
 
+def test_a_leader_that_answers_a_barrier_has_heard_of_the_sessions_heard_before_it() -> None:
+    group = three()
+    group[1].touched_here = lambda: (11, 12)
+    group[1].ask_barrier(1)
+    group[1].touched_here = lambda: ()
+    group.settle()
+    assert [ticket for ticket, _ in group[1].take_barriers()] == [1]
+    assert group[3].take_touched() == [11, 12]
+
+
 # ---- alone
 
 
