@@ -161,11 +161,12 @@ def _draw_identity(rng: random.Random) -> int:
 
 
 def _hello(config: Config, replica: Replica, store: Store) -> Hello:
-    """An ensemble's identity binds a server that has something of its own to lose."""
+    """An ensemble's identity binds a server that has something of its own to lose, or had before it was damaged."""
     participant = replica.participant
+    owns = participant.log.last or participant.ballot.suspect
     return Hello(
         protocol_version=PROTOCOL_VERSION,
-        cluster=participant.ballot.cluster if participant.log.last else 0,
+        cluster=participant.ballot.cluster if owns else 0,
         server=config.id,
         identity=store.ballot.identity,
         voters=config.voters,
