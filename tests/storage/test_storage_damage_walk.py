@@ -1,4 +1,4 @@
-"""A damaged store on a random way: rot, power cuts at any operation (of a start, too), leaders and mending, in any order.
+"""A damaged store on a random way: rot, leaders, mending, and power cuts at any operation, of a start too.
 
 The model knows what was acknowledged. Whatever happens, a start shows only what was written, and claims all the rest.
 """
