@@ -152,8 +152,10 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",
     )
-    remains = recovered.damage.later if recovered.damage is not None else ()
-    return Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
+    remains = recovered.damage.later if recovered.damage is not None else []
+    replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
+    remains.clear()  # the replica lets them go when the log is whole again
+    return replica
 
 
 def _draw_identity(rng: random.Random) -> int:
