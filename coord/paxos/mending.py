@@ -13,10 +13,10 @@ from coord.model.entries import Batch
 class Mending:
     """Gathers the batches between the readable log's end and `upto`, the last zxid that was here."""
 
-    __slots__ = ("_pieces", "upto")
+    __slots__ = ("_at", "_pieces", "upto")
 
     def __init__(self, upto: int, pieces: Iterable[Batch]) -> None:
-        self.upto = upto
+        self.upto = self._at = upto  # down to `_at` nothing is missing: it is not looked at again and again
         self._pieces = {batch.last: batch for batch in pieces}  # by their last zxid
 
     def __repr__(self) -> str:
@@ -24,12 +24,11 @@ class Mending:
 
     def missing(self, after: int) -> int:
         """The last zxid of the latest batch that is missing above `after`, the log's end; 0 if none is."""
-        at = self.upto
-        while at > after:
-            batch = self._pieces.get(at)
+        while self._at > after:
+            batch = self._pieces.get(self._at)
             if batch is None:
-                return at
-            at = batch.previous
+                return self._at
+            self._at = batch.previous
         return 0
 
     def add(self, batch: Batch, after: int) -> bool:

@@ -116,6 +116,11 @@ class Participant:
         return self._durable.ballot
 
     @property
+    def suspect(self) -> int:
+        """Up to here the log went before it was damaged, and cannot be read as a whole; 0: nothing is missing."""
+        return self._durable.suspect
+
+    @property
     def epoch(self) -> int:
         """Of the leader followed or of the own leadership, 0 while looking."""
         if self._proposer is not None:
@@ -232,7 +237,10 @@ class Participant:
         if self._proposer is None and self._acceptor is None:
             self._evaluate()
         if self._mending is not None and not self._durable.suspect:
-            self._mending = None  # a leader has brought it
+            # A leader has brought it; should the next one cut that off again, nothing that counts is lost by that.
+            self._mending = None
+            self._durable.save(suspect=0)
+            self.notes.append("a leader has brought what the damaged log had lost")
 
     def streamed(self, peer: int, epoch: int, position: int, now: float) -> None:
         """A stream that was asked for has been sent, up to `position`."""
@@ -480,7 +488,7 @@ class Participant:
         mending, last = self._mending, self.log.last
         if mending is None or self._proposer is not None or self._acceptor is not None:
             return  # a leader brings it
-        if not mending.add(message.batch, last):
+        if not mending.add(message.batch, last) or mending.missing(last):
             return
         batches = mending.batches(last)
         if batches is not None:

@@ -145,7 +145,8 @@ class Proposer:
             self._unanswered[peer] = unanswered - 1
             return
         ballot, history = self._durable.ballot, self._durable.history
-        if (message.accepted, message.claimed) > (ballot.accepted, history.last):
+        newer = (message.accepted, message.claimed) > (ballot.accepted, history.last)
+        if newer and self.phase == PREPARING:
             # Not counted. What it has beyond ours is not committed, should a quorum promise that has it not either.
             self._newer[peer] = message
             if not self._quorum.has(self._counted({self._me, *self.progress, *self._unanswered})):
@@ -154,6 +155,7 @@ class Proposer:
                     f"({ballot.accepted}, {history.last:#x})"
                 )
             return
+        # Once a quorum has promised this history is the epoch's, whatever a damaged server of that epoch may claim.
         self.progress[peer] = Progress(message, heard_s=now)
         if self.phase != PREPARING:
             self._synchronize(peer)

@@ -94,6 +94,7 @@ class ServerFacts:
             "epoch": participant.epoch,
             "last_committed_zxid": participant.log.commit,
             "last_durable_zxid": participant.log.durable,
+            "log_suspect_zxid": participant.suspect,
             "fsync_count": syncs.count,
             "fsync_p99_ms": round(syncs.recent_p99_ms, 3),
             "forwards_under_way": len(replica.forwards),

@@ -152,8 +152,10 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",
     )
-    remains = recovered.damage.later if recovered.damage is not None else ()
-    return Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
+    remains = recovered.damage.later if recovered.damage is not None else []
+    replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
+    remains.clear()  # the replica lets them go when the log is whole again
+    return replica
 
 
 def _draw_identity(rng: random.Random) -> int:
@@ -161,11 +163,12 @@ def _draw_identity(rng: random.Random) -> int:
 
 
 def _hello(config: Config, replica: Replica, store: Store) -> Hello:
-    """An ensemble's identity binds a server that has something of its own to lose."""
+    """An ensemble's identity binds a server that has something of its own to lose, or had before it was damaged."""
     participant = replica.participant
+    owns = participant.log.last or participant.ballot.suspect
     return Hello(
         protocol_version=PROTOCOL_VERSION,
-        cluster=participant.ballot.cluster if participant.log.last else 0,
+        cluster=participant.ballot.cluster if owns else 0,
         server=config.id,
         identity=store.ballot.identity,
         voters=config.voters,

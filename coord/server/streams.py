@@ -53,9 +53,9 @@ class Streams:
             self._nursery.start_soon(self._run, request, link)
 
     def fetch(self, request: FetchRequest) -> None:
-        """Look for batches that another server asks for."""
+        """Look for batches that another server asks for; while it has yet to get the last answer it may ask again."""
         link = self._peers.link(request.peer)
-        if link is not None:
+        if link is not None and not link.outbox.bytes_waiting:
             self._nursery.start_soon(self._fetch, request, link)
 
     async def _fetch(self, request: FetchRequest, link: PeerLink) -> None:

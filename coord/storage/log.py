@@ -288,6 +288,7 @@ class Log:
         pieces, offset, chain = [header], 0, seed
         end, last = len(header), base
         for batch in batches:
+            assert batch.previous == last < batch.first, f"{batch!r} does not follow {last:#x} in what is mended"
             # Each counts as durable before the next was written: the segment gets its name as a whole.
             record, chain = seal_record(batch, last, chain, segment.salt)
             pieces += (record, batch.encoded)

@@ -7,7 +7,8 @@ was there that this server may have acknowledged. Told apart by these witnesses,
 - the note of the log's end (`tail.py`);
 - the bad bytes themselves: a disk writes sectors whole or not at all, so a torn record has a sector of zeros (the bytes
   that stood there before) or a record that was cut off earlier. Bad bytes without such have rotted since.
-What these cannot see is a whole sector turned to zeros in the very last write, its note lost with it.
+What these cannot see is a whole sector turned to zeros in the very last write, or rot in one that holds a sector of
+zeros by itself, its note lost with it.
 """
 
 from collections.abc import Iterable, Sequence

@@ -5,6 +5,7 @@ import pytest
 import coord.testing
 from coord.model.entries import zxid_of
 from coord.storage.memory import MemoryDisk
+from coord.storage.records import RECORD_MAGIC
 from coord.testing import ConnectionLost, Ensemble
 from coord.testing.clock import VirtualClock
 
@@ -102,3 +103,23 @@ async def test_a_lost_state_is_copied_from_the_leader(virtual_clock: VirtualCloc
             await ensemble.start(server)
         await ensemble.wait_converged()
         assert await values(ensemble, 1) == EVERYTHING
+
+
+async def test_a_server_that_cannot_tell_what_it_lost_follows_the_leader_that_it_had(
+    virtual_clock: VirtualClock,
+) -> None:
+    async with coord.testing.ensemble(servers=3, seed=6) as ensemble:
+        client = await ensemble.connect(ensemble.leader())
+        await client.create("/only", b"the-last-record-")
+        await ensemble.wait_converged()
+        leader, damaged = ensemble.leader(), ensemble.followers()[0]
+        ensemble.crash(damaged)
+        disk = ensemble.disks[damaged]
+        # The last record is bad, and nothing names it any more.
+        disk.damage("tail", 0, b"rot")
+        (segment,) = [name for name in disk.contents() if name.startswith("log/")]
+        disk.damage(segment, disk.contents()[segment].rfind(RECORD_MAGIC) + 20, b"rot")
+        await ensemble.start(damaged)
+        assert ensemble.replicas[damaged].participant.ballot.suspect
+        assert await ensemble.wait_leader() == leader
+        assert ensemble.replicas[damaged].participant.ballot.suspect == 0

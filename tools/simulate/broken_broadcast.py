@@ -93,18 +93,19 @@ def skip_the_sync_of_a_folder(patch: Patch) -> None:
 
 
 def skip_the_sync_after_a_cut(patch: Patch) -> None:
-    """What was cut off comes back after a power cut (T13)."""
+    """What was cut off comes back after a power cut, be it in the last segment or in those removed (T13)."""
 
-    def cut_file(self: Log, *arguments: Any) -> None:
+    def truncate(self: Log, to: int) -> None:
         patch_here = Patch()
         patch_here.attribute(MemoryFile, "sync", lambda self: None)
+        patch_here.attribute(MemoryDisk, "sync_folder", lambda self, folder: None)
         try:
-            good(self, *arguments)
+            good(self, to)
         finally:
             patch_here.undo()
 
-    good = Log._cut_file
-    patch.attribute(Log, "_cut_file", cut_file)
+    good = Log.truncate
+    patch.attribute(Log, "truncate", truncate)
 
 
 def go_on_after_a_failed_sync(patch: Patch) -> None:

@@ -105,7 +105,7 @@ SWITCHED_OFF: dict[str, Callable[[Patch], None]] = {"I3": _without_quorums}
 MUTANTS: Sequence[Mutant] = [
     Mutant(broadcast.skip_the_sync_of_the_log, 10, ("I2",)),
     Mutant(broadcast.skip_the_sync_of_a_folder, 40, ("I2",)),
-    Mutant(broadcast.skip_the_sync_after_a_cut, 300, ("I2",)),
+    Mutant(broadcast.skip_the_sync_after_a_cut, 500, ("I2",)),
     Mutant(broadcast.go_on_after_a_failed_sync, 200, ("I2",)),
     Mutant(broadcast.trust_what_a_killed_process_left, 400, ("I2",)),
     Mutant(broadcast.acknowledge_before_durable, 10, ("I3",)),

@@ -450,10 +450,11 @@ class SimulatedServer:
     def hello(self) -> bytes:
         assert self.replica is not None
         participant = self.replica.participant
+        owns = participant.log.last or participant.ballot.suspect
         return encode(
             Hello(
                 protocol_version=PROTOCOL_VERSION,
-                cluster=participant.ballot.cluster if participant.log.last else 0,
+                cluster=participant.ballot.cluster if owns else 0,
                 server=self.number,
                 identity=self.disk.identity,
                 voters=tuple(sorted(self.voters)),
