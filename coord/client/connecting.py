@@ -61,6 +61,8 @@ async def connect(
     for what, seconds in (("session_timeout", session_timeout), ("call_timeout", call_timeout)):
         if not seconds > 0:
             raise BadArgumentsError(f"{what} is a number of seconds above 0, not {seconds!r}")
+    if session_timeout == math.inf:
+        raise BadArgumentsError("session_timeout is finite: without an end no session would ever be known to be lost")
     credentials = [(scheme, each.encode() if isinstance(each, str) else bytes(each)) for scheme, each in auth]
     state = Session(
         session_timeout, call_timeout_s=call_timeout, saved=session, auth=credentials, client_name=name,
