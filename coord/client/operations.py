@@ -102,7 +102,9 @@ class Operations:
         if kind is None:
             raise BadArgumentsError(f"create {path}: {_WRONG_KIND}")
         ttl_ms = -1 if ttl_s is None else _ttl_ms(path, ttl_s)
-        full = self.full(path) + "/" * bool(sequential and path == "/" and self._prefix)  # a child of the root, here too
+        full = self.full(path) + "/" * bool(
+            sequential and path == "/" and self._prefix
+        )  # a child of the root, here too
         request = Create(full, _bytes(value), _acl(acl), kind, ttl_ms, bool(parents))
         return Operation(request, True, self._created)
 

@@ -182,7 +182,7 @@ async def test_an_answer_that_is_too_long_for_the_server_is_an_error_and_no_end_
             async with client.pipeline() as pipe:
                 for number in range(first, first + 500):
                     pipe.create(f"/p/{number:0200}")
-        with pytest.raises(coord.TooLargeError, match="GetChildren /p takes .* read children in pages"):
+        with pytest.raises(coord.TooLargeError, match=r"GetChildren /p takes .* read children in pages"):
             await client.children("/p")
         assert client.session.state == "CONNECTED"
         assert len([child async for child in client.each_child("/p")]) == 3000
