@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 import coord
+from coord.client.connecting import CLOSE_S
 from coord.storage.errors import StorageRefused
 from tests.client.both import on_both
 
@@ -414,3 +415,27 @@ async def test_an_embedded_server_lets_errors_of_the_body_out_as_they_are():
     with pytest.raises(KeyError):
         async with coord.embedded():
             raise KeyError("mine")
+
+
+@on_both
+async def test_who_is_cancelled_from_outside_closes_the_session_and_does_not_wait_for_nothing():
+    async with coord.embedded() as client:
+        with anyio.CancelScope() as scope:
+            async with coord.connect(client.server.address) as other:
+                await other.create("/mine", ephemeral=True)
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert await client.exists("/mine") is None
+
+
+@on_both
+async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once():
+    with anyio.fail_after(60):
+        begun = anyio.current_time()
+        for _ in range(3):
+            with anyio.CancelScope() as scope:
+                async with coord.embedded() as client:
+                    await client.create("/a")
+                    scope.cancel()
+                    await anyio.sleep_forever()
+        assert anyio.current_time() - begun < 3 * CLOSE_S, "nobody was there any more to close the session"
