@@ -293,6 +293,13 @@ def welcome(serving: Sequence[Child], data: Path) -> str:
 
 coord serves at {hosts}  ({modes})
 
+With coord's own client, in a script (README.md has it for Trio and asyncio):
+
+    import coord
+    with coord.connect_blocking("{hosts}") as client:
+        client.create("/hello", b"world", ephemeral=True)
+        print(client.get("/hello"))
+
 With kazoo (pip install kazoo):
 
     from kazoo.client import KazooClient
