@@ -75,11 +75,20 @@ async def embedded(
 
 @asynccontextmanager
 async def _in_this_loop(run: Any) -> AsyncIterator[None]:
+    shelter = trio.CancelScope()
+
+    async def serve_within(task_status: trio.TaskStatus[None]) -> None:
+        with shelter:
+            await run(task_status=task_status)
+
     with unwrapped():
         async with trio.open_nursery() as nursery:
-            await nursery.start(run)
-            yield
-            nursery.cancel_scope.cancel()
+            await nursery.start(serve_within)
+            shelter.shield = True  # who is cancelled here still says goodbye to it
+            try:
+                yield
+            finally:
+                shelter.cancel()
 
 
 @asynccontextmanager

@@ -293,14 +293,14 @@ def welcome(serving: Sequence[Child], data: Path) -> str:
 
 coord serves at {hosts}  ({modes})
 
-With coord's own client, here in a script (coord.connect is for Trio and asyncio):
+With coord's own client, in a script (README.md has it for Trio and asyncio):
 
     import coord
     with coord.connect_blocking("{hosts}") as client:
         client.create("/hello", b"world", ephemeral=True)
         print(client.get("/hello"))
 
-With any client of ZooKeeper's, such as kazoo (pip install kazoo):
+With kazoo (pip install kazoo):
 
     from kazoo.client import KazooClient
     client = KazooClient(hosts="{hosts}")

@@ -4,14 +4,18 @@
 through AnyIO's portal: 175 us of processor time a call; on asyncio 240). Its methods are those of `coord.Client` and
 mean the same; any number of threads may call them at once.
 
+A client that is still open when the interpreter ends is closed then: later its thread could not run any more, and who
+waited for it would wait for ever.
+
 A process that was forked off has no such thread. There every call raises ForkedError, at once; a child connects for
 itself.
 """
 
+import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
@@ -70,6 +74,7 @@ class BlockingClient:
         except BaseException:
             opened.cancel()
             raise
+        atexit.register(self.__exit__, None, None, None)
         return self
 
     def __exit__(
@@ -77,6 +82,7 @@ class BlockingClient:
     ) -> None:
         if os.getpid() != self._pid or self._portal is None or self._thread is None:
             return  # in a child there is no thread to wait for, and the session is the parent's
+        atexit.unregister(self.__exit__)
         with suppress(RuntimeError):  # the thread has ended by itself
             self._portal.call(self._portal.stop, True)
         self._thread.join()
@@ -129,6 +135,8 @@ class BlockingClient:
             raise ClientClosedError(f"the client's thread has ended: {error}") from error
         try:
             return future.result()
+        except CancelledError:
+            raise ClientClosedError("the client was closed by another thread while this one was waiting") from None
         except BaseException:
             future.cancel()
             raise

@@ -136,7 +136,10 @@ class Client:
             return None
 
     async def children(self, path: str, *, linearizable: bool = False, at_least: int = 0) -> list[str]:
-        """The names of a znode's children, in no particular order. Raises NoNodeError."""
+        """The names of a znode's children, in no particular order. Raises NoNodeError.
+
+        Where there may be hundreds of thousands read pages (`each_child`): TooLargeError says that they are too many.
+        """
         return await self._read(self._operations.children(path), linearizable, at_least)
 
     async def children_page(

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -61,6 +61,8 @@ async def connect(
     for what, seconds in (("session_timeout", session_timeout), ("call_timeout", call_timeout)):
         if not seconds > 0:
             raise BadArgumentsError(f"{what} is a number of seconds above 0, not {seconds!r}")
+    if session_timeout == math.inf:
+        raise BadArgumentsError("session_timeout is finite: without an end no session would ever be known to be lost")
     credentials = [(scheme, each.encode() if isinstance(each, str) else bytes(each)) for scheme, each in auth]
     state = Session(
         session_timeout, call_timeout_s=call_timeout, saved=session, auth=credentials, client_name=name,
@@ -70,16 +72,24 @@ async def connect(
     connection = Connection(state, found, dialer or AnyioDialer(), how, rng or random.Random())
     runtime = Runtime(state, connection, how, Operations(prefix))
     client = Client(runtime, prefix)
+    shelters = [anyio.CancelScope(shield=True), anyio.CancelScope(shield=True)]
     with unwrapped():
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(connection.run)
-            tasks.start_soon(connection.run_clock)
+            # Who is cancelled still closes his session: so what carries that is not cancelled with him, but after it.
+            for shelter, run in zip(shelters, (connection.run, connection.run_clock), strict=True):
+                tasks.start_soon(_run_within, shelter, run)
             try:
                 await _wait_open(client, connection, connect_timeout)
                 yield client
             finally:
                 await _leave(client, runtime)
-                tasks.cancel_scope.cancel()
+                for shelter in shelters:
+                    shelter.cancel()
+
+
+async def _run_within(shelter: anyio.CancelScope, run: Callable[[], Awaitable[None]]) -> None:
+    with shelter:
+        await run()
 
 
 async def _wait_open(client: Client, connection: Connection, patience_s: float) -> None:

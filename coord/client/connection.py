@@ -84,7 +84,9 @@ class Connection:
     def failure(self, patience_s: float) -> ConnectError:
         """Why there is no connection."""
         tries = [f"{address}: {how}" for address, how in list(self._tries.items())[:TRIES_IN_SENTENCE]]
-        what = "; ".join(tries) or "no attempt has ended yet"
+        if self._last is not None and str(self._last) not in self._tries:
+            tries.append(f"{self._last}: it has not answered yet")
+        what = "; ".join(tries) or "no name was found yet"
         return ConnectError(f"no server took this client within {patience_s:g} s ({what})")
 
     # ---- tasks
@@ -177,9 +179,12 @@ class Connection:
         greeting = native.encode_greeting(session.greeting(clock()))
         await stream.send(native.PREAMBLE + native.encode_frame((greeting,)))
         payloads: list[bytes] = []
-        while not payloads:
-            payloads = await reader.frames()
-        first, *rest = [each for payload in payloads for each in native.decode_server_message(payload)]
+        try:
+            while not payloads:
+                payloads = await reader.frames()
+            first, *rest = [each for payload in payloads for each in native.decode_server_message(payload)]
+        except CodecError as error:
+            raise ProtocolError(f"it does not answer as a server of coord does: {error}") from error
         if isinstance(first, Refusal):
             self._note(address, first.reason)
             session.refused(first)

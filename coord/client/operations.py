@@ -3,6 +3,7 @@
 One function an operation, for the client, a pipeline, a transaction and the tests alike. Nothing is sent here.
 """
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar
 
@@ -100,10 +101,11 @@ class Operations:
         kind = _KINDS.get((ephemeral, sequential, container, ttl_s is not None))
         if kind is None:
             raise BadArgumentsError(f"create {path}: {_WRONG_KIND}")
-        ttl_ms = -1 if ttl_s is None else round(ttl_s * 1000)
-        if ttl_s is not None and ttl_ms < 1:
-            raise BadArgumentsError(f"create {path}: a ttl is at least 0.001 seconds, not {ttl_s!r}")
-        request = Create(self.full(path), _bytes(value), _acl(acl), kind, ttl_ms, bool(parents))
+        ttl_ms = -1 if ttl_s is None else _ttl_ms(path, ttl_s)
+        full = self.full(path) + "/" * bool(
+            sequential and path == "/" and self._prefix
+        )  # a child of the root, here too
+        request = Create(full, _bytes(value), _acl(acl), kind, ttl_ms, bool(parents))
         return Operation(request, True, self._created)
 
     def _created(self, reply: Any) -> str:
@@ -143,7 +145,8 @@ class Operations:
         return Operation(GetAcl(self.full(path)), False, _acl_and_stat)
 
     def ephemerals(self, prefix: str) -> Operation[list[str]]:
-        return Operation(GetEphemerals(self.full(prefix)), False, self._stripped_all)
+        full = self.full(prefix) if prefix != "/" else self._prefix + "/"  # else those of /app2 would be those of /app
+        return Operation(GetEphemerals(full), False, self._stripped_all)
 
     def _stripped_all(self, reply: Any) -> list[str]:
         return [self.stripped(path) for path in reply.paths]
@@ -172,7 +175,22 @@ def _bytes(value: bytes) -> bytes:
 def _acl(acl: Iterable[AclEntry] | None) -> Acl:
     if acl is None:
         return OPEN_ACL
-    return tuple([(int(permissions), str(scheme), str(id)) for permissions, scheme, id in acl])
+    try:
+        entries = tuple([(int(permissions), str(scheme), str(id)) for permissions, scheme, id in acl])
+    except (TypeError, ValueError):
+        raise BadArgumentsError(
+            f"an ACL is a list of entries such as (coord.Permission.READ, 'world', 'anyone'), and {acl!r:.200} is not"
+        ) from None
+    for permissions, _, _ in entries:
+        if not 0 <= permissions < 1 << 31:
+            raise BadArgumentsError(f"{permissions} is no set of permissions; coord.Permission has them all")
+    return entries
+
+
+def _ttl_ms(path: str, ttl_s: float) -> int:
+    if isinstance(ttl_s, int | float) and 0.001 <= ttl_s < math.inf:
+        return round(ttl_s * 1000)
+    raise BadArgumentsError(f"create {path}: a ttl is at least 0.001 seconds, not {ttl_s!r}")
 
 
 def _nothing(reply: Any) -> None:

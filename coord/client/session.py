@@ -268,19 +268,20 @@ class Session:
         while waiting and size_bytes < FRAME_BYTES:
             call = waiting[0]
             number = call.number
-            if not number:
-                if not call.wanted:
-                    waiting.popleft()
-                    continue
-                if call.writes:
+            if not number and not call.wanted:
+                waiting.popleft()
+                continue
+            try:
+                if not number and call.writes:
                     if self._weight and self._weight + call.weight > WRITES_WEIGHT_MAX:
                         break
                     number = self._number + 1
-            try:
                 encoded = encode(id, call.request, number)
+                if call.first is not None:
+                    encoded = encode(0, call.first, 0) + encoded
             except Exception as error:  # whatever an encoder makes of what is not of its type
                 waiting.popleft()
-                self._fail(call, BadArgumentsError(f"{call.request!r:.200} cannot be written: {error}"))
+                self._fail(call, BadArgumentsError(f"{call.first or call.request!r:.200} cannot be written: {error}"))
                 continue
             if len(encoded) > self._request_bytes_max and not call.number:
                 waiting.popleft()
@@ -289,8 +290,6 @@ class Session:
             if size_bytes + len(encoded) > FRAME_BYTES and size_bytes:
                 break
             waiting.popleft()
-            if call.first is not None:
-                messages.append(encode(0, call.first, 0))
             messages.append(encoded)
             size_bytes += len(encoded)
             call.id = id

@@ -118,7 +118,10 @@ _SHAPES: dict[type, Shape[Any]] = {
 
 def _by_shape(request: Request) -> tuple[int, bytes]:
     shape = _SHAPES[type(request)]
-    return len(shape.names), b"".join([dump(field) for field in shape.fields_of(request)])
+    fields = shape.fields_of(request)
+    for check, field in zip(shape.checks, fields, strict=True):
+        check(field)  # here, where its caller is told: the other end would hang up
+    return len(fields), b"".join([dump(field) for field in fields])
 
 
 # ---- requests, as they come

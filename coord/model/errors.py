@@ -154,7 +154,7 @@ class UnacknowledgedError(CoordError):
 
 
 class TooLargeError(CoordError):
-    """One operation would change more znodes than may be changed at once: do it in parts."""
+    """One operation would change more znodes, or give a longer answer, than may be at once: do it in parts."""
 
     code = -203
 

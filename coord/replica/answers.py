@@ -9,7 +9,7 @@ from typing import Any
 
 from coord.codec import jute
 from coord.codec.calls import Call
-from coord.model.errors import ERRORS, CoordError, MarshallingError, NoNodeError, NoWatcherError
+from coord.model.errors import ERRORS, CoordError, MarshallingError, NoNodeError, NoWatcherError, TooLargeError
 from coord.model.replies import (
     CHILDREN_CHANGED,
     DATA_CHANGED,
@@ -47,9 +47,24 @@ DONE = Done()
 
 
 def answer(brain: Brain, pipeline: Pipeline, call: Call, reply: Reply) -> None:
-    frame = pipeline.codec.encode_reply(call, brain.machine.zxid, reply)
+    codec = pipeline.codec
+    frame = codec.encode_reply(call, brain.machine.zxid, reply)
+    if len(frame) > brain.settings.answer_bytes_max and codec is not jute:
+        frame = codec.encode_reply(call, brain.machine.zxid, _too_large(brain, call, len(frame)))
     pipeline.out.append(frame)
     pipeline.out_bytes += len(frame)
+
+
+def _too_large(brain: Brain, call: Call, size_bytes: int) -> Failed:
+    """Else the client would be hung up on for not reading it, come again, and ask again."""
+    what, limit = type(call.request).__name__, brain.settings.answer_bytes_max
+    path = getattr(call.request, "path", "")
+    return Failed(
+        TooLargeError(
+            f"the answer to {what} {path} takes {size_bytes} bytes, and this server's reply_bytes_max has room for "
+            f"{limit}; read children in pages"
+        )
+    )
 
 
 def too_many(brain: Brain, pipeline: Pipeline) -> str | None:

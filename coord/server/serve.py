@@ -16,6 +16,7 @@ from coord.codec.words import WORDS, answer
 from coord.net.network import Listener, Network
 from coord.paxos.history import History
 from coord.paxos.participant import PaxosSettings
+from coord.replica.limits import OUT_BYTES_MAX
 from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
@@ -148,6 +149,8 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         session_timeout_max_ms=config.session_timeout_max_ms,
         history_bytes_max=config.history_bytes_max,
         watch_window_bytes=config.watch_window_bytes,
+        # There is room for what else is on its way to a client: see OUT_BYTES_MAX.
+        answer_bytes_max=max(config.reply_bytes_max // 2, config.reply_bytes_max - 2 * OUT_BYTES_MAX),
         reap_interval_s=config.reap_interval_s,
         container_never_used_s=config.container_never_used_s,
         super_digest=config.super_digest or "",

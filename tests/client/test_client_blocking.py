@@ -192,3 +192,50 @@ def test_an_interrupted_wait_takes_no_event(tmp_path):
         env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
+UNFINISHED = """
+import signal
+
+import coord
+
+signal.alarm(30)  # a hang is a failure
+
+def opened():
+    with coord.embedded_blocking() as client:
+        yield client
+
+kept = opened()
+client = next(kept)
+client.create("/a")
+print("fine")
+"""
+
+
+def test_an_interpreter_that_ends_inside_the_block_ends(tmp_path):
+    program = tmp_path / "unfinished.py"
+    program.write_text(UNFINISHED)
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
+    assert list(tmp_path.glob("coord-*")) == [], "the embedded server has cleared up"
+
+
+def test_who_still_waits_when_another_thread_leaves_the_block_is_told():
+    client = coord.embedded_blocking()
+    client.__enter__()
+    with ThreadPoolExecutor() as pool:
+        entered = threading.Event()
+
+        def wait() -> None:
+            with client.watch("/a") as events:
+                entered.set()
+                next(events)
+
+        waiting = pool.submit(wait)
+        entered.wait(10)
+        client.__exit__(None, None, None)
+        with pytest.raises(coord.ClientClosedError):
+            waiting.result(10)

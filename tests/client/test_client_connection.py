@@ -274,3 +274,15 @@ async def test_a_watch_tells_events_and_ends_with_the_session():
         with pytest.raises(coord.SessionLostError, match="over"):
             async for _ in events:
                 pass
+
+
+@on_both
+async def test_who_does_not_answer_or_is_no_server_of_coord_is_named():
+    async def http(talk: Talk) -> None:
+        await talk.stream.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    for talk, sentence in ((http, "does not answer as a server of coord does"), (silent, "has not answered yet")):
+        async with scripted(talk) as address:
+            with pytest.raises(coord.ConnectError, match=f"{address}: it {sentence}"):
+                async with coord.connect(address, connect_timeout=0.3):
+                    pass

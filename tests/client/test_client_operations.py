@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 import coord
+from coord.client.connecting import CLOSE_S
 from coord.storage.errors import StorageRefused
 from tests.client.both import on_both
 
@@ -63,6 +64,17 @@ async def test_errors_say_what_was_refused(client):
         (lambda client: client.create("/zookeeper//b", parents=True), "//"),
         (lambda client: client.set("/a", b"", version="1"), "cannot be written"),
         (lambda client: client.get(b"/a"), "cannot be written"),
+        (lambda client: client.get("/", at_least="x"), "AtLeast"),
+        (lambda client: client.get("/", at_least=1 << 70), "AtLeast"),
+        (lambda client: client.children_page("/", after=None), "should be text"),
+        (lambda client: client.children_page("/", data=1), "true or false"),
+        (lambda client: client.watch(None).__aenter__(), "should be text"),
+        (lambda client: client.authenticate(5, "x"), "should be text"),
+        (lambda client: client.create("/a", acl=[(31, "world")]), "list of entries"),
+        (lambda client: client.create("/a", acl=[(1 << 70, "world", "anyone")]), "no set of permissions"),
+        (lambda client: client.create("/a", ttl=float("inf")), "at least 0.001"),
+        (lambda client: client.create("/a", ttl="soon"), "at least 0.001"),
+        (lambda client: coord.connect("h1", session_timeout=float("inf")).__aenter__(), "finite"),
     ],
 )
 def test_arguments_that_make_no_sense_are_refused_in_a_sentence(call, part):
@@ -147,6 +159,34 @@ async def test_a_namespace_is_put_before_paths_and_taken_from_what_comes_back(cl
             assert [(await anext(events)).path for _ in range(2)] == ["/a", "/"]
         with pytest.raises(coord.BadArgumentsError):
             await inside.get("a")
+        assert await inside.create("/", sequential=True) == "/0000000001", "a child of the namespace, not beside it"
+        await client.create("/app/one-more", parents=True)
+        assert await inside.ephemerals("/") == ["/a/b-0000000000"]
+        async with coord.connect(address, namespace="/app/on") as beside:
+            assert await beside.ephemerals() == []
+
+
+@on_both
+async def test_a_write_that_cannot_be_written_behind_others_fails_alone():
+    async with coord.embedded() as client, anyio.create_task_group() as tasks:
+        for number in range(20):
+            tasks.start_soon(client.create, f"/{number}")
+        with pytest.raises(coord.BadArgumentsError):
+            await client.set(None, b"")
+
+
+@on_both
+async def test_an_answer_that_is_too_long_for_the_server_is_an_error_and_no_end_of_the_connection():
+    async with coord.embedded(settings={"frame_bytes_max": 200_000, "reply_bytes_max": 1 << 20}) as client:
+        await client.create("/p")
+        for first in range(0, 3000, 500):
+            async with client.pipeline() as pipe:
+                for number in range(first, first + 500):
+                    pipe.create(f"/p/{number:0200}")
+        with pytest.raises(coord.TooLargeError, match=r"GetChildren /p takes .* read children in pages"):
+            await client.children("/p")
+        assert client.session.state == "CONNECTED"
+        assert len([child async for child in client.each_child("/p")]) == 3000
 
 
 @with_client
@@ -375,3 +415,27 @@ async def test_an_embedded_server_lets_errors_of_the_body_out_as_they_are():
     with pytest.raises(KeyError):
         async with coord.embedded():
             raise KeyError("mine")
+
+
+@on_both
+async def test_who_is_cancelled_from_outside_closes_the_session_and_does_not_wait_for_nothing():
+    async with coord.embedded() as client:
+        with anyio.CancelScope() as scope:
+            async with coord.connect(client.server.address) as other:
+                await other.create("/mine", ephemeral=True)
+                scope.cancel()
+                await anyio.sleep_forever()
+        assert await client.exists("/mine") is None
+
+
+@on_both
+async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once():
+    with anyio.fail_after(60):
+        begun = anyio.current_time()
+        for _ in range(3):
+            with anyio.CancelScope() as scope:
+                async with coord.embedded() as client:
+                    await client.create("/a")
+                    scope.cancel()
+                    await anyio.sleep_forever()
+        assert anyio.current_time() - begun < 3 * CLOSE_S, "nobody was there any more to close the session"

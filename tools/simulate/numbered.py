@@ -15,7 +15,7 @@ from coord.codec.calls import Call
 from coord.codec.native_rows import ROW_OF
 from coord.model.acl import OPEN_ACL
 from coord.model.errors import WatchWindowLostError
-from coord.model.handshake import BEHIND, NO_LEADER, SESSION_UNKNOWN, Greeting, Refusal, Welcome
+from coord.model.handshake import BEHIND, NO_LEADER, SESSION_UNKNOWN, SKIPPED, Greeting, Refusal, Welcome
 from coord.model.replies import DATA_CHANGED, NODE_CREATED, NODE_DELETED, WatchEvent
 from coord.model.requests import Acknowledge, CloseSession, Create, GetData, Ping, Request, SetData, Sync, Watch
 from tools.simulate.clients import NO_NODE, SKELETON, ClientConnection, Sent, SimulatedClient
@@ -139,7 +139,7 @@ class NumberedClient(SimulatedClient):
                 self.seen = newest
 
     def _refused(self, connection: ClientConnection, refusal: Refusal) -> None:
-        if connection.wrong_password or refusal.code in (BEHIND, NO_LEADER):
+        if connection.wrong_password or refusal.code in (BEHIND, NO_LEADER, SKIPPED):
             return
         if refusal.code != SESSION_UNKNOWN:
             raise Violation(f"{self} is refused: {refusal}")
