@@ -120,7 +120,7 @@ class Store:
             self._ballot.settle(found.ballot.repair)
             # Before anything else is changed: that this log once held more must not be forgotten with its traces.
             suspect = look.suspect_after(found)
-            if suspect != self.ballot.suspect:
+            if suspect and suspect != self.ballot.suspect:
                 self._ballot.save(replace(self.ballot, suspect=suspect))
         self._lineage = found.log.lineage
         kept = [zxid for zxid in snapshots.zxids(disk) if zxid not in found.old_snapshots]
@@ -147,6 +147,9 @@ class Store:
         if found.rebuild is not None:
             self._log.mend(found.snapshot_zxid, found.rebuild)
             damage = None
+        if damage is None and self.ballot.suspect:
+            # Only now: what was read may not have been durable, and a power cut would have taken it again.
+            self._ballot.save(replace(self.ballot, suspect=0))
         self.recovered = Recovered(found.snapshot_zxid, found.batches, self._log.base, self._log.epoch_ends(), damage)
 
     def __repr__(self) -> str:

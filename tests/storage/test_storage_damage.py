@@ -1,5 +1,6 @@
 """A damaged log or snapshot of a server that has peers: what is still shown, what is claimed, and how it is mended."""
 
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -333,3 +334,33 @@ def test_a_survey_reads_garbage_that_is_full_of_beginnings_of_records_about_once
     monkeypatch.setattr(MemoryFile, "read", counted)
     assert opened(disk).ballot.suspect == batches[1].last
     assert amount < 20 * len(batches[1].encoded)
+
+
+def test_a_claim_is_given_up_only_when_what_goes_beyond_it_is_durable() -> None:
+    """A killed process leaves what can be read, and would not survive a power cut; the next start may end in one."""
+    batches = make_batches(4)
+    original = written(batches)
+    hit(original, batches[2])
+    beyond = Batch(2, zxid_of(2, 1), 1, batches[1].last, 0, 0, 0, b"")
+    encode_batch(beyond)
+    for seed in range(40):
+        disk, left = original.copy(), -1
+        store = opened(disk)
+        disk.lies = lambda verb, name: name.startswith("log/")
+        store.perform([Append(beyond)])
+        disk.lies = None
+        disk.close()
+
+        def before(verb: str, name: str) -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise PowerCut
+
+        left, disk.before = seed % 10, before
+        with suppress(PowerCut):
+            opened(disk)
+        disk.before = None
+        disk.crash(Random(seed))
+        again = opened(disk)
+        assert max(again.last, again.ballot.suspect) >= batches[3].last

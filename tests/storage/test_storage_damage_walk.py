@@ -145,6 +145,7 @@ class Walk:
         self.rotten = False
         store, damage = self.store, self.store.recovered.damage
         self.whole = [batch for batch in self.whole if batch.last <= max(store.last, store.ballot.suspect)]
+        self.committed = max(self.committed, store.last_snapshot_zxid)
         self.epoch += 1  # a leader hands out each zxid once
         shown = [*self._shown(), *(damage.later if damage is not None else [])]
         assert all(batch.encoded in self.ever for batch in shown)
