@@ -183,6 +183,7 @@ class Clients:
             opened.timeout_ms,
             brain.machine.zxid,
             opened.applied,
+            brain.settings.frame_bytes_max,
         )
         pipeline.out.append(pipeline.codec.encode_welcome(welcome, connect))
         self._dirty[pipeline] = None
