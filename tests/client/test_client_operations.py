@@ -7,6 +7,7 @@ import pytest
 
 import coord
 from coord.client.connecting import CLOSE_S
+from coord.replica.replica import Replica
 from coord.storage.errors import StorageRefused
 from tests.client.both import on_both
 
@@ -450,3 +451,18 @@ async def test_a_server_that_takes_less_than_usual_says_so_and_gets_no_more():
             for number in range(500):
                 pipe.create(f"/{number}", b"x" * 200)
         assert len(await client.children("/")) == 501
+
+
+@on_both
+async def test_an_embedded_server_that_fails_ends_the_block_with_its_own_error(monkeypatch):
+    def fail(self, now, wall_ms):
+        raise RuntimeError("the server is broken")
+
+    async def main() -> None:
+        async with coord.embedded() as client:
+            monkeypatch.setattr(Replica, "take", fail)
+            await client.create("/a")
+
+    with anyio.fail_after(60), pytest.raises(RuntimeError, match="the server is broken"):
+        await main()
+    monkeypatch.undo()
