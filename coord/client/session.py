@@ -187,6 +187,15 @@ class Session:
             self._opened = True
             self.id, self.secret = welcome.session, welcome.password
             self._number = self._acked = welcome.applied  # of a saved session: whoever had it knows of these
+        elif welcome.session == self.id and welcome.applied > self._number:
+            # To try again would only take the session away from its other client, again and again.
+            self.lose(
+                SessionLostError(
+                    f"session {self.id:#x} is gone on with by another client: it has written {welcome.applied} times, "
+                    f"and this one {self._number} times"
+                )
+            )
+            return
         elif welcome.session != self.id or not self._acked <= welcome.applied <= self._number:
             raise ProtocolError(
                 f"session {self.id:#x} has numbered writes up to {self._number} and got answers up to {self._acked}; "
