@@ -78,7 +78,7 @@ async def _in_this_loop(run: Any) -> AsyncIterator[None]:
     shelter = trio.CancelScope()
 
     async def serve_within(task_status: trio.TaskStatus[None]) -> None:
-        with shelter:
+        with shelter, unwrapped():
             await run(task_status=task_status)
 
     with unwrapped():
@@ -93,16 +93,24 @@ async def _in_this_loop(run: Any) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _in_a_thread(run: Any) -> AsyncIterator[None]:
-    """The same beside asyncio. An error of the server comes out at the end of the block."""
+    """The same beside asyncio. An error of the server cancels the block and comes out of it, here too."""
     thread = _ServerThread(run)
     thread.start()
-    try:
-        await anyio.to_thread.run_sync(thread.wait_open, abandon_on_cancel=True)
-        yield
-    finally:
-        thread.stop()
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(thread.join)
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            try:
+                await anyio.to_thread.run_sync(thread.wait_open, abandon_on_cancel=True)
+                tasks.start_soon(_until_it_fails, thread)
+                yield
+            finally:
+                thread.stop()
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(thread.join)
+                tasks.cancel_scope.cancel()
+
+
+async def _until_it_fails(thread: "_ServerThread") -> None:
+    await anyio.to_thread.run_sync(thread.join, abandon_on_cancel=True)
     if thread.failure is not None:
         raise thread.failure
 
@@ -129,7 +137,7 @@ class _ServerThread(threading.Thread):
 
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
-        with self._scope:
+        with self._scope, unwrapped():
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._serve)
                 self._open.set()

@@ -25,10 +25,10 @@ import anyio
 from anyio.from_thread import BlockingPortal
 
 from coord.client.calls import SessionState
-from coord.client.client import Client, ConnectedServer
-from coord.client.connecting import connect
+from coord.client.client import Client, ConnectedServer, page_of_all
+from coord.client.connecting import CLOSE_S, connect
 from coord.client.events import Event, EventKind
-from coord.client.operations import PAGE_MAX, Child, Page
+from coord.client.operations import PAGE_MAX, PAGE_OF_ALL, Child, Page
 from coord.client.pipeline import Outcome, Pipeline
 from coord.client.quotas import Quota, Usage
 from coord.client.saved import SavedSession
@@ -136,7 +136,10 @@ class BlockingClient:
         try:
             return future.result()
         except CancelledError:
-            raise ClientClosedError("the client was closed by another thread while this one was waiting") from None
+            assert self._thread is not None, "who has a portal has a thread"
+            self._thread.join(2 * CLOSE_S)  # it is ending: for a reason of its own, or because it was asked to
+            why = "it was closed by another thread while this one was waiting"
+            raise ClientClosedError(f"the client has ended: {self._failure or why}") from self._failure
         except BaseException:
             future.cancel()
             raise
@@ -201,10 +204,10 @@ class BlockingClient:
         made = partial(read, path, after, limit, data=data, linearizable=linearizable, at_least=at_least)
         return self._wait(made)
 
-    def each_child(self, path: str, *, data: bool = False, page: int = PAGE_MAX) -> Iterator[Child]:
+    def each_child(self, path: str, *, data: bool = False, page: int = PAGE_OF_ALL) -> Iterator[Child]:
         after, more = "", True
         while more:
-            found = self.children_page(path, after, page, data=data)
+            found = self.run(page_of_all, path, after, page, data)
             for child in found.children:
                 after = child.name
                 yield child

@@ -18,8 +18,8 @@ EVENTS_MAX = 10_000
 """Events of one watch that nobody has taken. With more the watch pauses: the server's window of changes keeps the
 rest."""
 
-REPLY_BYTES = 100
-"""About what a write's answer takes beside its path."""
+REPLY_BYTES = 400
+"""What a step's answer takes beside its path where it is kept, rather too much: more than is kept is refused there."""
 
 
 class SessionState(StrEnum):
@@ -86,7 +86,7 @@ class Call(Waitable):
         request = self.request
         if type(request) is Multi:
             return 1 + (sum(REPLY_BYTES + len(getattr(step, "path", "")) for step in request.requests) >> 10)
-        return 1 + (len(getattr(request, "path", "")) >> 10)
+        return 1 + (len(getattr(request, "path", "")) >> 9)  # which an error may name twice
 
 
 @message

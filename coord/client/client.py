@@ -18,7 +18,7 @@ from contextlib import suppress
 
 from coord.client.calls import WatchFilter
 from coord.client.events import EventKind
-from coord.client.operations import PAGE_MAX, Child, Operation, Operations, Page, T
+from coord.client.operations import PAGE_MAX, PAGE_OF_ALL, Child, Operation, Operations, Page, T
 from coord.client.pipeline import Pipeline
 from coord.client.quotas import Quota, Usage, limits_path, read_usage, stats_path, write_limits
 from coord.client.runtime import Runtime
@@ -26,7 +26,7 @@ from coord.client.sessions import ClientSession
 from coord.client.transaction import Guard, Transaction
 from coord.client.watching import Watch, kinds_mask
 from coord.model.acl import Acl, AclEntry, Identity
-from coord.model.errors import BadArgumentsError, NodeExistsError, NoNodeError
+from coord.model.errors import BadArgumentsError, NodeExistsError, NoNodeError, TooLargeError
 from coord.model.message import message
 from coord.model.requests import AtLeast, Request, Sync
 from coord.model.stat import Stat
@@ -152,11 +152,11 @@ class Client:
         """
         return await self._read(self._operations.children_page(path, after, limit, data), linearizable, at_least)
 
-    async def each_child(self, path: str, *, data: bool = False, page: int = PAGE_MAX) -> AsyncIterator[Child]:
+    async def each_child(self, path: str, *, data: bool = False, page: int = PAGE_OF_ALL) -> AsyncIterator[Child]:
         """All children as an async iterator, read in pages. What changes meanwhile may or may not be shown."""
         after, more = "", True
         while more:
-            found = await self.children_page(path, after, page, data=data)
+            found = await page_of_all(self, path, after, page, data)
             for child in found.children:
                 after = child.name
                 yield child
@@ -247,6 +247,17 @@ class Client:
         elif at_least:
             first = AtLeast(at_least)
         return await self._runtime.run(operation, first)
+
+
+async def page_of_all(client: Client, path: str, after: str, limit: int, data: bool) -> Page:
+    """A page of at most so many children, of fewer if the server's reply_bytes_max is too small for them."""
+    while True:
+        try:
+            return await client.children_page(path, after, limit, data=data)
+        except TooLargeError:
+            if limit == 1:
+                raise
+            limit = max(1, limit // 10)
 
 
 _SYNC = Sync("/")

@@ -49,7 +49,7 @@ async def connect(
     end the session; they may grant less or more. `auth`: pairs (scheme, credentials), such as ("digest", "ann:secret").
     `session`: one that was saved, to go on with. `call_timeout`: seconds after which a call raises CallTimeoutError.
     `connect_timeout`: seconds within which a server has to be found at the beginning. `request_bytes_max`: longer
-    requests raise RequestTooLargeError; it stays a little below the servers' `frame_bytes_max`. `name`: for the
+    requests raise RequestTooLargeError, as do those above the server's `frame_bytes_max`. `name`: for the
     operator. `rng` and `dialer`: for tests; chance, and a network of their own.
 
     Raises AddressError; ConnectError if no server was found in time; AuthFailedError; SessionLostError if the saved

@@ -42,6 +42,8 @@ from coord.model.stat import Stat
 T = TypeVar("T")
 
 PAGE_MAX = 1000
+PAGE_OF_ALL = 10_000
+"""For who wants all children: a server looks at all of them for each page, so few pages are fewer looks."""
 
 
 @message

@@ -47,13 +47,16 @@ from coord.model.requests import Acknowledge, Ping, Request, Sync, Unwatch, Watc
 CONNECTED, SUSPENDED, LOST = SessionState
 
 FRAME_BYTES = 64 << 10
-"""So much is packed into one frame; a longer message stands alone in its own."""
+"""So much is packed into one frame, if the server takes it; a longer message stands alone in its own."""
+
+BESIDE_BYTES = 64
+"""What may stand beside a request in its frame: an acknowledgement, a sync."""
 
 WRITES_WEIGHT_MAX = 500
 """Writes in flight, those with a long answer counting more: the servers keep twice as many answers for a session."""
 
-REQUEST_BYTES_MAX = (1 << 20) - 64
-"""Longer requests are refused here: a server with its usual `frame_bytes_max` would hang up."""
+REQUEST_BYTES_MAX = (1 << 20) - BESIDE_BYTES
+"""Longer requests are refused here; a server may have said in its welcome that it takes less, and would hang up."""
 
 PINGS_A_TIMEOUT = 3
 
@@ -93,7 +96,9 @@ class Session:
         self.state_waiters: list[StateWaiter] = []
         self._opened = False
         self._client_name = client_name
-        self._request_bytes_max = request_bytes_max
+        self._request_bytes_wanted = request_bytes_max
+        self._request_bytes_max = request_bytes_max  # here and where it is connected now
+        self._frame_bytes = FRAME_BYTES
         self._call_timeout_s = call_timeout_s
         self._waiting: deque[Call] = deque()  # not sent on this connection
         self._sent: deque[Call] = deque()  # and not answered
@@ -182,6 +187,15 @@ class Session:
             self._opened = True
             self.id, self.secret = welcome.session, welcome.password
             self._number = self._acked = welcome.applied  # of a saved session: whoever had it knows of these
+        elif welcome.session == self.id and welcome.applied > self._number:
+            # To try again would only take the session away from its other client, again and again.
+            self.lose(
+                SessionLostError(
+                    f"session {self.id:#x} is gone on with by another client: it has written {welcome.applied} times, "
+                    f"and this one {self._number} times"
+                )
+            )
+            return
         elif welcome.session != self.id or not self._acked <= welcome.applied <= self._number:
             raise ProtocolError(
                 f"session {self.id:#x} has numbered writes up to {self._number} and got answers up to {self._acked}; "
@@ -189,6 +203,9 @@ class Session:
             )
         self.timeout_s = welcome.timeout_ms / 1000
         self.cluster, self.server = welcome.cluster, welcome.server
+        taken_bytes = max(BESIDE_BYTES, welcome.frame_bytes_max - BESIDE_BYTES)
+        self._request_bytes_max = min(self._request_bytes_wanted, taken_bytes)
+        self._frame_bytes = min(FRAME_BYTES, taken_bytes)
         self._acked_said = self._acked
         self._proving_s, self._heard_s = self._greeted_s, now
         self.deadline_s = self._greeted_s + self.timeout_s
@@ -262,10 +279,10 @@ class Session:
         """The next frame: as many of the waiting calls as fit; nothing if there is nothing to send, or not now."""
         if self.state != CONNECTED or not self._waiting:
             return b""
-        waiting, sent, encode = self._waiting, self._sent, native.encode_request
+        waiting, sent, encode, frame_bytes = self._waiting, self._sent, native.encode_request, self._frame_bytes
         messages: list[bytes] = []
         size_bytes, id, proving = 0, self._next_id, 0
-        while waiting and size_bytes < FRAME_BYTES:
+        while waiting and size_bytes < frame_bytes:
             call = waiting[0]
             number = call.number
             if not number and not call.wanted:
@@ -287,7 +304,7 @@ class Session:
                 waiting.popleft()
                 self._refuse_large(call, len(encoded))
                 continue
-            if size_bytes + len(encoded) > FRAME_BYTES and size_bytes:
+            if size_bytes + len(encoded) > frame_bytes and size_bytes:
                 break
             waiting.popleft()
             messages.append(encoded)
@@ -314,8 +331,11 @@ class Session:
 
     def _refuse_large(self, call: Call, size_bytes: int) -> None:
         what = f"{type(call.request).__name__} {getattr(call.request, 'path', '')}"
-        limit = f"request_bytes_max = {self._request_bytes_max}"
-        self._fail(call, RequestTooLargeError(f"{what} takes {size_bytes} bytes, which is above {limit}"))
+        limit = self._request_bytes_max
+        whose = (
+            "request_bytes_max" if limit == self._request_bytes_wanted else "what the server's frame_bytes_max allows"
+        )
+        self._fail(call, RequestTooLargeError(f"{what} takes {size_bytes} bytes, which is above {limit}, {whose}"))
 
     def _fail(self, call: Call, error: CoordError) -> None:
         _finish(call, error)

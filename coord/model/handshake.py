@@ -43,7 +43,10 @@ class Greeting:
 
 @message
 class Welcome:
-    """The server's answer. `applied` is the number of the session's last write that is done, 0 for a new session."""
+    """The server's answer. `applied` is the number of the session's last write that is done, 0 for a new session.
+
+    `frame_bytes_max`: a longer frame would end the connection.
+    """
 
     version: int
     cluster: int
@@ -54,6 +57,7 @@ class Welcome:
     timeout_ms: int
     zxid: int
     applied: int
+    frame_bytes_max: int
 
 
 @message

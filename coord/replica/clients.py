@@ -183,6 +183,7 @@ class Clients:
             opened.timeout_ms,
             brain.machine.zxid,
             opened.applied,
+            brain.settings.frame_bytes_max,
         )
         pipeline.out.append(pipeline.codec.encode_welcome(welcome, connect))
         self._dirty[pipeline] = None
@@ -397,6 +398,8 @@ class Clients:
         return self.syncs.want_barrier
 
     def ask_barriers(self) -> None:
+        if not self.syncs.want_barrier:
+            return
         for pipeline in self.syncs.to_ask:  # that are answered only when the leader has heard of their sessions
             self.touch(pipeline)
         self.syncs.ask(self.brain.participant.ask_barrier)

@@ -22,4 +22,5 @@ class ReplicaSettings:
     reaped_at_once_max: int = 10_000
     super_digest: str = ""
     watch_window_bytes: int = 16 << 20
+    frame_bytes_max: int = (1 << 20) - 1  # of a client's request, as its door has it
     answer_bytes_max: int = 14 << 20  # of coord's own protocol: a longer answer is refused with an error

@@ -149,6 +149,7 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
         session_timeout_max_ms=config.session_timeout_max_ms,
         history_bytes_max=config.history_bytes_max,
         watch_window_bytes=config.watch_window_bytes,
+        frame_bytes_max=config.frame_bytes_max,
         # There is room for what else is on its way to a client: see OUT_BYTES_MAX.
         answer_bytes_max=max(config.reply_bytes_max // 2, config.reply_bytes_max - 2 * OUT_BYTES_MAX),
         reap_interval_s=config.reap_interval_s,

@@ -37,7 +37,7 @@ class ModelServer:
         if greeting.seen_zxid > self.zxid:
             self.problems.append(f"it has seen {greeting.seen_zxid}, and there is {self.zxid}")
         self.forget(greeting.acked)
-        return Welcome(1, 1, 0, 1, SESSION, b"s" * 16, TIMEOUT_MS, self.zxid, self.applied)
+        return Welcome(1, 1, 0, 1, SESSION, b"s" * 16, TIMEOUT_MS, self.zxid, self.applied, (1 << 20) - 1)
 
     def forget(self, acked: int) -> None:
         for number in [each for each in self.kept if each <= acked]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import coord
+from coord.replica.replica import Replica
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -239,3 +240,16 @@ def test_who_still_waits_when_another_thread_leaves_the_block_is_told():
         client.__exit__(None, None, None)
         with pytest.raises(coord.ClientClosedError):
             waiting.result(10)
+
+
+def test_a_call_that_waits_when_the_embedded_server_fails_says_why(monkeypatch):
+    def fail(self, now, wall_ms):
+        raise RuntimeError("the server is broken")
+
+    def main() -> None:
+        with coord.embedded_blocking() as client:
+            monkeypatch.setattr(Replica, "take", fail)
+            client.create("/a")
+
+    with pytest.raises(coord.ClientClosedError, match="the server is broken"):
+        main()

@@ -66,6 +66,31 @@ async def test_a_thousand_pipelined_writes_survive_the_crash_of_the_clients_serv
         assert len(await client.children("/s")) == 500
 
 
+async def test_as_many_transactions_are_in_flight_as_the_servers_keep_answers_for(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        async with client.pipeline() as pipe:
+            for number in range(100):
+                pipe.create(f"/{number}")
+
+        async def transact(check: bool) -> None:
+            async with client.transaction() as txn:
+                for number in range(100):
+                    txn.set(f"/{number}", b"x")
+                if check:
+                    txn.check("/0", exists=False)
+
+        async def fail() -> None:
+            with pytest.raises(coord.NodeExistsError):
+                await transact(check=True)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(60):
+                nursery.start_soon(transact, False)
+                nursery.start_soon(fail)
+        assert (await client.exists("/0")).version == 60
+        assert client._runtime.connection._tries == {}, "no server has refused to keep more answers"
+
+
 async def test_a_client_whose_server_freezes_moves_to_another(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=6) as client:
         await client.create("/a")

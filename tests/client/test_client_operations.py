@@ -7,6 +7,7 @@ import pytest
 
 import coord
 from coord.client.connecting import CLOSE_S
+from coord.replica.replica import Replica
 from coord.storage.errors import StorageRefused
 from tests.client.both import on_both
 
@@ -439,3 +440,29 @@ async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once():
                     scope.cancel()
                     await anyio.sleep_forever()
         assert anyio.current_time() - begun < 3 * CLOSE_S, "nobody was there any more to close the session"
+
+
+@on_both
+async def test_a_server_that_takes_less_than_usual_says_so_and_gets_no_more():
+    async with coord.embedded(settings={"frame_bytes_max": 20_000}) as client:
+        with pytest.raises(coord.RequestTooLargeError, match="frame_bytes_max"):
+            await client.create("/large", b"x" * 20_000)
+        async with client.pipeline() as pipe:
+            for number in range(500):
+                pipe.create(f"/{number}", b"x" * 200)
+        assert len(await client.children("/")) == 501
+
+
+@on_both
+async def test_an_embedded_server_that_fails_ends_the_block_with_its_own_error(monkeypatch):
+    def fail(self, now, wall_ms):
+        raise RuntimeError("the server is broken")
+
+    async def main() -> None:
+        async with coord.embedded() as client:
+            monkeypatch.setattr(Replica, "take", fail)
+            await client.create("/a")
+
+    with anyio.fail_after(60), pytest.raises(RuntimeError, match="the server is broken"):
+        await main()
+    monkeypatch.undo()

@@ -301,6 +301,14 @@ def test_a_session_that_the_server_does_not_know_is_lost_with_all_that_waits(pai
         pair.read()
 
 
+def test_a_session_that_another_client_writes_in_is_lost_here_and_not_fought_for(pair):
+    pair.session.disconnected()
+    pair.server.applied += 1
+    pair.connect()
+    assert pair.session.state == LOST
+    assert "another client" in str(pair.session.lost)
+
+
 @pytest.mark.parametrize("code", [SESSION_UNKNOWN, MALFORMED])
 def test_a_goodbye_that_cannot_be_mended_ends_the_session(pair, code):
     with pytest.raises(ProtocolError):

@@ -202,7 +202,7 @@ def test_what_a_later_version_adds_to_a_greeting_is_passed_over() -> None:
 
 
 def test_a_frame_of_a_server_holds_what_it_says_in_order() -> None:
-    welcome = Welcome(1, 77, 0, 2, 1 << 57, b"s" * 16, 4000, 1 << 41, 9)
+    welcome = Welcome(1, 77, 0, 2, 1 << 57, b"s" * 16, 4000, 1 << 41, 9, 1 << 20)
     event = WatchEvent(3, 1 << 41, 2, "/a", 4)
     frame = native.pack(
         [

@@ -17,7 +17,7 @@ README = (Path(__file__).parents[2] / "coord/codec/README.md").read_text(encodin
 EXAMPLE = [bytes.fromhex(each) for each in re.findall(r"```hex\n(.*?)```", README, re.DOTALL)]
 
 GREETING = Greeting(1, 1, 0, 0, 0, b"", 0, 10_000, 0, (("digest", b"ann:pw"),), "docs")
-WELCOME = Welcome(1, 7, 0, 2, 0x200000000000003, bytes(range(16)), 10_000, 0x10000000005, 0)
+WELCOME = Welcome(1, 7, 0, 2, 0x200000000000003, bytes(range(16)), 10_000, 0x10000000005, 0, 1_048_575)
 REQUESTS = [
     (0, Acknowledge(1), 0),
     (3, Create("/a", b"hi", OPEN_ACL), 2),
