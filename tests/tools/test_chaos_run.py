@@ -39,7 +39,7 @@ def test_every_promise_is_kept_under_a_minute_of_faults(tmp_path):
     ("mutant", "seconds", "fault", "checks"),
     [
         ("acknowledge_before_commit", 1, "isolate_the_leader", {"once", "witness"}),
-        ("deliver_events_late", 1, "reset_links_of_clients", {"watch", "session"}),
+        ("deliver_an_event_late", 1, "reset_links_of_clients", {"watch", "session"}),
     ],
 )
 def test_a_deliberate_defect_of_the_servers_is_noticed(tmp_path, mutant, seconds, fault, checks):
