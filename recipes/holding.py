@@ -22,6 +22,10 @@ MARGIN_OF_TIMEOUT = 0.1
 """Without another wish the body is cancelled so much of the session's timeout before the deadline."""
 
 
+NOTHING_S = 1e-6
+"""Less than this is no time: added to a clock's time it may be lost in rounding, and a sleep would not end."""
+
+
 class Held:
     """Something held: the path of its znode and the zxid that created it. A guard for `client.transaction(guard=held)`.
 
@@ -80,7 +84,7 @@ class Held:
     async def _wait_deadline(self) -> str:
         while True:
             remaining = self.remaining
-            if not remaining:
+            if remaining < NOTHING_S:
                 return self._unproved()
             await anyio.sleep(remaining)
 
