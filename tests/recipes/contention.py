@@ -1,4 +1,4 @@
-"""Contenders for one recipe in an ensemble in memory, whose bodies are watched in true, simulated time, while things break.
+"""Contenders for one recipe in an ensemble in memory, with bodies that are watched in true, simulated time.
 
 `Inside` knows at every moment which bodies run, and what may run together. `Contention` runs the contenders; a
 contender whose session is lost comes back with another. `make_mischief` breaks servers, ways and clients by a seed.
@@ -6,8 +6,8 @@ contender whose session is lost comes back with another. `make_mischief` breaks 
 
 import os
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
@@ -60,6 +60,16 @@ class Inside:
     def check(self) -> None:
         if not self.together(list(self.bodies.values())):
             raise Violation(f"at {trio.current_time():.3f} s these bodies run at once: {self.bodies}")
+
+
+@contextmanager
+def ends_with(*errors: type[Exception]) -> Iterator[None]:
+    """The block is left with one of these."""
+    try:
+        yield
+    except errors:
+        return
+    raise AssertionError(f"the block ended well, and not with one of {errors}")
 
 
 def alone(kinds: list[str]) -> bool:
