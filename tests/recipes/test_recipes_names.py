@@ -22,8 +22,9 @@ def test_every_name_is_there_under_the_address_that_type_checkers_see():
 
 
 def test_importing_recipes_loads_nothing_else():
+    program = "import sys, recipes; print([each for each in sys.modules if each[:4] in ('reci', 'coor')])"
     loaded = subprocess.run(
-        [sys.executable, "-c", "import sys, recipes; print([each for each in sys.modules if each[:4] in ('reci', 'coor')])"],
+        [sys.executable, "-c", program],
         capture_output=True, text=True, check=True, timeout=30,
     )  # fmt: skip
     assert loaded.stdout.strip() == "['recipes']"
