@@ -65,10 +65,14 @@ class Inside:
 
 @contextmanager
 def ends_with(*errors: type[Exception]) -> Iterator[None]:
-    """The block is left with one of these."""
+    """The block is left with one of these, or with a group of nothing else."""
     try:
         yield
     except errors:
+        return
+    except BaseExceptionGroup as group:
+        if group.split(errors)[1] is not None:
+            raise
         return
     raise AssertionError(f"the block ended well, and not with one of {errors}")
 
