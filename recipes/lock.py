@@ -1,0 +1,190 @@
+"""A lock whose holder is told when it is lost, and that the servers themselves check.
+
+- One body at a time, in the order in which the places were taken.
+- The body is cancelled, and the block ends with LockLost, before the servers could give the lock to another.
+- `held.token` grows with each holder; `client.transaction(guard=held)` is refused once the holder is not it any more.
+- Leaving the block, in whatever way, leaves no znode.
+
+Lock-delay (as in Chubby): a holder that asks for one leaves a mark beside its place, which a clean release takes away
+in the same step. Whoever finds the mark of a holder that went without a release waits out its delay before it goes in.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+
+import anyio
+
+import coord
+from recipes.errors import MisuseError
+from recipes.holding import USES, Held, body
+from recipes.place import COORD, Blocker, Place, PlaceGone, Places, delete, insist, predecessor
+
+MARK = "delay"
+"""The name of the mark; it sorts before all places, so that it is seen with the first of them."""
+
+
+class Lock:
+    """`async with Lock(client, "/locks/db") as held: ...`
+
+    `name`: shown to others by `contenders()`. `timeout`: seconds to wait at most, then TimeoutError is raised.
+    `margin`: so many seconds before the session could end the body is cancelled; a tenth of its timeout unless said.
+    `delay`: seconds for which the lock stays closed after a holder that went without a release. `layout="kazoo"`: share
+    the lock with `kazoo.recipe.lock.Lock`.
+
+    One object is one contender: it is used by one task at a time, and may be used again after that.
+    """
+
+    def __init__(
+        self,
+        client: coord.Client,
+        path: str,
+        *,
+        name: str = "",
+        timeout: float | None = None,
+        margin: float | None = None,
+        delay: float = 0.0,
+        layout: str = COORD,
+    ) -> None:
+        if delay and layout != COORD:
+            raise MisuseError(f"lock {path}: a process that uses kazoo would not wait for a delay; use coord's layout")
+        self.client = client
+        self.path = path
+        self.name = name
+        self._places = Places(client, path, ("lock",), layout)
+        self._timeout = timeout
+        self._margin = margin
+        self._delay = delay
+        self._block: AbstractAsyncContextManager[Held] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Lock {self.path}{' in use' if self._block else ''}>"
+
+    async def contenders(self) -> list[str]:
+        """The names of the holder and of those who wait, in order."""
+        return await self._places.contenders()
+
+    def attempt(self) -> AbstractAsyncContextManager[Held | None]:
+        """`async with lock.attempt() as held`: without waiting. `held` is None if somebody else holds the lock."""
+        return self._try()
+
+    async def __aenter__(self) -> Held:
+        if self._block is not None:
+            raise MisuseError(f"this lock object of {self.path} is in use: make another one for each contender")
+        block = self._block = self._hold()
+        try:
+            return await block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        block, self._block = self._block, None
+        assert block is not None, "a block that is left was entered"
+        return await block.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _hold(self) -> AsyncIterator[Held]:
+        with USES.use(self.client, self.path, "a lock"):
+            place = await acquire(self._places, "lock", self.name, self._timeout)
+            try:
+                await self._wait_delay(place)
+                async with self._body(place) as held:
+                    yield held
+            finally:
+                await place.leave()
+
+    @asynccontextmanager
+    async def _try(self) -> AsyncIterator[Held | None]:
+        with USES.use(self.client, self.path, "a lock"):
+            place = await try_acquire(self._places, "lock", self.name)
+            if place is None:
+                yield None
+                return
+            if MARK in place.others:  # closed for a while
+                await place.leave()
+                yield None
+                return
+            try:
+                async with self._body(place) as held:
+                    yield held
+            finally:
+                await place.leave()
+
+    @asynccontextmanager
+    async def _body(self, place: Place) -> AsyncIterator[Held]:
+        try:
+            if self._delay:
+                await self.client.create(f"{self.path}/{MARK}", f"{self._delay:g}".encode())
+            held = Held(self.client, place.path, place.token, self.name, self._margin)
+            held.check()
+            async with body(held.wait_lost):
+                yield held
+        finally:
+            if self._delay:
+                await self._leave_with_mark(place)
+
+    # ---- lock-delay
+
+    async def _wait_delay(self, place: Place) -> None:
+        """If the holder before went without a release, wait out what it wanted."""
+        if MARK in place.others:
+            mark = f"{self.path}/{MARK}"
+            with suppress(coord.NoNodeError):
+                value, _ = await self.client.get(mark)
+                await anyio.sleep(float(value))
+            await delete(self.client, mark)
+
+    async def _leave_with_mark(self, place: Place) -> None:
+        async def leave() -> None:
+            with suppress(coord.NoNodeError, coord.BadVersionError):
+                async with self.client.transaction(guard=place) as txn:
+                    txn.delete(place.path)
+                    txn.delete(f"{self.path}/{MARK}")
+                place.left = True
+
+        with anyio.CancelScope(shield=True):
+            await insist(self.client, leave)
+
+
+async def acquire(
+    places: Places,
+    kind: str,
+    name: str,
+    timeout_s: float | None,
+    *,
+    blocker: Blocker = predecessor,
+    kinds: Sequence[coord.EventKind] = (),
+) -> Place:
+    """A place whose turn has come. However this ends otherwise, no place is left behind. Raises TimeoutError.
+
+    `kinds`: as those of `Place.wait_turn`.
+    """
+    with anyio.move_on_after(timeout_s):
+        while True:
+            place = await places.take(kind, name)
+            try:
+                await place.wait_turn(blocker, kinds)
+            except PlaceGone:
+                continue
+            except BaseException:
+                await place.leave()
+                raise
+            return place
+    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
+
+
+async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = predecessor) -> Place | None:
+    """A place whose turn is now, None if that would take waiting. No place is left behind."""
+    place = await places.take(kind, name)
+    try:
+        free = await place.is_free(blocker)
+    except BaseException:
+        await place.leave()
+        raise
+    if free:
+        return place
+    await place.leave()
+    return None
