@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 from coord.client.calls import Call
-from coord.client.operations import Operation
+from coord.client.operations import PAGE_MAX, Operation, Page
 from coord.client.runtime import Runtime, result
 from coord.model.acl import AclEntry
 from coord.model.errors import CoordError
@@ -83,6 +83,9 @@ class Pipeline:
 
     def children(self, path: str) -> Outcome[list[str]]:
         return self._submit(self._runtime.operations.children(path))
+
+    def children_page(self, path: str, after: str = "", limit: int = PAGE_MAX, *, data: bool = False) -> Outcome[Page]:
+        return self._submit(self._runtime.operations.children_page(path, after, limit, data))
 
     def _submit(self, operation: Operation[T]) -> Outcome[T]:
         runtime = self._runtime

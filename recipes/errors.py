@@ -1,0 +1,17 @@
+"""What the recipes raise beside what `coord` raises."""
+
+
+class RecipeError(Exception):
+    """A recipe could not do its work; the sentence says why."""
+
+
+class LockLost(RecipeError):
+    """What was held is held no more, or can no longer be proved to be. The body was cancelled.
+
+    Nobody's fault in the program that held it. What the body had begun may be half done; writes that it made with
+    `client.transaction(guard=held)` were done while the lock was held, or not at all.
+    """
+
+
+class MisuseError(RecipeError):
+    """A recipe was asked for what would never end or has no meaning. Nothing was done."""

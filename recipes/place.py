@@ -1,0 +1,286 @@
+"""A place in a queue of sequential ephemeral znodes: what lock, semaphore, election and read/write lock are made of.
+
+What is promised here:
+
+- **Order.** Places are in the order in which the servers made them: by the zxid that created them, `Stat.czxid`, which
+  is also the fencing token.
+- **No herd.** Who waits watches one other place. A znode that goes wakes those who wait for it, and nobody else.
+- **No orphan.** A place that was taken is left, however the wait for it ends: cancelled, timed out, failed. Taking and
+  leaving are shielded from cancellation. While no server can be reached that takes as long as the session's
+  timeout at most; then the session is lost, and the place with it. coord does each write exactly once, so a
+  connection lost in between neither makes a second place nor hides the first.
+
+The data of a place is its contender's name and, on a second line, an id that nobody else has. kazoo's layout has the
+id in the znode's name, and the name alone as its data.
+"""
+
+import itertools
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import anyio
+import anyio.lowlevel
+
+import coord
+
+COORD, KAZOO = "coord", "kazoo"
+LAYOUTS = (COORD, KAZOO)
+
+DIGITS = 10
+"""Of a sequence number. One that is longer does not sort by name any more."""
+
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One who stands in a queue, as it was read."""
+
+    name: str  # of the znode
+    kind: str
+    stat: coord.Stat
+
+
+Blocker = Callable[[Sequence[Entry], Entry], Entry | None]
+"""Whom the second waits for; None if it need not wait. The first are those who came before it, in order."""
+
+
+def predecessor(ahead: Sequence[Entry], own: Entry) -> Entry | None:
+    """Everybody waits for whoever came just before."""
+    return ahead[-1] if ahead else None
+
+
+class PlaceGone(Exception):
+    """The place was deleted by somebody else while it waited."""
+
+
+class Places:
+    """The queue below one path."""
+
+    def __init__(self, client: coord.Client, path: str, kinds: Sequence[str], layout: str = COORD) -> None:
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
+        if not path.startswith("/") or path == "/" or path.endswith("/"):
+            raise ValueError(f"the path of a recipe is absolute and not the root, such as '/locks/db'; not {path!r}")
+        self.client = client
+        self.path = path
+        self.layout = layout
+        found = "|".join(map(re.escape, kinds))
+        self._pattern = re.compile(rf"__({found})__(-?\d+)$" if layout == KAZOO else rf"^({found})-(\d+)$")
+
+    def __repr__(self) -> str:
+        return f"<Places {self.path}, {self.layout}'s layout>"
+
+    # ---- who is there
+
+    async def entries(self) -> list[Entry]:
+        """All places, in order."""
+        entries, _ = await self.look()
+        return entries
+
+    async def look(self) -> tuple[list[Entry], list[str]]:
+        """All places in order, and the names of the other znodes."""
+        try:
+            found = [child async for child in self.client.each_child(self.path)]
+        except coord.NoNodeError:
+            return [], []
+        entries, others = [], []
+        for child in found:
+            match = self._pattern.search(child.name)
+            if match is None:
+                others.append(child.name)
+                continue
+            if child.stat is None:
+                raise coord.NoAuthError(
+                    f"{self.path}/{child.name} may not be read by this client, so it cannot tell who comes first"
+                )
+            entries.append(Entry(child.name, match[1], child.stat))
+        entries.sort(key=lambda each: each.stat.czxid)
+        return entries, others
+
+    async def contenders(self, *kinds: str) -> list[str]:
+        """The names of those who are there, in order."""
+        entries = await self.entries()
+        names = []
+        for entry in entries:
+            if not kinds or entry.kind in kinds:
+                with suppress(coord.NoNodeError):
+                    value, _ = await self.client.get(f"{self.path}/{entry.name}")
+                    names.append(contender(value))
+        return names
+
+    # ---- a place of one's own
+
+    async def take(self, kind: str, name: str) -> "Place":
+        """Stand in the line. Whoever takes a place leaves it: `await place.leave()`."""
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        id = f"{self.client.session.id:x}-{next(_ids)}"
+        if self.layout == KAZOO:
+            stem, value = f"{self.path}/{id}__{kind}__", name.encode()
+        else:
+            stem, value = f"{self.path}/{kind}-", f"{name}\n{id}".encode()
+        scope = anyio.CancelScope(shield=True)
+        with scope:
+            try:
+                place = await self._make(stem, value, kind)
+            except coord.CallTimeoutError:
+                await self._clear(stem, value)
+                raise
+        return place
+
+    async def _make(self, stem: str, value: bytes, kind: str) -> "Place":
+        """Make it, and look at the head of the line in the same round trip."""
+        while True:
+            async with self.client.pipeline(keep_errors=True) as pipe:
+                made = pipe.create(stem, value, ephemeral=True, sequential=True)
+                head = pipe.children_page(self.path, limit=2)
+            try:
+                place = Place(self, made.result(), kind)
+            except coord.NoNodeError:
+                await self.ensure()
+                continue
+            if head.error is None:
+                place.note_head(head.result())
+            return place
+
+    async def ensure(self) -> None:
+        """Make the znode below which the places are. It goes when nobody has used it for a while."""
+        with suppress(coord.NodeExistsError):
+            await self.client.create(self.path, container=self.layout == COORD, parents=True)
+
+    async def _clear(self, stem: str, value: bytes) -> None:
+        """A call came to nothing within `call_timeout`: find out whether it made a place, and take that back."""
+        prefix = self.path + "/"
+
+        async def clear() -> None:
+            for path in await self.client.ephemerals(prefix):
+                if path.startswith(stem):
+                    with suppress(coord.NoNodeError):
+                        if (await self.client.get(path))[0] == value:
+                            await self.client.delete(path)
+
+        await insist(self.client, clear)
+
+    def match(self, name: str) -> re.Match[str] | None:
+        return self._pattern.search(name)
+
+
+class Place:
+    """One place that was taken."""
+
+    def __init__(self, places: Places, path: str, kind: str) -> None:
+        self.client = places.client
+        self.path = path
+        self.name = path.rpartition("/")[2]
+        self.kind = kind
+        self.token = 0
+        """The zxid that made it; known as soon as the line was looked at."""
+        self.others: list[str] = []
+        """Znodes beside the places, as they were when its turn came."""
+        self._places = places
+        self._first = False
+
+    def __repr__(self) -> str:
+        return f"<Place {self.path}>"
+
+    def note_head(self, page: coord.Page) -> None:
+        """The first children by name: if this place is the first of the places nobody is ahead of it.
+
+        In coord's layout the names of the places are in their order, as long as all of their numbers have ten digits.
+        """
+        if self._places.layout == KAZOO or len(self.name) != len(self.kind) + 1 + DIGITS:
+            return
+        others = []
+        for child in page.children:
+            if self._places.match(child.name) is None:
+                others.append(child.name)
+            elif child.name == self.name and child.stat is not None:
+                self.token, self.others, self._first = child.stat.czxid, others, True
+                return
+            else:
+                return
+
+    async def is_free(self, blocker: Blocker = predecessor) -> bool:
+        """Whether its turn has come."""
+        return await self._blocker(blocker) is None
+
+    async def wait_turn(self, blocker: Blocker = predecessor, kinds: Sequence[coord.EventKind] = ()) -> None:
+        """Until it has to wait for nobody. Raises PlaceGone if somebody has deleted it.
+
+        `kinds`: what of the one who is waited for makes this one look again, beside its end.
+        """
+        while (ahead := await self._blocker(blocker)) is not None:
+            await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
+            if not kinds and blocker is predecessor and self._places.layout == COORD:
+                self.note_head(await self.client.children_page(self._places.path, limit=2))
+
+    async def _blocker(self, blocker: Blocker) -> Entry | None:
+        if self._first:
+            return None
+        entries, others = await self._places.look()
+        for number, entry in enumerate(entries):
+            if entry.name == self.name:
+                self.token, self.others = entry.stat.czxid, others
+                return blocker(entries[:number], entry)
+        raise PlaceGone(f"{self.path} was deleted while it waited")
+
+    async def leave(self) -> None:
+        """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
+        await delete(self.client, self.path)
+
+
+# ---- helpers that other recipes use too
+
+
+def contender(value: bytes) -> str:
+    """The name in the data of a place."""
+    return value.partition(b"\n")[0].decode(errors="replace")
+
+
+async def wait_gone(
+    client: coord.Client, path: str, seen: coord.Stat | None = None, kinds: Sequence[coord.EventKind] = ()
+) -> coord.Event | None:
+    """Until there is no such znode; the event that told of its end, None if that was before.
+
+    With `kinds` also until such an event, or until the znode's data is not what it was in `seen`.
+    """
+    while True:
+        try:
+            async with client.watch(path, kinds=[coord.EventKind.DELETED, *kinds]) as events:
+                stat = await client.exists(path)
+                if stat is None or (seen is not None and stat.czxid != seen.czxid):
+                    return None
+                if kinds and seen is not None and stat.mzxid != seen.mzxid:
+                    return None
+                async for event in events:
+                    if event.zxid > stat.mzxid:
+                        return event
+        except (coord.WatchWindowLostError, coord.CallTimeoutError):
+            continue  # nothing is known of what was missed: look again
+
+
+async def delete(client: coord.Client, path: str) -> None:
+    """Delete a znode of this session's. Not stopped by a cancellation; returns when it is gone, or the session."""
+
+    async def once() -> None:
+        with suppress(coord.NoNodeError):
+            await client.delete(path)
+
+    with anyio.CancelScope(shield=True):
+        await insist(client, once)
+
+
+async def insist(client: coord.Client, act: Callable[[], Awaitable[None]]) -> None:
+    """Do what can be done again until it is done or the session has ended, which ends all that it held."""
+    while True:
+        try:
+            await act()
+            return
+        except coord.CallTimeoutError:
+            continue
+        except coord.CoordError:
+            if client.session.state is coord.SessionState.LOST:
+                return
+            raise
