@@ -21,6 +21,9 @@ LOOK_AFTER_S = 0.05
 MARGIN_OF_TIMEOUT = 0.1
 """Without another wish the body is cancelled so much of the session's timeout before the deadline."""
 
+CLOCK_STEP_S = 0.000_01
+"""Less is not slept: added to the time on the clock it may leave it as it is, and sleeping would not end."""
+
 
 class Held:
     """Something held: the path of its znode and the zxid that created it. A guard for `client.transaction(guard=held)`.
@@ -80,7 +83,7 @@ class Held:
     async def _wait_deadline(self) -> str:
         while True:
             remaining = self.remaining
-            if not remaining:
+            if remaining < CLOCK_STEP_S:
                 return self._unproved()
             await anyio.sleep(remaining)
 
