@@ -18,19 +18,25 @@ from recipes.place import insist
 async def claim(client: coord.Client, path: str, value: bytes = b"") -> int:
     """Make the znode; the zxid that made it, its token. Raises NodeExistsError if it is somebody's."""
     await anyio.lowlevel.checkpoint_if_cancelled()
-    with anyio.CancelScope(shield=True):
+    scope = anyio.CancelScope(shield=True)
+    with scope:
         try:
-            while True:
-                async with client.pipeline(keep_errors=True) as pipe:
-                    made, seen = pipe.create(path, value, ephemeral=True), pipe.stat(path)
-                try:
-                    made.result()
-                    return seen.result().czxid
-                except coord.NoNodeError:
-                    await ensure_container(client, parent_of(path))
+            token = await _make(client, path, value)
         except coord.CallTimeoutError:
             await insist(client, lambda: _give_back_ours(client, path))
             raise
+    return token
+
+
+async def _make(client: coord.Client, path: str, value: bytes) -> int:
+    while True:
+        async with client.pipeline(keep_errors=True) as pipe:
+            made, seen = pipe.create(path, value, ephemeral=True), pipe.stat(path)
+        try:
+            made.result()
+            return seen.result().czxid
+        except coord.NoNodeError:
+            await ensure_container(client, parent_of(path))
 
 
 async def ensure_container(client: coord.Client, path: str) -> None:

@@ -19,8 +19,8 @@ DIGITS_MAX = 1000
 class Counter:
     """`await Counter(client, "/orders").add(1)` gives the number after it.
 
-    Every `add` that returns has been counted once, whatever connections and servers do; one that raised SessionLostError
-    or CallTimeoutError, or was cancelled, once or not at all. A counter that does not exist is `default`.
+    Every `add` that returns has been counted once, whatever connections and servers do; one that was cancelled, or
+    raised SessionLostError or CallTimeoutError, once or not at all. A counter that does not exist is `default`.
     """
 
     def __init__(self, client: coord.Client, path: str, *, default: int = 0, layout: str = COORD) -> None:
