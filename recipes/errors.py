@@ -15,3 +15,11 @@ class LockLost(RecipeError):
 
 class MisuseError(RecipeError):
     """A recipe was asked for what would never end or has no meaning. Nothing was done."""
+
+
+class MemberDied(RecipeError):
+    """The session of a member of a double barrier ended before it left. `names`: whose."""
+
+    def __init__(self, sentence: str, names: list[str]) -> None:
+        super().__init__(sentence)
+        self.names = names

@@ -92,7 +92,7 @@ class Held:
         return f"{self.path} is held no more: the session has ended"
 
     async def _wait_deleted(self) -> str:
-        event = await wait_gone(self._client, self.path)
+        event = await wait_gone(self._client, self.path, token=self.token)
         how = f" at zxid {event.zxid:#x} ({event.cause.name})" if event else ""
         return f"{self.path} is held no more: it was deleted{how}"
 

@@ -9,7 +9,7 @@ Lock-delay (as in Chubby): a holder that asks for one leaves a mark beside its p
 in the same step. Whoever finds the mark of a holder that went without a release waits out its delay before it goes in.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
 
@@ -55,7 +55,7 @@ class Lock:
         self._timeout = timeout
         self._margin = margin
         self._delay = delay
-        self._block: AbstractAsyncContextManager[Held | None] | None = None
+        self._block: AbstractAsyncContextManager[Held] | None = None
 
     def __repr__(self) -> str:
         return f"<Lock {self.path}{' in use' if self._block else ''}>"
@@ -66,19 +66,17 @@ class Lock:
 
     def attempt(self) -> AbstractAsyncContextManager[Held | None]:
         """`async with lock.attempt() as held`: without waiting. `held` is None if somebody else holds the lock."""
-        return self._hold(waits=False)
+        return self._try()
 
     async def __aenter__(self) -> Held:
         if self._block is not None:
             raise MisuseError(f"this lock object of {self.path} is in use: make another one for each contender")
-        block = self._block = self._hold(waits=True)
+        block = self._block = self._hold()
         try:
-            held = await block.__aenter__()
+            return await block.__aenter__()
         except BaseException:
             self._block = None
             raise
-        assert held is not None, "whoever waits gets the lock"
-        return held
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -88,82 +86,105 @@ class Lock:
         return await block.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
-    async def _hold(self, waits: bool) -> AsyncIterator[Held | None]:
+    async def _hold(self) -> AsyncIterator[Held]:
         with USES.use(self.client, self.path, "a lock"):
-            place = await acquire(self._places, "lock", self.name, self._timeout if waits else 0, waits=waits)
+            place = await acquire(self._places, "lock", self.name, self._timeout)
+            try:
+                await self._wait_delay(place)
+                async with self._body(place) as held:
+                    yield held
+            finally:
+                await place.leave()
+
+    @asynccontextmanager
+    async def _try(self) -> AsyncIterator[Held | None]:
+        with USES.use(self.client, self.path, "a lock"):
+            place = await try_acquire(self._places, "lock", self.name)
             if place is None:
                 yield None
                 return
+            if MARK in place.others:  # closed for a while
+                await place.leave()
+                yield None
+                return
             try:
-                await self._wait_delay(place, waits)
-                held = Held(self.client, place.path, place.token, self.name, self._margin)
-                held.check()
-                async with body(held.wait_lost):
+                async with self._body(place) as held:
                     yield held
             finally:
-                await self._release(place)
+                await place.leave()
+
+    @asynccontextmanager
+    async def _body(self, place: Place) -> AsyncIterator[Held]:
+        try:
+            if self._delay:
+                await self.client.create(f"{self.path}/{MARK}", f"{self._delay:g}".encode())
+            held = Held(self.client, place.path, place.token, self.name, self._margin)
+            held.check()
+            async with body(held.wait_lost):
+                yield held
+        finally:
+            if self._delay:
+                await self._leave_with_mark(place)
 
     # ---- lock-delay
 
-    async def _wait_delay(self, place: Place, waits: bool) -> None:
-        mark = f"{self.path}/{MARK}"
+    async def _wait_delay(self, place: Place) -> None:
+        """If the holder before went without a release, wait out what it wanted."""
         if MARK in place.others:
+            mark = f"{self.path}/{MARK}"
             with suppress(coord.NoNodeError):
                 value, _ = await self.client.get(mark)
                 await anyio.sleep(float(value))
-            if not self._delay:
-                await delete(self.client, mark)
-        if self._delay:
-            value = f"{self._delay:g}".encode()
-            try:
-                await self.client.create(mark, value)
-            except coord.NodeExistsError:
-                await self.client.set(mark, value)
+            await delete(self.client, mark)
 
-    async def _release(self, place: Place) -> None:
-        if not self._delay:
-            await place.leave()
-            return
-
-        async def release() -> None:
-            try:
+    async def _leave_with_mark(self, place: Place) -> None:
+        async def leave() -> None:
+            with suppress(coord.NoNodeError, coord.BadVersionError):
                 async with self.client.transaction(guard=place) as txn:
                     txn.delete(place.path)
                     txn.delete(f"{self.path}/{MARK}")
-            except (coord.NoNodeError, coord.BadVersionError):
-                await place.leave()
+                place.left = True
 
         with anyio.CancelScope(shield=True):
-            await insist(self.client, release)
+            await insist(self.client, leave)
 
 
 async def acquire(
-    places: Places, kind: str, name: str, timeout_s: float | None, *, waits: bool = True, blocker: Blocker = predecessor
-) -> Place | None:
-    """A place whose turn has come; None if that would take waiting and it is not wanted. No place is left behind.
+    places: Places,
+    kind: str,
+    name: str,
+    timeout_s: float | None,
+    *,
+    blocker: Blocker = predecessor,
+    kinds: Sequence[coord.EventKind] = (),
+) -> Place:
+    """A place whose turn has come. However this ends otherwise, no place is left behind. Raises TimeoutError.
 
-    Raises TimeoutError.
+    `kinds`: as those of `Place.wait_turn`.
     """
-    while True:
-        place = await places.take(kind, name)
-        try:
-            if not waits:
-                if await place.is_free(blocker):
-                    return place
-            else:
-                await _wait(place, timeout_s, blocker)
-                return place
-        except PlaceGone:
-            continue
-        except BaseException:
-            await place.leave()
-            raise
+    with anyio.move_on_after(timeout_s):
+        while True:
+            place = await places.take(kind, name)
+            try:
+                await place.wait_turn(blocker, kinds)
+            except PlaceGone:
+                continue
+            except BaseException:
+                await place.leave()
+                raise
+            return place
+    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
+
+
+async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = predecessor) -> Place | None:
+    """A place whose turn is now, None if that would take waiting. No place is left behind."""
+    place = await places.take(kind, name)
+    try:
+        free = await place.is_free(blocker)
+    except BaseException:
         await place.leave()
-        return None
-
-
-async def _wait(place: Place, timeout_s: float | None, blocker: Blocker) -> None:
-    with anyio.move_on_after(timeout_s) as scope:
-        await place.wait_turn(blocker)
-    if scope.cancelled_caught:
-        raise TimeoutError(f"{place.path} was not the first within {timeout_s:g} s")
+        raise
+    if free:
+        return place
+    await place.leave()
+    return None

@@ -57,7 +57,7 @@ class PlaceGone(Exception):
 
 
 class Places:
-    """The queue below one path."""
+    """The queue below one path. `kinds`: the kinds of places in it, as regular expressions."""
 
     def __init__(self, client: coord.Client, path: str, kinds: Sequence[str], layout: str = COORD) -> None:
         if layout not in LAYOUTS:
@@ -67,7 +67,8 @@ class Places:
         self.client = client
         self.path = path
         self.layout = layout
-        found = "|".join(map(re.escape, kinds))
+        self.sorts_by_name = layout == COORD and len(kinds) == 1 and kinds[0].isalpha()
+        found = "|".join(kinds)
         self._pattern = re.compile(rf"__({found})__(-?\d+)$" if layout == KAZOO else rf"^({found})-(\d+)$")
 
     def __repr__(self) -> str:
@@ -116,7 +117,7 @@ class Places:
     async def take(self, kind: str, name: str) -> "Place":
         """Stand in the line. Whoever takes a place leaves it: `await place.leave()`."""
         await anyio.lowlevel.checkpoint_if_cancelled()
-        id = f"{self.client.session.id:x}-{next(_ids)}"
+        id = unique_id(self.client)
         if self.layout == KAZOO:
             stem, value = f"{self.path}/{id}__{kind}__", name.encode()
         else:
@@ -125,6 +126,7 @@ class Places:
         with scope:
             try:
                 place = await self._make(stem, value, kind)
+                place.value = value
             except coord.CallTimeoutError:
                 await self._clear(stem, value)
                 raise
@@ -177,6 +179,8 @@ class Place:
         self.kind = kind
         self.token = 0
         """The zxid that made it; known as soon as the line was looked at."""
+        self.value = b""
+        self.left = False
         self.others: list[str] = []
         """Znodes beside the places, as they were when its turn came."""
         self._places = places
@@ -188,9 +192,9 @@ class Place:
     def note_head(self, page: coord.Page) -> None:
         """The first children by name: if this place is the first of the places nobody is ahead of it.
 
-        In coord's layout the names of the places are in their order, as long as all of their numbers have ten digits.
+        With one kind of places their names are in their order, as long as all of their numbers have ten digits.
         """
-        if self._places.layout == KAZOO or len(self.name) != len(self.kind) + 1 + DIGITS:
+        if not self._places.sorts_by_name or len(self.name) != len(self.kind) + 1 + DIGITS:
             return
         others = []
         for child in page.children:
@@ -213,7 +217,7 @@ class Place:
         """
         while (ahead := await self._blocker(blocker)) is not None:
             await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
-            if not kinds and blocker is predecessor and self._places.layout == COORD:
+            if blocker is predecessor and self._places.sorts_by_name:
                 self.note_head(await self.client.children_page(self._places.path, limit=2))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
@@ -228,10 +232,17 @@ class Place:
 
     async def leave(self) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
-        await delete(self.client, self.path)
+        if not self.left:
+            await delete(self.client, self.path)
+            self.left = True
 
 
 # ---- helpers that other recipes use too
+
+
+def unique_id(client: coord.Client) -> str:
+    """One that no other contender has; it depends on no chance."""
+    return f"{client.session.id:x}-{next(_ids)}"
 
 
 def contender(value: bytes) -> str:
@@ -240,17 +251,24 @@ def contender(value: bytes) -> str:
 
 
 async def wait_gone(
-    client: coord.Client, path: str, seen: coord.Stat | None = None, kinds: Sequence[coord.EventKind] = ()
+    client: coord.Client,
+    path: str,
+    seen: coord.Stat | None = None,
+    kinds: Sequence[coord.EventKind] = (),
+    *,
+    token: int = 0,
 ) -> coord.Event | None:
     """Until there is no such znode; the event that told of its end, None if that was before.
 
-    With `kinds` also until such an event, or until the znode's data is not what it was in `seen`.
+    `seen`, or `token` alone, says which znode is meant, should there be another at the same path later. With `kinds`
+    also until such an event, or until the znode's data is not what it was in `seen`.
     """
+    created = seen.czxid if seen else token
     while True:
         try:
             async with client.watch(path, kinds=[coord.EventKind.DELETED, *kinds]) as events:
                 stat = await client.exists(path)
-                if stat is None or (seen is not None and stat.czxid != seen.czxid):
+                if stat is None or (created and stat.czxid != created):
                     return None
                 if kinds and seen is not None and stat.mzxid != seen.mzxid:
                     return None
@@ -259,6 +277,24 @@ async def wait_gone(
                         return event
         except (coord.WatchWindowLostError, coord.CallTimeoutError):
             continue  # nothing is known of what was missed: look again
+
+
+async def wait_any(client: coord.Client, watched: Sequence[tuple[str, coord.Stat, Sequence[coord.EventKind]]]) -> None:
+    """Until the first of several `wait_gone(client, path, stat, kinds)` ends."""
+    failures: list[coord.CoordError] = []
+    async with anyio.create_task_group() as tasks:
+
+        async def until(path: str, stat: coord.Stat, kinds: Sequence[coord.EventKind]) -> None:
+            try:
+                await wait_gone(client, path, stat, kinds)
+            except coord.CoordError as error:
+                failures.append(error)
+            tasks.cancel_scope.cancel()
+
+        for each in watched:
+            tasks.start_soon(until, *each)
+    if failures:
+        raise failures[0]
 
 
 async def delete(client: coord.Client, path: str) -> None:

@@ -1,0 +1,306 @@
+"""One of many leads; when it ends, is cut off or hands over, another does.
+
+- One body at a time, in simulated and in real time, and it is cancelled before the servers could let another lead.
+- `term.token` grows from term to term; `client.transaction(guard=term)` is refused once the term is over.
+- Of those who stand when a term ends, the one that was named by its leader comes first, then those of the highest
+  priority, then those who have stood for longest. Who leads is not disturbed by anybody's priority.
+- Everybody else can follow `election.leader`.
+
+How it is laid out: `<path>/candidate.<priority>-<number>` for each that stands, `<path>/leader` for the one that leads,
+with its name. A candidate watches the one before it and its own place (naming a successor sets the data of that
+place); the first one watches the leader. Whoever makes `leader` leads, in one transaction with leaving its place.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, TypeVar
+
+import anyio
+
+import coord
+from recipes.errors import LockLost, MisuseError
+from recipes.holding import Held, body
+from recipes.lock import acquire
+from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
+
+T = TypeVar("T")
+
+CHANGED = (coord.EventKind.CHANGED,)
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads, as others see it."""
+
+    name: str
+    token: int
+
+
+class Term(Held):
+    """This program leads, while it is in `async with term`."""
+
+    def __init__(self, election: "Election", path: str, token: int) -> None:
+        super().__init__(election.client, path, token, election.name, election.margin)
+        self.entered = False
+        self._election = election
+        self._body: AbstractAsyncContextManager[None] | None = None
+
+    async def hand_over(self, name: str) -> None:
+        """Name who leads next: the candidate of this name that has stood for longest. Then leave the block.
+
+        Raises MisuseError if nobody of this name stands.
+        """
+        await self._election._call(name)
+
+    async def __aenter__(self) -> "Term":
+        if self.entered:
+            raise MisuseError(f"this term at {self._election.path} was entered before; the loop gives another")
+        self.entered = True
+        self._body = body(self.wait_lost)
+        try:
+            self.check()
+            await self._body.__aenter__()
+        except BaseException:
+            await self._election._resign()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        assert self._body is not None, "a block that is left was entered"
+        try:
+            return await self._body.__aexit__(kind, error, traceback)
+        except LockLost as lost:
+            if lost.__cause__ is not None:
+                raise
+            return True  # the loop goes on, and stands again
+        finally:
+            await self._election._resign()
+
+
+class Election:
+    """`async for term in election: async with term: ...`, or `await election.run(serve)`.
+
+    The loop stands for election and gives a term each time it is won. The inner block leads: when the term is lost it
+    is cancelled, and the loop goes on; its end gives the leadership up. To stand no more, break out of the loop.
+    `name`: shown to others. `priority`: the greater, the sooner. `margin`: as of `Lock`. `layout="kazoo"`: share it
+    with `kazoo.recipe.election.Election`, which knows neither priorities nor successors.
+    """
+
+    def __init__(
+        self,
+        client: coord.Client,
+        path: str,
+        *,
+        name: str = "",
+        priority: int = 0,
+        margin: float | None = None,
+        layout: str = COORD,
+    ) -> None:
+        if priority and layout == KAZOO:
+            raise MisuseError(f"election {path}: kazoo's layout has no priorities; use coord's")
+        self.client = client
+        self.path = path
+        self.name = name
+        self.margin = margin
+        self._kind = "lock" if layout == KAZOO else f"candidate.{int(priority)}"
+        self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
+        self._seat = f"{path}/leader"
+        self._term: Term | None = None
+        self._standing = False
+
+    def __repr__(self) -> str:
+        return f"<Election {self.path}{', ' + repr(self._term) if self._term else ''}>"
+
+    @property
+    def leader(self) -> "Leaders":
+        """`await election.leader`: who leads now, or None; `async for leader in election.leader` follows."""
+        return Leaders(self.client, self._places, self._seat)
+
+    async def candidates(self) -> list[str]:
+        """The names of those who stand, the next one first."""
+        names = []
+        for entry in sorted(await self._places.entries(), key=rank):
+            with suppress(coord.NoNodeError):
+                names.append(contender((await self.client.get(f"{self.path}/{entry.name}"))[0]))
+        return names
+
+    def __aiter__(self) -> "Election":
+        return self
+
+    async def __anext__(self) -> Term:
+        """Stand until elected."""
+        term = self._term
+        if term is not None:
+            if not term.entered:
+                await self._resign()
+                raise MisuseError(f"{term} was not entered: lead inside `async with term`, which ends when it is lost")
+            raise MisuseError(f"{self.path} is led by this object; leave `async with term` before")
+        if self._standing:
+            raise MisuseError(f"this election object of {self.path} is in use: make another one for each candidate")
+        self._standing = True
+        try:
+            self._term = await self._stand()
+        finally:
+            self._standing = False
+        return self._term
+
+    async def run(self, serve: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Stand until elected, then call `serve(term, *args)`; what it gives. When the term is lost, stand again."""
+        async for term in self:
+            async with term:
+                return await serve(term, *args)
+        raise AssertionError("the loop of an election does not end by itself")
+
+    # ---- standing
+
+    async def _stand(self) -> Term:
+        if self._places.layout == KAZOO:
+            place = await acquire(self._places, self._kind, self.name, None)
+            return Term(self, place.path, place.token)
+        while True:
+            place = await self._places.take(self._kind, self.name)
+            try:
+                while not await self._try_first(place):
+                    pass
+                stat = await self.client.exists(self._seat)
+                return Term(self, self._seat, stat.czxid if stat else 0)
+            except PlaceGone:
+                continue
+            except BaseException:
+                await self._leave_seat(place)
+                raise
+            finally:
+                await place.leave()
+
+    async def _try_first(self, place: Place) -> bool:
+        """Look around once: sit down, or wait until it is worth looking again."""
+        order = sorted(await self._places.entries(), key=rank)
+        names = [entry.name for entry in order]
+        if place.name not in names:
+            raise PlaceGone(f"{place.path} was deleted while it waited")
+        number = names.index(place.name)
+        place.token = order[number].stat.czxid
+        if not number and await self._sit_down(place):
+            return True
+        own = (place.path, order[number].stat, CHANGED)
+        if number:
+            before = order[number - 1]
+            await wait_any(self.client, [own, (f"{self.path}/{before.name}", before.stat, ())])
+        elif (seat := await self.client.exists(self._seat)) is not None:
+            await wait_any(self.client, [own, (self._seat, seat, ())])
+        return False
+
+    async def _sit_down(self, place: Place) -> bool:
+        """False if somebody leads."""
+        with anyio.CancelScope(shield=True):
+            try:
+                async with self.client.transaction(guard=place) as txn:
+                    txn.create(self._seat, place.value, ephemeral=True)
+                    txn.delete(place.path)
+            except coord.NodeExistsError:
+                return False
+            except (coord.NoNodeError, coord.BadVersionError) as error:
+                raise PlaceGone(f"{place.path} was deleted while it waited") from error
+            place.left = True
+        return True
+
+    async def _leave_seat(self, place: Place) -> None:
+        """If the seat was taken by this place, whether its candidate knows or not, free it. Not to be cancelled."""
+
+        async def leave() -> None:
+            with suppress(coord.NoNodeError, coord.BadVersionError):
+                async with self.client.transaction() as txn:
+                    txn.check(self._seat, value=place.value)
+                    txn.delete(self._seat)
+
+        with anyio.CancelScope(shield=True):
+            await insist(self.client, leave)
+
+    async def _resign(self) -> None:
+        """Give up the seat. Not to be cancelled."""
+        term, self._term = self._term, None
+        if term is None:
+            return
+
+        async def leave() -> None:
+            with suppress(coord.NoNodeError, coord.BadVersionError):
+                async with self.client.transaction(guard=term) as txn:
+                    txn.delete(term.path)
+
+        with anyio.CancelScope(shield=True):
+            await insist(self.client, leave)
+
+    async def _call(self, name: str) -> None:
+        """Put the candidate of this name that has stood for longest before all others."""
+        if self._places.layout == KAZOO:
+            raise MisuseError(f"election {self.path}: kazoo's layout has no successors; use coord's")
+        for entry in await self._places.entries():
+            path = f"{self.path}/{entry.name}"
+            with suppress(coord.NoNodeError):
+                value, _ = await self.client.get(path)
+                if contender(value) == name:
+                    await self.client.set(path, value)
+                    return
+        raise MisuseError(f"nobody called {name!r} stands for election at {self.path}")
+
+
+def rank(entry: Entry) -> tuple[bool, int, int]:
+    """Who was named comes first, the one that was named last before all; then priorities; then the order of places."""
+    if entry.stat.version:
+        return False, -entry.stat.mzxid, 0
+    return True, -int(entry.kind.partition(".")[2] or 0), entry.stat.czxid
+
+
+class Leaders:
+    """Who leads, for those who look on: `await` it, or iterate over it with `async for`."""
+
+    def __init__(self, client: coord.Client, places: Places, seat: str) -> None:
+        self._client = client
+        self._places = places
+        self._seat = seat
+
+    def __repr__(self) -> str:
+        return f"<Leaders of {self._places.path}>"
+
+    def __await__(self) -> Generator[Any, None, Leader | None]:
+        return self._now().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[Leader | None]:
+        """Who leads, and whenever it is somebody else, or nobody. A term that ends before it is seen is not told."""
+        told: list[Leader | None] = []
+        while True:
+            try:
+                async with self._client.watch(self._where(), kinds=KINDS) as events:
+                    while True:
+                        leader = await self._now()
+                        if [leader] != told:
+                            told = [leader]
+                            yield leader
+                        await anext(events)
+            except coord.WatchWindowLostError:
+                continue
+
+    def _where(self) -> str:
+        return self._places.path if self._places.layout == KAZOO else self._seat
+
+    async def _now(self) -> Leader | None:
+        if self._places.layout != KAZOO:
+            return await self._read(self._seat)
+        for entry in await self._places.entries():
+            if (leader := await self._read(f"{self._places.path}/{entry.name}")) is not None:
+                return leader
+        return None
+
+    async def _read(self, path: str) -> Leader | None:
+        try:
+            value, stat = await self._client.get(path)
+        except coord.NoNodeError:
+            return None
+        return Leader(contender(value), stat.czxid)
+
+
+KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED, coord.EventKind.CHILDREN)

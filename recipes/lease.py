@@ -1,0 +1,169 @@
+"""A right for a stated time, by the servers' clock. It outlives a lost session, and needs nothing to end.
+
+The lease is a znode with a time to live, `lease.seconds` from its creation or last renewal, which the leader of the
+servers counts by its own clock. The holder counts the same seconds from the moment *before* it asked, on a clock that
+does not jump: so it ends for the holder first. The clocks of the servers need to agree as far as `margin` says.
+
+- One body at a time, as far as that holds. A guarded write of a holder whose lease has ended is refused in any case.
+- The body is cancelled, and the block ends with LockLost, `margin` seconds before the lease ends.
+- `lease.token` grows from holder to holder. Leaving the block gives the lease back; a holder that dies has it until its
+  time is over.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+
+import anyio
+
+import coord
+from recipes.errors import LockLost, MisuseError
+from recipes.holding import USES, Held, body
+from recipes.lock import acquire
+from recipes.place import Places, contender, insist, unique_id, wait_gone
+
+MARGIN_OF_LEASE = 0.1
+"""Without another wish a lease ends for its holder so much of its time earlier."""
+
+
+class HeldLease(Held):
+    """A lease that is held until `remaining` is 0."""
+
+    def __init__(
+        self, client: coord.Client, path: str, token: int, value: bytes, seconds: float, begun: float, early: float
+    ) -> None:
+        super().__init__(client, path, token, contender(value), 0.0)
+        self.seconds = seconds
+        self._value = value
+        self._early = early
+        self._until = begun + seconds - early
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until it ends, less the margin."""
+        return 0.0 if self.lost else max(0.0, self._until - anyio.current_time())
+
+    async def renew(self) -> None:
+        """The same seconds again, from now on. Raises LockLost if it had ended."""
+        self.check()
+        begun = anyio.current_time()
+        try:
+            async with self._client.transaction(guard=self) as txn:
+                txn.set(self.path, self._value)
+        except (coord.NoNodeError, coord.BadVersionError) as error:
+            raise LockLost(f"the lease {self.path} had ended before it was renewed: {error}") from error
+        self._until = begun + self.seconds - self._early
+
+    async def _wait_session(self) -> str:
+        await anyio.sleep_forever()
+        raise AssertionError("nobody sleeps for ever and wakes up")
+
+    def _unproved(self) -> str:
+        return f"the lease {self.path} of {self.seconds:g} s has ended, less its margin"
+
+    async def _wait_deleted(self) -> str:
+        try:
+            return await super()._wait_deleted()
+        except coord.CoordError:  # without a session nobody can tell; the lease goes on until its time is over
+            await anyio.sleep_forever()
+            raise
+
+
+class Lease:
+    """`async with Lease(client, "/leases/report", 30) as lease: ...`
+
+    `seconds`: for how long. `margin`: so much earlier it ends for the holder; how far apart the servers' clocks may be,
+    and the time its body needs to stop. `timeout`: seconds to wait at most, then TimeoutError. One object is one
+    contender at a time.
+    """
+
+    def __init__(
+        self,
+        client: coord.Client,
+        path: str,
+        seconds: float,
+        *,
+        name: str = "",
+        timeout: float | None = None,
+        margin: float | None = None,
+    ) -> None:
+        self.margin = seconds * MARGIN_OF_LEASE if margin is None else margin
+        if not 0 <= self.margin < seconds:
+            raise MisuseError(f"the lease {path} of {seconds!r} s needs a margin from 0 to less, not {self.margin!r}")
+        self.client = client
+        self.path = path
+        self.seconds = seconds
+        self.name = name
+        self._holder = f"{path}/holder"
+        self._places = Places(client, f"{path}/queue", ("lock",))
+        self._timeout = timeout
+        self._block: AbstractAsyncContextManager[HeldLease] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Lease {self.path} of {self.seconds:g} s{', in use' if self._block else ''}>"
+
+    async def holder(self) -> str | None:
+        """The name of who has it now; None if nobody has."""
+        with suppress(coord.NoNodeError):
+            return contender((await self.client.get(self._holder, linearizable=True))[0])
+        return None
+
+    async def __aenter__(self) -> HeldLease:
+        if self._block is not None:
+            raise MisuseError(f"this lease object of {self.path} is in use: make another one for each contender")
+        block = self._block = self._hold()
+        try:
+            return await block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        block, self._block = self._block, None
+        assert block is not None, "a block that is left was entered"
+        return await block.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _hold(self) -> AsyncIterator[HeldLease]:
+        value = f"{self.name}\n{unique_id(self.client)}".encode()
+        with USES.use(self.client, self.path, "a lease"):
+            try:
+                begun = await self._enter(value)
+                stat = await self.client.exists(self._holder)
+                token = stat.czxid if stat else 0
+                held = HeldLease(self.client, self._holder, token, value, self.seconds, begun, self.margin)
+                held.check()
+                async with body(held.wait_lost):
+                    yield held
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await insist(self.client, lambda: self._give_back(value))
+
+    async def _enter(self, value: bytes) -> float:
+        """When the request was begun that got it."""
+        with anyio.move_on_after(self._timeout):
+            place = await acquire(self._places, "lock", self.name, None)
+            try:
+                while (begun := await self._take(value)) is None:
+                    await wait_gone(self.client, self._holder)
+            finally:
+                await place.leave()
+            return begun
+        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s")
+
+    async def _take(self, value: bytes) -> float | None:
+        with anyio.CancelScope(shield=True):
+            begun = anyio.current_time()
+            try:
+                await self.client.create(self._holder, value, ttl=self.seconds, parents=True)
+            except coord.NodeExistsError:
+                return None
+        return begun
+
+    async def _give_back(self, value: bytes) -> None:
+        with suppress(coord.NoNodeError, coord.BadVersionError):
+            async with self.client.transaction() as txn:
+                txn.check(self._holder, value=value)
+                txn.delete(self._holder)

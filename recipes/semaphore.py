@@ -1,0 +1,188 @@
+"""A lock that so many may hold at once, and that number may be changed while it is in use.
+
+- Never more bodies at once than the capacity; after it was lowered, as soon as the holders that are too many have left.
+- Fair: in the order in which they asked. One contender, the first in the line, watches the holders; the others watch
+  the one before them.
+- Loss, tokens, guards and what is left behind: as with `Lock`. Each holder has a znode and a token of its own.
+
+How it is laid out: `<path>/holders` has the capacity as its data and a znode for each holder, `<path>/queue` is the
+line of those who wait. Whoever is first in the line, and nobody else, may add a holder; in one transaction it does so,
+leaves the line, and makes sure that the capacity is still what it has read.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from types import TracebackType
+
+import anyio
+
+import coord
+from recipes.errors import MisuseError
+from recipes.holding import USES, Held, body
+from recipes.lock import acquire
+from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
+
+KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
+
+
+class Semaphore:
+    """`async with Semaphore(client, "/limits/db", 5) as held: ...`
+
+    `capacity`: how many may hold it, if nobody has said so before; afterwards what was said by `set_capacity`. The
+    other options are those of `Lock`. `layout="kazoo"`: share it with `kazoo.recipe.lock.Semaphore`, which does not
+    notice a changed capacity. One object is one contender at a time.
+    """
+
+    def __init__(
+        self,
+        client: coord.Client,
+        path: str,
+        capacity: int = 1,
+        *,
+        name: str = "",
+        timeout: float | None = None,
+        margin: float | None = None,
+        layout: str = COORD,
+    ) -> None:
+        _check_capacity(path, capacity)
+        self.client = client
+        self.path = path
+        self.name = name
+        self._first_capacity = capacity
+        self._holders = path if layout == KAZOO else f"{path}/holders"
+        queue = f"{path}-__lock__" if layout == KAZOO else f"{path}/queue"
+        self._places = Places(client, queue, ("lock",), layout)
+        self._timeout = timeout
+        self._margin = margin
+        self._block: AbstractAsyncContextManager[Held] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Semaphore {self.path}{' in use' if self._block else ''}>"
+
+    async def capacity(self) -> int:
+        """How many may hold it."""
+        capacity, _ = await self._read()
+        return capacity
+
+    async def set_capacity(self, capacity: int, *, below_holders: bool = False) -> None:
+        """Let so many hold it from now on. More are let in at once.
+
+        With `below_holders` there may be more holders now: nobody is let in until enough of them have left.
+        """
+        _check_capacity(self.path, capacity)
+        await self._read()
+        holders = len(await self.client.children(self._holders, linearizable=True))
+        if capacity < holders and not below_holders:
+            raise MisuseError(
+                f"{self.path} is held by {holders}, which is more than {capacity}; say below_holders=True to let them "
+                "finish and nobody else in until enough have left"
+            )
+        await self.client.set(self._holders, b"%d" % capacity)
+
+    async def holders(self) -> list[str]:
+        """The names of those who hold it, in no particular order."""
+        names = []
+        with suppress(coord.NoNodeError):
+            for child in await self.client.children(self._holders):
+                with suppress(coord.NoNodeError):
+                    names.append(contender((await self.client.get(f"{self._holders}/{child}"))[0]))
+        return names
+
+    async def contenders(self) -> list[str]:
+        """The names of those who wait, in order."""
+        return await self._places.contenders()
+
+    async def __aenter__(self) -> Held:
+        if self._block is not None:
+            raise MisuseError(f"this semaphore object of {self.path} is in use: make another one for each contender")
+        block = self._block = self._hold()
+        try:
+            return await block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        block, self._block = self._block, None
+        assert block is not None, "a block that is left was entered"
+        return await block.__aexit__(kind, error, traceback)
+
+    @asynccontextmanager
+    async def _hold(self) -> AsyncIterator[Held]:
+        with USES.use(self.client, self.path, "a semaphore"):
+            path = f"{self._holders}/{unique_id(self.client)}"
+            try:
+                await self._enter(path)
+                stat = await self.client.exists(path)
+                held = Held(self.client, path, stat.czxid if stat else 0, self.name, self._margin)
+                held.check()
+                async with body(held.wait_lost):
+                    yield held
+            finally:
+                await delete(self.client, path)
+
+    async def _enter(self, path: str) -> None:
+        with anyio.move_on_after(self._timeout):
+            while True:
+                place = await acquire(self._places, "lock", self.name, None)
+                try:
+                    while not await self._wait_room(place, path):
+                        pass
+                except PlaceGone:
+                    continue
+                finally:
+                    await place.leave()
+                return
+        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s")
+
+    async def _wait_room(self, place: Place, path: str) -> bool:
+        """As the first of the line: until there is room, and in. False if something has to be read anew."""
+        try:
+            async with self.client.watch(self._holders, kinds=KINDS) as events:
+                while True:
+                    capacity, stat = await self._read()
+                    if stat.children_count < capacity and await self._go_in(place, path, stat.version):
+                        return True
+                    if stat.children_count >= capacity:
+                        await anext(events)
+        except coord.WatchWindowLostError:
+            return False
+
+    async def _go_in(self, place: Place, path: str, version: int) -> bool:
+        with anyio.CancelScope(shield=True):
+            try:
+                async with self.client.transaction(guard=place) as txn:
+                    txn.check(self._holders, version=version)
+                    txn.create(path, self.name.encode(), ephemeral=True)
+                    txn.delete(place.path)
+            except coord.BadVersionError:
+                return False  # another capacity
+            except coord.NoNodeError as error:
+                if error.step is None:
+                    raise PlaceGone(f"{place.path} was deleted while it waited") from error
+                return False
+            place.left = True
+        return True
+
+    async def _read(self) -> tuple[int, coord.Stat]:
+        """The capacity, and the Stat of where it is."""
+        while True:
+            try:
+                value, stat = await self.client.get(self._holders)
+            except coord.NoNodeError:
+                with suppress(coord.NodeExistsError):
+                    await self.client.create(self._holders, b"%d" % self._first_capacity, parents=True)
+                continue
+            if not value:  # kazoo makes it first and says how many a moment later
+                return self._first_capacity, stat
+            try:
+                return int(value), stat
+            except ValueError:
+                raise MisuseError(f"the data of {self._holders} is {value!r:.40}, and not a capacity") from None
+
+
+def _check_capacity(path: str, capacity: int) -> None:
+    if capacity < 1:
+        raise MisuseError(f"the capacity of {path} is a number from 1, not {capacity!r}")
