@@ -75,11 +75,19 @@ async def embedded(
 
 @asynccontextmanager
 async def _in_this_loop(run: Any) -> AsyncIterator[None]:
+    scope = trio.CancelScope(shield=True)  # it serves until the block has been left, also while that is cancelled
+
+    async def serve_shielded(task_status: trio.TaskStatus[object]) -> None:
+        with scope:
+            await run(task_status=task_status)
+
     with unwrapped():
         async with trio.open_nursery() as nursery:
-            await nursery.start(run)
-            yield
-            nursery.cancel_scope.cancel()
+            await nursery.start(serve_shielded)
+            try:
+                yield
+            finally:
+                scope.cancel()
 
 
 @asynccontextmanager

@@ -72,14 +72,25 @@ async def connect(
     client = Client(runtime, prefix)
     with unwrapped():
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(connection.run)
-            tasks.start_soon(connection.run_clock)
+            work = anyio.CancelScope(shield=True)
+            tasks.start_soon(_work, connection, work)
             try:
                 await _wait_open(client, connection, connect_timeout)
                 yield client
             finally:
                 await _leave(client, runtime)
-                tasks.cancel_scope.cancel()
+                work.cancel()
+
+
+async def _work(connection: Connection, scope: anyio.CancelScope) -> None:
+    """Keep the session until the block has been left, also while it is being cancelled.
+
+    What has to be undone then, such as a lock that is held, is undone by shielded calls: they must be answered.
+    """
+    with unwrapped(), scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(connection.run)
+            tasks.start_soon(connection.run_clock)
 
 
 async def _wait_open(client: Client, connection: Connection, patience_s: float) -> None:
