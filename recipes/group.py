@@ -158,6 +158,11 @@ class Members(Block):
         await self._cache.sync()
         return self.members
 
+    async def wait_change(self, zxid: int) -> int:
+        """Until the state is that of a later place than `zxid`; which."""
+        self._need_open()
+        return await self._cache.wait_change(zxid)
+
     def __aiter__(self) -> Self:
         return self
 
