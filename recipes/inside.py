@@ -60,13 +60,29 @@ class Signal:
 
 @asynccontextmanager
 async def beside(*keepers: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """Let these run while the block does. The first that raises ends the block, with its error."""
-    with unwrapped():
-        async with anyio.create_task_group() as tasks:
-            for keeper in keepers:
-                tasks.start_soon(keeper)
-            yield
-            tasks.cancel_scope.cancel()
+    """Let these run while the block does. The first that raises ends the block, with its error.
+
+    An error of the block's own comes out as it is, whatever the others come to.
+    """
+    failure: Exception | None = None
+    try:
+        with unwrapped():
+            async with anyio.create_task_group() as tasks:
+                for keeper in keepers:
+                    tasks.start_soon(keeper)
+                try:
+                    yield
+                except Exception as error:
+                    failure = error
+                tasks.cancel_scope.cancel()
+    except Exception:
+        if failure is None:
+            raise
+    if failure is not None:
+        try:
+            raise failure
+        finally:
+            del failure
 
 
 @contextmanager
