@@ -21,8 +21,9 @@ LOOK_AFTER_S = 0.05
 MARGIN_OF_TIMEOUT = 0.1
 """Without another wish the body is cancelled so much of the session's timeout before the deadline."""
 
-CLOCK_STEP_S = 0.000_01
-"""Less is not slept: added to the time on the clock it may leave it as it is, and sleeping would not end."""
+
+NOTHING_S = 1e-6
+"""Less than this is no time: added to a clock's time it may be lost in rounding, and a sleep would not end."""
 
 
 class Held:
@@ -83,7 +84,7 @@ class Held:
     async def _wait_deadline(self) -> str:
         while True:
             remaining = self.remaining
-            if remaining < CLOCK_STEP_S:
+            if remaining < NOTHING_S:
                 return self._unproved()
             await anyio.sleep(remaining)
 
