@@ -11,8 +11,6 @@ from typing import Any, Self
 
 import anyio
 
-import coord
-
 
 class Block(ABC):
     """Entered once, by one task. `_inside` is the block, written as one generator: before `yield`, and after it."""
@@ -87,13 +85,17 @@ async def beside(*keepers: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Around a task group: one error comes out as it is, and so does the first of several of one class."""
+    """Around a task group: one error comes out as it is, and so does the first of several of one class.
+
+    A cancellation beside an error is not told: the error ends what was cancelled as well.
+    """
     try:
         yield
     except BaseExceptionGroup as group:
-        if len({type(each) for each in group.exceptions}) > 1 or isinstance(group.exceptions[0], BaseExceptionGroup):
+        errors = group.split(anyio.get_cancelled_exc_class())[1]
+        if errors is None or len({type(each) for each in errors.exceptions}) > 1:
             raise
-        only = group.exceptions[0]
+        only = errors.exceptions[0]
     else:
         return
     context = only.__context__
@@ -101,15 +103,7 @@ def unwrapped() -> Iterator[None]:
         raise only
     finally:
         only.__context__ = context
-        del only, context
-
-
-async def until_lost(client: coord.Client) -> None:
-    """Raise SessionLostError as soon as the session is lost, or not proved alive any more."""
-    await client.session.wait_state(coord.SessionState.LOST)
-    raise coord.SessionLostError(
-        f"session {client.session.id:#x} has ended or is not proved alive, and with it what was held through it"
-    )
+        del only, errors, context
 
 
 def check_path(path: str) -> str:

@@ -237,11 +237,8 @@ class PeriodicJob:
         latest = self.latest()
         if latest <= record.number:
             return None
-        if record.begun is not None:
-            number = record.begun
-        else:
-            number = record.number + 1 if self.make_up else latest
-        return Run(self, number, token, record, version)
+        following = record.number + 1 if self.make_up else latest
+        return Run(self, following if record.begun is None else record.begun, token, record, version)
 
     async def _read(self) -> tuple[Record | None, int]:
         try:
