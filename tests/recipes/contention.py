@@ -8,12 +8,13 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import trio
 
 import coord
 import coord.testing
-from recipes import Held, LockLost
+from recipes import Election, Held, Lease, Lock, LockLost, ReadWriteLock, Semaphore
 
 TIMEOUT_S = 4.0
 
@@ -83,6 +84,32 @@ def readers_or_one_writer(kinds: list[str]) -> bool:
 def at_most(capacity: int) -> Callable[[list[str]], bool]:
     return lambda kinds: len(kinds) <= capacity
 
+
+class Leading:
+    """An election as a block, so that it can be tried as the locks are."""
+
+    def __init__(self, client: coord.Client) -> None:
+        self._election = Election(client, "/x")
+
+    async def __aenter__(self) -> Held:
+        self._term = await anext(self._election)
+        return await self._term.__aenter__()
+
+    async def __aexit__(self, *error) -> bool | None:
+        done = await self._term.__aexit__(*error)
+        if done and self._term.lost:
+            raise LockLost(self._term.lost)
+        return done
+
+
+EXCLUSIVE: dict[str, Callable[[coord.Client], Any]] = {
+    "lock": lambda client: Lock(client, "/x"),
+    "write": lambda client: ReadWriteLock(client, "/x").write(),
+    "semaphore": lambda client: Semaphore(client, "/x", 1),
+    "lease": lambda client: Lease(client, "/x", 3.0, margin=0.3),
+    "election": Leading,
+}
+"""Each recipe that lets one body run at a time, at the same path."""
 
 Use = Callable[[coord.Client, str, random.Random], Awaitable[None]]
 

@@ -1,6 +1,6 @@
 """One fault at a time: who holds something is cut off, frozen, expired, deleted by hand. Mutants must be found."""
 
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -23,35 +23,7 @@ from recipes import (
     ReadWriteLock,
     Semaphore,
 )
-from tests.recipes.contention import TIMEOUT_S, Inside, Violation, alone, ends_with
-
-LOCKS = {
-    "lock": lambda client: Lock(client, "/x"),
-    "write": lambda client: ReadWriteLock(client, "/x").write(),
-    "semaphore": lambda client: Semaphore(client, "/x", 1),
-    "lease": lambda client: Lease(client, "/x", 3.0, margin=0.3),
-}
-
-
-class Leading:
-    """An election as a block, so that it can be tried as the locks are."""
-
-    def __init__(self, client: coord.Client) -> None:
-        self._election = Election(client, "/x")
-
-    async def __aenter__(self) -> Held:
-        self._term = await anext(self._election)
-        return await self._term.__aenter__()
-
-    async def __aexit__(self, *error) -> bool | None:
-        lost = self._term.lost
-        done = await self._term.__aexit__(*error)
-        if done and lost:
-            raise LockLost(lost)
-        return done
-
-
-ALL = {**LOCKS, "election": Leading}
+from tests.recipes.contention import EXCLUSIVE, TIMEOUT_S, Inside, Violation, alone, ends_with
 
 
 async def a_holder_is_cut_off(ensemble, make) -> Inside:
@@ -68,7 +40,7 @@ async def a_holder_is_cut_off(ensemble, make) -> Inside:
             with ends_with(LockLost, coord.SessionLostError):
                 async with make(first) as held, inside.body("first", held):
                     entered.set()
-                    await trio.sleep(4 * TIMEOUT_S)
+                    await trio.sleep(100 * TIMEOUT_S)
             told.set()
 
         async def wait() -> None:
@@ -87,12 +59,12 @@ async def a_holder_is_cut_off(ensemble, make) -> Inside:
     return inside
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EXCLUSIVE)
 async def test_who_is_cut_off_ends_before_the_next_begins(name, ensemble, virtual_clock):
-    assert (await a_holder_is_cut_off(ensemble, ALL[name])).entered == ["first", "second"]
+    assert (await a_holder_is_cut_off(ensemble, EXCLUSIVE[name])).entered == ["first", "second"]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EXCLUSIVE)
 async def test_a_mutant_that_ignores_the_deadline_and_the_end_of_its_session_is_found(
     name, ensemble, virtual_clock, monkeypatch
 ):
@@ -101,24 +73,35 @@ async def test_a_mutant_that_ignores_the_deadline_and_the_end_of_its_session_is_
 
     monkeypatch.setattr(Held, "wait_lost", never)
     with pytest.RaisesGroup(Violation, flatten_subgroups=True):
-        await a_holder_is_cut_off(ensemble, ALL[name])
+        await a_holder_is_cut_off(ensemble, EXCLUSIVE[name])
 
 
-@pytest.mark.parametrize("name", ALL)
-async def test_a_late_holders_guarded_write_is_refused(name, ensemble, virtual_clock):
+async def late_write(ensemble, make) -> bytes:
+    """A holder whose znode was deleted, and who does not know it, makes a guarded write; what is there in the end."""
     async with ensemble.client() as client, ensemble.client() as other:
         await client.create("/data")
         with ends_with(LockLost):
-            async with ALL[name](client) as held:
+            async with make(client) as held:
                 async with client.transaction(guard=held) as txn:
                     txn.set("/data", b"in time")
                 await other.sync()
                 await other.delete(held.path)
-                with pytest.raises((coord.NoNodeError, coord.BadVersionError)):
+                with suppress(coord.NoNodeError, coord.BadVersionError):
                     async with client.transaction(guard=held) as txn:
                         txn.set("/data", b"too late")
                 await trio.sleep(5)
-        assert (await client.get("/data"))[0] == b"in time"
+        return (await client.get("/data"))[0]
+
+
+@pytest.mark.parametrize("name", EXCLUSIVE)
+async def test_a_late_holders_guarded_write_is_refused(name, ensemble, virtual_clock):
+    assert await late_write(ensemble, EXCLUSIVE[name]) == b"in time"
+
+
+async def test_a_mutant_whose_guard_is_not_looked_at_is_found(ensemble, virtual_clock, monkeypatch):
+    transaction = coord.Client.transaction
+    monkeypatch.setattr(coord.Client, "transaction", lambda client, guard=None: transaction(client))
+    assert await late_write(ensemble, EXCLUSIVE["lock"]) == b"too late"
 
 
 @pytest.mark.parametrize("name", ["lock", "write", "semaphore", "election"])
@@ -133,7 +116,7 @@ async def test_who_was_frozen_while_its_session_ended_is_told_by_check_and_its_g
     async def program() -> None:
         tasks.append(trio.lowlevel.current_task())
         with ends_with(LockLost, coord.SessionLostError):
-            async with ensemble.client(session_timeout=TIMEOUT_S) as client, ALL[name](client) as held:
+            async with ensemble.client(session_timeout=TIMEOUT_S) as client, EXCLUSIVE[name](client) as held:
                 entered.set()
                 while True:
                     await trio.sleep(0.1)
@@ -145,27 +128,46 @@ async def test_who_was_frozen_while_its_session_ended_is_told_by_check_and_its_g
         nursery.start_soon(program)
         await entered.wait()
         freezer.freeze(tasks[0])
-        async with ALL[name](other):
+        async with EXCLUSIVE[name](other):
             steps.append("second")
             freezer.thaw(tasks[0])
             await thawed.wait()
             assert steps[-1] == "second"
 
 
-@pytest.mark.parametrize("name", ALL)
-async def test_they_come_in_the_order_in_which_they_asked(name, ensemble, virtual_clock):
+async def entered_in_turn(ensemble, make) -> list[str]:
+    """Eight ask one after the other; who came in, in order."""
     inside = Inside(alone)
     async with ensemble.client() as client, ensemble.client() as other:
 
         async def contend(number: int) -> None:
-            async with ALL[name]((client, other)[number % 2]) as held, inside.body(f"{number}", held):
+            async with make((client, other)[number % 2]) as held, inside.body(f"{number}", held):
                 await trio.sleep(0.1)
 
         async with trio.open_nursery() as nursery:
             for number in range(8):
                 nursery.start_soon(contend, number)
                 await trio.sleep(0.02)
-        assert inside.entered == [f"{number}" for number in range(8)]
+    return inside.entered
+
+
+@pytest.mark.parametrize("name", EXCLUSIVE)
+async def test_they_come_in_the_order_in_which_they_asked(name, ensemble, virtual_clock):
+    assert await entered_in_turn(ensemble, EXCLUSIVE[name]) == list("01234567")
+
+
+async def test_a_mutant_that_tries_again_and_again_instead_of_waiting_in_line_is_found(ensemble, virtual_clock):
+    class Impatient(Lock):
+        @asynccontextmanager
+        async def _hold(self):
+            while True:
+                async with self._try() as held:
+                    if held is not None:
+                        yield held
+                        return
+                await trio.sleep(ensemble.rng.random() * 0.1)
+
+    assert await entered_in_turn(ensemble, lambda client: Impatient(client, "/x")) != list("01234567")
 
 
 async def test_a_release_wakes_one_of_many_and_reads_no_list(ensemble, virtual_clock):
@@ -248,8 +250,9 @@ async def test_after_an_expired_holder_the_lock_stays_closed_and_after_a_release
             assert trio.current_time() - begun < 1
         with ends_with(LockLost, coord.SessionLostError):
             async with Lock(one, "/lock", delay=20):
-                await ensemble.expire_session(one)
+                ensemble.isolate(one)
                 await trio.sleep(60)
+        await trio.sleep(TIMEOUT_S)
         begun = trio.current_time()
         async with Lock(two, "/lock").attempt() as held:
             assert held is None
@@ -380,7 +383,7 @@ async def test_a_barrier_holds_everybody_until_it_is_opened(ensemble, virtual_cl
         await Barrier(other, "/b/arrier").wait()
 
 
-async def test_a_double_barrier_begins_with_all_and_ends_with_all_round_after_round(ensemble, virtual_clock):
+async def rounds(ensemble) -> None:
     begun: list[tuple[int, int]] = []
     ended: list[tuple[int, int]] = []
     async with ensemble.client() as client, ensemble.client() as other:
@@ -403,6 +406,24 @@ async def test_a_double_barrier_begins_with_all_and_ends_with_all_round_after_ro
         assert await client.children("/d") == []
 
 
+async def test_a_double_barrier_begins_with_all_and_ends_with_all_round_after_round(ensemble, virtual_clock):
+    await rounds(ensemble)
+
+
+async def nothing(self, *arguments) -> None:
+    await trio.lowlevel.checkpoint()
+
+
+@pytest.mark.parametrize("mutant", ["begins with fewer", "does not wait at its end"])
+async def test_a_mutant_of_the_double_barrier_is_found(mutant, ensemble, virtual_clock, monkeypatch):
+    if mutant == "begins with fewer":
+        monkeypatch.setattr(DoubleBarrier, "count", property(lambda self: 2, lambda self, count: None), raising=False)
+    else:
+        monkeypatch.setattr(DoubleBarrier, "_wait_others", nothing)
+    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True, allow_unwrapped=True):
+        await rounds(ensemble)
+
+
 async def test_a_double_barrier_says_who_died_and_who_did_not_come(ensemble, virtual_clock):
     async with ensemble.client() as client, ensemble.client(session_timeout=TIMEOUT_S) as dying:
         with pytest.raises(TimeoutError, match="fewer than 2 came to /d"):
@@ -413,7 +434,7 @@ async def test_a_double_barrier_says_who_died_and_who_did_not_come(ensemble, vir
         async def die() -> None:
             with ends_with(LockLost, coord.SessionLostError):
                 async with DoubleBarrier(dying, "/d", 2, name="mortal"):
-                    await ensemble.expire_session(dying)
+                    ensemble.isolate(dying)
                     await trio.sleep(60)
 
         async with trio.open_nursery() as nursery:

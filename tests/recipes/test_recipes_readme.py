@@ -1,0 +1,44 @@
+"""The examples in recipes/README.md run as they stand there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GUIDE = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
+EXAMPLES = {
+    title: program
+    for title, section in re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", GUIDE, re.S | re.M)
+    for program in re.findall(r"```python\n(.*?)```", section, re.S)
+}
+PRINTED = {
+    "Lock": r"^True \['web-1'\]\nb'7'$",
+    "ReadWriteLock": r"^written alone\nstill mine to read, with others\nread$",
+    "Semaphore": r"^\['sender-1'\]\n5$",
+    "Election": r"^Leader\(name='first', token=\d+\)\nleading: second\ndone$",
+    "Barrier and DoubleBarrier": r"^True\n(begins with \['m0', 'm1', 'm2'\]\n?){3}$",
+    "Lease": r"^worker-1 True$",
+}
+
+
+def test_there_is_an_example_for_every_expectation():
+    assert set(PRINTED) <= set(EXAMPLES)
+
+
+@pytest.mark.parametrize("title", PRINTED)
+def test_an_example_runs_and_prints_what_it_should(title: str, tmp_path: Path):
+    (tmp_path / "example.py").write_text(EXAMPLES[title])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "example.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(PRINTED[title], done.stdout.strip()), done.stdout
