@@ -12,7 +12,7 @@ import anyio.lowlevel
 
 import coord
 from recipes.errors import RecipeError
-from recipes.inside import Block, Signal, beside, check_path
+from recipes.inside import Block, OneTask, Signal, beside, check_path
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class ConfigWatch(Block, Generic[T]):
 
     `default`: the value while there is no such znode; without one entering the block waits for the first good value. A
     znode that is deleted later leaves its last value. Iterating gives the value now and each later one; who iterates
-    slowly gets the latest. The end of the session ends the block with SessionLostError.
+    slowly gets the latest. One task iterates. The end of the session ends the block with SessionLostError.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class ConfigWatch(Block, Generic[T]):
         self._changes = 0
         self._told = -1
         self._changed = Signal()
+        self._iterating = OneTask()
 
     def __repr__(self) -> str:
         return f"<ConfigWatch of {self.path}, version {self.version}{', not decodable now' if self.error else ''}>"
@@ -60,11 +61,12 @@ class ConfigWatch(Block, Generic[T]):
 
     async def __anext__(self) -> T:
         self._need_open()
-        await anyio.lowlevel.checkpoint()
-        while self._told == self._changes:
-            await self._changed.wait()
-        self._told = self._changes
-        return self.value
+        with self._iterating:
+            await anyio.lowlevel.checkpoint()
+            while self._told == self._changes:
+                await self._changed.wait()
+            self._told = self._changes
+            return self.value
 
     async def wait_checked(self, zxid: int) -> None:
         """Until what was written at this zxid has been looked at: then `value`, or `error`, is not older."""

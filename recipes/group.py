@@ -10,11 +10,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Self
 
+import anyio
+import anyio.lowlevel
+
 import coord
 from recipes.claim import claim, ensure_container, release
 from recipes.errors import MisuseError
 from recipes.holding import Held, body
-from recipes.inside import Block, check_name, check_path
+from recipes.inside import Block, OneTask, check_name, check_path
 from recipes.place import COORD, KAZOO, LAYOUTS, wait_gone
 from recipes.tree_cache import TreeCache
 
@@ -125,14 +128,15 @@ class Group:
 class Members(Block):
     """A group as it is seen. Iterating gives the members now, and again whenever they have changed.
 
-    Who iterates slowly is not told what has come and gone in between. `members` asks nobody: it is the state at
-    `zxid`. The end of the session ends the block with SessionLostError.
+    One task iterates. Who iterates slowly is not told what has come and gone in between. `members` asks nobody: it is
+    the state at `zxid`. The end of the session ends the block with SessionLostError.
     """
 
     def __init__(self, group: Group) -> None:
         self._group = group
         self._cache = TreeCache(group.client, group.path, depth=1)
         self._told: list[Member] | None = None
+        self._iterating = OneTask()
 
     def __repr__(self) -> str:
         return f"<Members of {self._group.path}>"
@@ -168,11 +172,13 @@ class Members(Block):
 
     async def __anext__(self) -> list[Member]:
         self._need_open()
-        zxid = self._cache.zxid
-        while self._told is not None and self.members == self._told:
-            zxid = await self._cache.wait_change(zxid)
-        self._told = self.members
-        return list(self._told)
+        with self._iterating:
+            await anyio.lowlevel.checkpoint()
+            zxid = self._cache.zxid
+            while self._told is not None and self.members == self._told:
+                zxid = await self._cache.wait_change(zxid)
+            self._told = self.members
+            return list(self._told)
 
     @asynccontextmanager
     async def _inside(self) -> AsyncIterator[None]:

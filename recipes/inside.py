@@ -42,6 +42,21 @@ class Block(ABC):
             raise RuntimeError(f"the block of {self!r} {when}: use it inside `async with`")
 
 
+class OneTask:
+    """Around what one task at a time may do."""
+
+    def __init__(self) -> None:
+        self._busy = False
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise anyio.BusyResourceError("iterating over")
+        self._busy = True
+
+    def __exit__(self, *error: object) -> None:
+        self._busy = False
+
+
 class Signal:
     """Wakes all who wait, each time it is given."""
 

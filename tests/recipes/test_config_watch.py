@@ -142,3 +142,11 @@ async def test_misuse_is_told():
             _ = config.value
         with pytest.raises(RuntimeError, match="was not entered"):
             await anext(config)
+        async with ConfigWatch(client, "/config", json.loads, default=1) as config:
+            await anext(config)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, config)
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(anyio.BusyResourceError):
+                    await anext(config)
+                tasks.cancel_scope.cancel()

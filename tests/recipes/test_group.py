@@ -141,3 +141,13 @@ async def test_misuse_is_told():
             async with Group(client, "/group").join(b"x" * (2 << 20)):
                 pass
         assert await Group(client, "/group").members() == []
+        async with Group(client, "/group").watch() as view:
+            await anext(view)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anext, view)
+                await anyio.wait_all_tasks_blocked()
+                with pytest.raises(anyio.BusyResourceError):
+                    await anext(view)
+                tasks.cancel_scope.cancel()
+        with pytest.raises(RuntimeError, match="has been left"):
+            await anext(view)
