@@ -10,7 +10,7 @@ import pytest
 import coord
 import coord.testing
 from coord.testing.fixture import virtual_clock as virtual_clock
-from recipes import Election, Lock, ReadWriteLock, Semaphore
+from recipes import DoubleBarrier, Election, Lease, Lock, MemberDied, ReadWriteLock, Semaphore
 from tests.recipes.contention import (
     Contention,
     Inside,
@@ -26,14 +26,14 @@ from tests.recipes.contention import (
 WRITTEN = "/written"
 
 
-async def contend(seed: int, use, inside: Inside, *paths: str) -> None:
+async def contend(seed: int, use, inside: Inside, *paths: str, last=None, **settings) -> None:
     rng = random.Random(seed)
-    async with coord.testing.ensemble(rng.choice((3, 3, 5)), seed=seed) as ensemble:
+    async with coord.testing.ensemble(rng.choice((3, 3, 5)), seed=seed, **settings) as ensemble:
         async with ensemble.client() as client:
             await client.create(WRITTEN)
         contention = Contention(ensemble, use)
         await contention.run(make_mischief)
-        await wait_nobody_left(ensemble, *paths)
+        await wait_nobody_left(ensemble, *paths, last=last)
         assert len(inside.tokens) > 5
 
 
@@ -92,3 +92,46 @@ async def test_an_election_under_faults(seed, virtual_clock):
                 break
 
     await contend(seed, use, inside, "/election")
+
+
+@pytest.mark.parametrize("seed", seeds("1-6"))
+async def test_a_lease_under_faults(seed, virtual_clock):
+    inside = Inside(alone)
+
+    async def use(client: coord.Client, name: str, rng: random.Random) -> None:
+        async with Lease(client, "/lease", 2.0, margin=0.2, name=name) as held, inside.body(name, held):
+            await work(held, client, rng)
+            if rng.random() < 0.5:
+                await held.renew()
+                await work(held, client, rng, 3.0)
+
+    await contend(seed, use, inside, "/lease/queue", reap_interval_s=0.2)
+
+
+@pytest.mark.parametrize("seed", seeds("1-6"))
+async def test_a_double_barrier_under_faults(seed, virtual_clock):
+    inside = Inside(at_most(4), ordered=False)
+    running: set[str] = set()
+
+    async def use(client: coord.Client, name: str, rng: random.Random) -> None:
+        try:
+            async with DoubleBarrier(client, "/phase", 3, name=name, timeout=5) as party:
+                others = {each for each in party.members.values() if each != name}
+                assert len(others) >= 2
+                running.add(party.path)
+                try:
+                    async with inside.body(name, party):
+                        await work(party, client, rng)
+                finally:
+                    running.discard(party.path)
+            late = [each for each in party.members if f"/phase/{each}" in running]
+            assert not late, f"{name} left while {late} were inside"
+        except MemberDied:
+            assert not [each for each in party.members if f"/phase/{each}" in running]
+
+    async def come_alone(client: coord.Client) -> None:
+        """If all members of a round died, whoever comes next clears away what is left."""
+        async with DoubleBarrier(client, "/phase", 1):
+            pass
+
+    await contend(seed, use, inside, "/phase", last=come_alone)

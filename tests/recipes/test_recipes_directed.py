@@ -72,7 +72,7 @@ async def test_a_mutant_that_ignores_the_deadline_and_the_end_of_its_session_is_
         await trio.sleep_forever()
 
     monkeypatch.setattr(Held, "wait_lost", never)
-    with pytest.RaisesGroup(Violation, flatten_subgroups=True):
+    with ends_with(Violation):
         await a_holder_is_cut_off(ensemble, EXCLUSIVE[name])
 
 
@@ -420,7 +420,7 @@ async def test_a_mutant_of_the_double_barrier_is_found(mutant, ensemble, virtual
         monkeypatch.setattr(DoubleBarrier, "count", property(lambda self: 2, lambda self, count: None), raising=False)
     else:
         monkeypatch.setattr(DoubleBarrier, "_wait_others", nothing)
-    with pytest.RaisesGroup(AssertionError, flatten_subgroups=True, allow_unwrapped=True):
+    with ends_with(AssertionError):
         await rounds(ensemble)
 
 
