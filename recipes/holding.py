@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 import coord
 from recipes.errors import LockLost, MisuseError
+from recipes.inside import unwrapped
 from recipes.place import wait_gone
 
 LOOK_AFTER_S = 0.05
@@ -114,7 +115,7 @@ async def body(wait_lost: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
     """
     reason: str | None = None
     failure: Exception | None = None
-    with _unwrapped():
+    with unwrapped():
         async with anyio.create_task_group() as tasks:
             scope = anyio.CancelScope()
 
@@ -135,25 +136,6 @@ async def body(wait_lost: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
                 tasks.cancel_scope.cancel()
     if reason is not None:
         raise LockLost(reason) from failure
-
-
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """The task group is an inner matter: what leaves it alone comes out as it is."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
-            raise
-        only = group.exceptions[0]
-    else:
-        return
-    context = only.__context__
-    try:
-        raise only
-    finally:
-        only.__context__ = context
-        del only, context
 
 
 class Uses:

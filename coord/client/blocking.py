@@ -363,6 +363,14 @@ class BlockingWatch:
 
         return self._client.run(wait)
 
+    def take(self) -> tuple[list[Event], int]:
+        """All events that are there, without waiting, and a zxid up to which there are no others."""
+
+        async def take(client: Client) -> tuple[list[Event], int]:
+            return self._made.take()
+
+        return self._client.run(take)
+
 
 async def _state(client: Client) -> SessionState:
     return client.session.state

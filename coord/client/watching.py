@@ -81,6 +81,27 @@ class Watch:
             runtime.kick()
         return Event(KINDS[event.kind], runtime.operations.stripped(event.path), event.zxid, CAUSES[event.cause])
 
+    def take(self) -> tuple[list[Event], int]:
+        """All events that are there, without waiting, and a zxid up to which there are no others.
+
+        Right after the answer to a call of this client that is the zxid at which the call was answered, or a later
+        one: so a copy of what is watched can tell of which place in the log it is. While the watch is being armed anew
+        it is where the watch had got to. Raises as iterating does, when there are no events.
+        """
+        state, runtime = self._state, self._runtime
+        if state is None:
+            raise RuntimeError("a watch is armed by entering it: async with client.watch(...) as events")
+        if state.error is not None and not state.events:
+            raise type(state.error)(*state.error.args)
+        stripped = runtime.operations.stripped
+        taken = [Event(KINDS[each.kind], stripped(each.path), each.zxid, CAUSES[each.cause]) for each in state.events]
+        zxid = runtime.session.seen_zxid if state.armed else state.position
+        state.events.clear()
+        if state.paused:
+            runtime.session.taken(state, runtime.clock())
+            runtime.kick()
+        return taken, zxid
+
 
 def kinds_mask(kinds: Iterable[EventKind] | None) -> int:
     """The bits 1 << kind; all of them if none is named."""

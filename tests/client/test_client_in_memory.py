@@ -172,6 +172,23 @@ async def test_an_idle_client_keeps_its_session_and_a_suspended_one_comes_back(e
         assert await client.exists("/mine")
 
 
+async def test_what_is_shielded_is_answered_while_the_block_around_the_client_is_cancelled(ensemble, virtual_clock):
+    async with ensemble.client() as other:
+        with trio.CancelScope() as scope:
+            async with ensemble.client() as client:
+                await client.create("/held", ephemeral=True)
+                scope.cancel()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        ensemble.crash(client.server.id)
+                        await client.delete("/held")
+        assert client.session.state == "LOST"
+        await other.sync()
+        assert await other.exists("/held") is None
+
+
 async def test_a_session_expired_by_the_servers_is_told_on_the_way_back(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=4) as client:
         client._runtime.session.deadline_s = float("inf")  # a client whose own clock stands still

@@ -336,6 +336,23 @@ async def test_a_watch_from_the_past_tells_what_was_missed(client):
 
 
 @with_client
+async def test_what_a_watch_has_told_so_far_is_taken_at_once_with_the_place_up_to_which_it_is_all(client):
+    events = client.watch("/t", recursive=True)
+    with pytest.raises(RuntimeError, match="by entering it"):
+        events.take()
+    async with events:
+        assert events.take() == ([], client.session.seen_zxid)
+        await client.create("/t/a", parents=True)
+        stat = await client.set("/t/a", b"x")
+        taken, zxid = events.take()
+        assert [(each.kind.name, each.path) for each in taken] == [
+            ("CREATED", "/t"), ("CREATED", "/t/a"), ("CHANGED", "/t/a"),
+        ]  # fmt: skip
+        assert taken[-1].zxid == stat.mzxid <= zxid
+        assert events.take() == ([], client.session.seen_zxid)
+
+
+@with_client
 async def test_a_watch_is_used_once_by_one_task(client):
     events = client.watch("/p")
     with pytest.raises(RuntimeError, match="by entering it"):

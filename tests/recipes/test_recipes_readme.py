@@ -21,6 +21,16 @@ PRINTED = {
     "Election": r"^Leader\(name='first', token=\d+\)\nleading: second\ndone$",
     "Barrier and DoubleBarrier": r"^True\n(begins with \['m0', 'm1', 'm2'\]\n?){3}$",
     "Lease": r"^worker-1 True$",
+    "TreeCache": r"^b'h1' \['host'\]\nb'h2' None$",
+    "Group": r"^\[\]\n\[\('web-1', b'10.0.0.1:80'\)\]\n\[\]$",
+    "Counter": r"^1 11 \[11, 12, 13\] 14$",
+    "Queue and PriorityQueue": r"^b'first' b'second' 0\nb'now'$",
+    "TaskQueue": r"^try 1 of b'resize 7' failed\ntry 2 of b'resize 7' failed\n\{'\S+': b'resize 7'\} 0$",
+    "KeyValueMap": r"^False 2\n\[\('apples', 2\)\] 0$",
+    "ConfigWatch": r"^\{'rate': 10\}\n\{'rate': 20\}\n\{'rate': 20\} /limits holds what cannot be decoded, version 1: ",
+    "ServiceRegistry": r"^\[\('10.0.0.1:5432', \{'zone': 'a'\}\)\]\n\[\] \['draining'\]$",
+    "Partitioner": r"^4$",
+    "PeriodicJob": r"^\[0, 1, 2\]$",
 }
 
 

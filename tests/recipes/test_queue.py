@@ -1,0 +1,164 @@
+"""Queues: what was put is taken once, in order, and nothing is lost."""
+
+import random
+
+import anyio
+import pytest
+import trio
+
+import coord
+import coord.testing
+from coord.testing.fixture import ensemble as ensemble
+from coord.testing.fixture import virtual_clock as virtual_clock
+from recipes.items import QueueEmpty, QueueFull
+from recipes.queue import PriorityQueue, Queue
+from tests.client.both import on_both
+from tests.recipes.faults import disturb, seeds
+
+
+async def run_seed(seed: int, limit: int | None) -> None:
+    """Putters and takers, both cancelled now and then, while servers crash."""
+    rng = random.Random(seed)
+    put: set[bytes] = set()
+    unsure: set[bytes] = set()
+    taken: list[bytes] = []
+    last: dict[tuple[int, bytes], int] = {}
+    counts: list[int] = []
+
+    async def putter(client: coord.Client, rng: random.Random, name: bytes) -> None:
+        queue = Queue(client, "/queue", limit=limit)
+        for number in range(30):
+            value = b"%s-%d" % (name, number)
+            with trio.move_on_after(rng.choice([0.003, 600, 600])) as scope:
+                await queue.put(value)
+            (unsure if scope.cancelled_caught else put).add(value)
+            counts.append(await queue.count())
+            await trio.sleep(rng.uniform(0, 0.2))
+
+    async def taker(client: coord.Client, rng: random.Random, me: int) -> None:
+        queue = Queue(client, "/queue", limit=limit)
+        while True:
+            value = None
+            with trio.move_on_after(rng.choice([0.002, 0.003, 1])):
+                value = await queue.get()
+            if value is None:
+                continue
+            taken.append(value)
+            who, _, number = value.partition(b"-")
+            assert int(number) > last.get((me, who), -1), "a later item of one putter was taken before an earlier one"
+            last[me, who] = int(number)
+
+    async with (
+        coord.testing.ensemble(seed=seed) as ensemble,
+        ensemble.client(session_timeout=30) as one,
+        ensemble.client(session_timeout=30) as two,
+        trio.open_nursery() as takers,
+    ):
+        for me, client in enumerate((one, two, two)):
+            takers.start_soon(taker, client, random.Random(rng.random()), me)
+        async with trio.open_nursery() as nursery:
+            for name, client in ((b"a", one), (b"b", two), (b"c", one)):
+                nursery.start_soon(putter, client, random.Random(rng.random()), name)
+            nursery.start_soon(disturb, ensemble, rng, 4, [one, two])
+        with trio.move_on_after(60):
+            while not put <= set(taken) or await Queue(one, "/queue").count():
+                await ensemble.advance(0.1)
+        takers.cancel_scope.cancel()
+    assert len(set(taken)) == len(taken), "an item was taken twice"
+    assert put <= set(taken) <= put | unsure, "an item was lost"
+    assert limit is None or max(counts) <= limit
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+@pytest.mark.parametrize("seed", seeds("1-6"))
+async def test_nothing_is_lost_and_nothing_taken_twice(seed, limit, virtual_clock):
+    await run_seed(seed, limit)
+
+
+async def take_without_asking(queue: Queue, path: str, stat: coord.Stat) -> bytes | None:
+    """Does not look whether somebody else was faster."""
+    try:
+        value, _ = await queue.client.get(path)
+        await queue.client.delete(path)
+    except coord.NoNodeError:
+        return locals().get("value")
+    return value
+
+
+async def take_unshielded(queue: Queue, path: str, stat: coord.Stat) -> bytes | None:
+    """Can be cancelled when the item is gone already."""
+    try:
+        value, _ = await queue.client.get(path)
+        await queue.client.delete(path)
+    except coord.NoNodeError:
+        return None
+    return value
+
+
+@pytest.mark.parametrize("mutant", [take_without_asking, take_unshielded])
+async def test_a_queue_that_takes_carelessly_is_found(mutant, virtual_clock, monkeypatch):
+    async def run_seeds() -> None:
+        for seed in range(1, 6):
+            await run_seed(seed, None)
+
+    monkeypatch.setattr(Queue, "_take", mutant)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        await run_seeds()
+
+
+@on_both
+async def test_items_come_in_order():
+    async with coord.embedded() as client:
+        queue = Queue(client, "/a/queue")
+        with pytest.raises(QueueEmpty, match="no item in /a/queue"):
+            await queue.get_nowait()
+        for value in (b"1", b"2", b"3"):
+            await queue.put(value)
+        assert await queue.peek() == b"1"
+        assert await queue.count() == 3
+        assert [await queue.get() for _ in range(3)] == [b"1", b"2", b"3"]
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.put, b"4")
+            assert await queue.get() == b"4"
+
+
+@on_both
+async def test_the_smallest_priority_comes_first_and_then_the_oldest():
+    async with coord.embedded() as client:
+        queue = PriorityQueue(client, "/queue")
+        for value, priority in ((b"c", 7), (b"d", 70_000), (b"a", 0), (b"b", 0)):
+            await queue.put(value, priority)
+        assert [await queue.get_nowait() for _ in range(4)] == [b"a", b"b", b"c", b"d"]
+        for priority in (-1, 100_000, 1.5):
+            with pytest.raises(ValueError, match="a priority is an int from 0"):
+                await queue.put(b"", priority)
+
+
+@on_both
+async def test_a_full_queue_says_so_or_waits():
+    async with coord.embedded() as client:
+        queue = PriorityQueue(client, "/queue", limit=2)
+        await queue.put(b"1", 5)
+        await queue.put_nowait(b"2")
+        with pytest.raises(QueueFull, match="/queue holds 2 items, and its limit is 2"):
+            await queue.put_nowait(b"3")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(queue.put, b"3")
+            await anyio.wait_all_tasks_blocked()
+            assert await queue.get() == b"2"
+        assert await queue.count() == 2
+
+
+@on_both
+async def test_misuse_is_told():
+    async with coord.embedded() as client:
+        for limit in (0, -1, 1.5):
+            with pytest.raises(ValueError, match="limit of a queue is 1 or more"):
+                Queue(client, "/queue", limit=limit)
+        with pytest.raises(ValueError, match="path of a recipe"):
+            Queue(client, "/")
+        with pytest.raises(coord.BadArgumentsError, match="is bytes"):
+            await Queue(client, "/queue").put("text")
+        with pytest.raises(coord.RequestTooLargeError):
+            await Queue(client, "/queue").put(b"x" * (2 << 20))
+        assert await Queue(client, "/queue").count() == 0
