@@ -5,8 +5,8 @@ at the same moment, and no block ends before all of these have ended theirs or d
 
 How a double barrier is laid out: `<path>/member-<id>` for each who is there, and `<path>/ready`, made in one
 transaction that makes sure that everybody whom it lists is there. It says who belongs to this round; whoever comes
-later waits for the next one, which begins when the last of this round has gone and `ready` with it. If all of a round have
-died, whoever comes next takes its `ready` away.
+later waits for the next one, which begins when the last of this round has gone and `ready` with it. If all of a round
+have died, whoever comes next takes its `ready` away.
 """
 
 from collections.abc import AsyncIterator

@@ -31,6 +31,9 @@ LAYOUTS = (COORD, KAZOO)
 DIGITS = 10
 """Of a sequence number. One that is longer does not sort by name any more."""
 
+NEAR = 16
+"""The place right before is looked for among so many numbers first."""
+
 _ids = itertools.count(1)
 
 
@@ -89,15 +92,10 @@ class Places:
             return [], []
         entries, others = [], []
         for child in found:
-            match = self._pattern.search(child.name)
-            if match is None:
+            if (entry := self.entry(child)) is None:
                 others.append(child.name)
-                continue
-            if child.stat is None:
-                raise coord.NoAuthError(
-                    f"{self.path}/{child.name} may not be read by this client, so it cannot tell who comes first"
-                )
-            entries.append(Entry(child.name, match[1], child.stat))
+            else:
+                entries.append(entry)
         entries.sort(key=lambda each: each.stat.czxid)
         return entries, others
 
@@ -165,8 +163,16 @@ class Places:
 
         await insist(self.client, clear)
 
-    def match(self, name: str) -> re.Match[str] | None:
-        return self._pattern.search(name)
+    def entry(self, child: coord.Child) -> Entry | None:
+        """A child of the path as a place; None if it is another znode."""
+        match = self._pattern.search(child.name)
+        if match is None:
+            return None
+        if child.stat is None:
+            raise coord.NoAuthError(
+                f"{self.path}/{child.name} may not be read by this client, so it cannot tell who comes first"
+            )
+        return Entry(child.name, match[1], child.stat)
 
 
 class Place:
@@ -185,6 +191,7 @@ class Place:
         """Znodes beside the places, as they were when its turn came."""
         self._places = places
         self._first = False
+        self._sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
 
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
@@ -194,17 +201,17 @@ class Place:
 
         With one kind of places their names are in their order, as long as all of their numbers have ten digits.
         """
-        if not self._places.sorts_by_name or len(self.name) != len(self.kind) + 1 + DIGITS:
+        if not self._sorts:
             return
         others = []
         for child in page.children:
-            if self._places.match(child.name) is None:
+            entry = self._places.entry(child)
+            if entry is None:
                 others.append(child.name)
-            elif child.name == self.name and child.stat is not None:
-                self.token, self.others, self._first = child.stat.czxid, others, True
-                return
-            else:
-                return
+                continue
+            if entry.name == self.name:
+                self.token, self.others, self._first = entry.stat.czxid, others, True
+            return
 
     async def is_free(self, blocker: Blocker = predecessor) -> bool:
         """Whether its turn has come."""
@@ -217,18 +224,32 @@ class Place:
         """
         while (ahead := await self._blocker(blocker)) is not None:
             await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
-            if blocker is predecessor and self._places.sorts_by_name:
+            if blocker is predecessor and self._sorts:
                 self.note_head(await self.client.children_page(self._places.path, limit=2))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
         if self._first:
             return None
+        if blocker is predecessor and self._sorts and (near := await self._near()) is not None:
+            return near
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
             if entry.name == self.name:
                 self.token, self.others = entry.stat.czxid, others
                 return blocker(entries[:number], entry)
         raise PlaceGone(f"{self.path} was deleted while it waited")
+
+    async def _near(self) -> Entry | None:
+        """The place right before it, if its number is not far below; so a long line need not be read."""
+        number = int(self.name[-DIGITS:])
+        after = f"{self.kind}-{number - NEAR:0{DIGITS}d}" if number > NEAR else f"{self.kind}-"
+        page = await self.client.children_page(self._places.path, after, NEAR)
+        before: Entry | None = None
+        for child in page.children:
+            if child.name >= self.name:
+                return before
+            before = self._places.entry(child) or before
+        return None
 
     async def leave(self) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""

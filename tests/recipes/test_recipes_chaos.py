@@ -34,7 +34,7 @@ async def contend(seed: int, use, inside: Inside, *paths: str, last=None, **sett
         contention = Contention(ensemble, use)
         await contention.run(make_mischief)
         await wait_nobody_left(ensemble, *paths, last=last)
-        assert len(inside.tokens) > 5
+        assert len(inside.tokens) > 2
 
 
 @pytest.mark.parametrize("seed", seeds("1-6"))
@@ -116,8 +116,7 @@ async def test_a_double_barrier_under_faults(seed, virtual_clock):
     async def use(client: coord.Client, name: str, rng: random.Random) -> None:
         try:
             async with DoubleBarrier(client, "/phase", 3, name=name, timeout=5) as party:
-                others = {each for each in party.members.values() if each != name}
-                assert len(others) >= 2
+                assert len(party.members) >= 3  # one of them may be cut off, with a session that has not ended yet
                 running.add(party.path)
                 try:
                     async with inside.body(name, party):

@@ -23,6 +23,8 @@ from tools.bench import loads, table
 from tools.bench.ceiling import ceiling
 from tools.bench.failover import FAULTS, Trial, trial
 from tools.bench.libraries import Rates, measure_libraries, medians
+from tools.bench.locks import LockRates, measure_locks
+from tools.bench.locks import median as median_of_locks
 from tools.bench.memory import Memory, memory
 from tools.bench.rows import Measurement, Row, measure, median, rows, warm_up
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware
@@ -91,6 +93,7 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
     measurements: dict[str, dict[Row, list[Measurement]]] = {each.name: defaultdict(list) for each in softwares}
     trials: dict[str, dict[str, list[Trial]]] = {each.name: defaultdict(list) for each in softwares}
     rates: dict[str, list[dict[str, Rates]]] = {each.name: [] for each in softwares}
+    locks: dict[str, list[dict[str, LockRates]]] = {each.name: [] for each in softwares}
     for turn in range(options.repeat):
         for software in softwares:
             with started(software, folder / f"{software.name}-{turn}", options.servers) as ensemble:
@@ -104,6 +107,8 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
                 if not options.no_libraries:
                     say("  client libraries")
                     rates[software.name].append(measure_libraries(ensemble, options.seconds))
+                    say("  locks")
+                    locks[software.name].append(measure_locks(ensemble, options.seconds))
                 if options.servers > 1:
                     for fault in FAULTS:
                         for _ in range(options.trials):
@@ -121,6 +126,8 @@ def measure_all(softwares: Sequence[Software], folder: Path, options: argparse.N
         print(f"\n{table.throughput(found)}\n{table.errors(found)}")
     if any(rates.values()):
         print(f"\n{table.libraries({name: medians(each) for name, each in rates.items()})}")
+    if any(locks.values()):
+        print(f"\n{table.locks({name: median_of_locks(each) for name, each in locks.items()})}")
     if any(trials.values()):
         print(f"\nWrites on surviving servers stand still when the leader is\n{table.failover(trials)}")
     if options.json is not None:

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from tools.bench.failover import Trial
+from tools.bench.locks import LockRates
 from tools.bench.memory import Memory
 from tools.bench.rows import Measurement, Row
 
@@ -92,6 +93,17 @@ def libraries(found: Mapping[str, Mapping[str, Mapping[tuple[str, int], float]]]
                 line.append("-" if rate is None else f"{rate:,.0f}")
                 line.append("-" if rate is None else ratio(rate, baseline.get(row, 0)))
             lines.append(line)
+    return aligned(lines)
+
+
+def locks(found: Mapping[str, Mapping[str, LockRates]]) -> str:
+    """A line a library and its servers: how often a lock is taken and given back, and how long a hand-over takes."""
+    lines = [["lock", "take and give back /s", "hand-over p50 ms", "p99 ms", "p50 ms of 1,000 contenders"]]
+    for name, by_library in found.items():
+        for each, rates in by_library.items():
+            many = rates.handover_many_p50_ms
+            numbers = [f"{rates.per_second:,.0f}", f"{rates.handover_p50_ms:.2f}", f"{rates.handover_p99_ms:.2f}"]
+            lines.append([f"{each}, servers: {name}", *numbers, "-" if many is None else f"{many:.2f}"])
     return aligned(lines)
 
 

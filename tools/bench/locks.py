@@ -1,0 +1,139 @@
+"""What a lock costs: recipes' Lock on coord, kazoo's on ZooKeeper (and on coord).
+
+Uncontended: one client takes the lock and gives it back, again and again. Contended: ten contenders of two clients pass
+it round; a hand-over is the time from the end of one body to the beginning of the next. With coord's also a thousand
+contenders, each of whom holds it once: a release should cost as much as with ten.
+"""
+
+import statistics
+import threading
+import time
+
+import anyio
+from kazoo.client import KazooClient
+
+import coord
+from coord.model.message import message
+from recipes import Lock
+from tools.ensembles import Ensemble
+
+PATH = "/bench-locks"
+CONTENDERS, MANY = 10, 1000
+
+
+@message
+class LockRates:
+    """Of one library. Hand-overs in milliseconds; the last is None where it was not measured."""
+
+    per_second: float
+    handover_p50_ms: float
+    handover_p99_ms: float
+    handover_many_p50_ms: float | None
+
+
+class Baton:
+    """Notes the hand-overs of a lock that is passed round in one process."""
+
+    def __init__(self) -> None:
+        self.times_s: list[float] = []
+        self._left_s = 0.0
+
+    def take(self) -> None:
+        if self._left_s:
+            self.times_s.append(time.perf_counter() - self._left_s)
+
+    def leave(self) -> None:
+        self._left_s = time.perf_counter()
+
+
+def measure_locks(ensemble: Ensemble, seconds: float) -> dict[str, LockRates]:
+    """By the library's name; coord's own only where the servers speak its protocol."""
+    ensemble.wait_leader()
+    address = ensemble.members[(ensemble.followers() or list(ensemble.members))[0]].client_address
+    found = {"kazoo's Lock": _kazoo(address, seconds)}
+    if ensemble.software.name == "coord":
+        for library in ("trio", "asyncio"):
+            found[f"recipes' Lock on {library}"] = anyio.run(_recipes, address, seconds, backend=library)
+    return found
+
+
+def median(turns: list[dict[str, LockRates]]) -> dict[str, LockRates]:
+    """The turn in the middle, by how often the lock was taken."""
+    return {
+        library: sorted((turn[library] for turn in turns), key=lambda each: each.per_second)[len(turns) // 2]
+        for library in (turns[0] if turns else {})
+    }
+
+
+def _rates(per_second: float, times_s: list[float], many_s: list[float] | None) -> LockRates:
+    cuts = statistics.quantiles(times_s, n=100) if len(times_s) > 1 else [0.0] * 99
+    many_ms = statistics.median(many_s) * 1000 if many_s else None
+    return LockRates(per_second, cuts[49] * 1000, cuts[98] * 1000, many_ms)
+
+
+def _kazoo(address: str, seconds: float) -> LockRates:
+    clients = [KazooClient(hosts=address) for _ in range(2)]
+    for client in clients:
+        client.start(timeout=30)
+    try:
+        lock = clients[0].Lock(PATH + "/kazoo-alone")
+        done, begin = 0, time.perf_counter()
+        while time.perf_counter() < begin + seconds:
+            with lock:
+                done += 1
+        per_second = done / (time.perf_counter() - begin)
+        return _rates(per_second, _kazoo_handovers(clients, seconds), None)
+    finally:
+        for client in clients:
+            client.stop()
+            client.close()
+
+
+def _kazoo_handovers(clients: list[KazooClient], seconds: float) -> list[float]:
+    baton, end = Baton(), time.perf_counter() + seconds
+
+    def contend(client: KazooClient) -> None:
+        while time.perf_counter() < end:
+            with client.Lock(PATH + "/kazoo"):
+                baton.take()
+                baton.leave()
+
+    threads = [threading.Thread(target=contend, args=(clients[number % 2],)) for number in range(CONTENDERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return baton.times_s
+
+
+async def _recipes(address: str, seconds: float) -> LockRates:
+    async with coord.connect(address) as one, coord.connect(address) as two:
+        lock = Lock(one, PATH + "/alone")
+        done, begin = 0, time.perf_counter()
+        while time.perf_counter() < begin + seconds:
+            async with lock:
+                done += 1
+        per_second = done / (time.perf_counter() - begin)
+        few = await _handovers([one, two], CONTENDERS, seconds)
+        return _rates(per_second, few, await _handovers([one, two], MANY, 0.0))
+
+
+async def _handovers(clients: list[coord.Client], contenders: int, seconds: float) -> list[float]:
+    baton, end = Baton(), time.perf_counter() + seconds
+    path = f"{PATH}/of-{contenders}"
+
+    async def contend(client: coord.Client) -> None:
+        while True:
+            async with Lock(client, path):
+                baton.take()
+                baton.leave()
+            if time.perf_counter() >= end:
+                return
+
+    first = Lock(clients[0], path)
+    async with anyio.create_task_group() as tasks, first:  # until all stand in the line
+        for number in range(contenders):
+            tasks.start_soon(contend, clients[number % 2])
+        while len(await clients[0].children(path)) <= contenders:  # noqa: ASYNC110  znodes that others make
+            await anyio.sleep(0.05)
+    return baton.times_s
