@@ -374,6 +374,23 @@ async def test_an_election_runs_a_function_again_after_a_lost_term(ensemble, vir
         assert terms == sorted(terms)
 
 
+async def test_a_term_that_ends_by_its_own_check_is_followed_by_another_and_other_errors_come_out(
+    ensemble, virtual_clock
+):
+    terms = 0
+    async with ensemble.client(session_timeout=TIMEOUT_S) as client:
+        with pytest.raises(LockLost, match="another lock"):  # noqa: PT012
+            async for term in Election(client, "/e", margin=1):
+                async with term:
+                    terms += 1
+                    if terms == 2:
+                        raise LockLost("another lock")
+                    term.lost = "as if it had just been found out"
+                    term.check()
+        assert terms == 2
+        assert await client.children("/e") == []
+
+
 async def test_a_barrier_holds_everybody_until_it_is_opened(ensemble, virtual_clock):
     async with ensemble.client() as client, ensemble.client() as other:
         assert await Barrier(client, "/b/arrier").close()
