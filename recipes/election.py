@@ -72,7 +72,8 @@ class Term(Held):
     ) -> bool | None:
         assert self._body is not None, "a block that is left was entered"
         try:
-            return await self._body.__aexit__(kind, error, traceback)
+            done = await self._body.__aexit__(kind, error, traceback)
+            return done or (isinstance(error, LockLost) and not self.remaining)  # by its own `check()`
         except LockLost as lost:
             if lost.__cause__ is not None:
                 raise

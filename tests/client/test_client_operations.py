@@ -375,6 +375,7 @@ async def test_a_pipeline_gives_each_call_its_own_outcome(client):
     async with client.pipeline(keep_errors=True) as pipe:
         made, wrong, again = pipe.create("/a", b"1"), pipe.get("/nowhere"), pipe.create("/a")
         stat, names, value = pipe.stat("/a"), pipe.children("/a"), pipe.get("/a")
+        page = pipe.children_page("/", limit=1)
         pipe.delete("/a")
     assert made.result() == "/a"
     assert isinstance(wrong.error, coord.NoNodeError)
@@ -382,6 +383,7 @@ async def test_a_pipeline_gives_each_call_its_own_outcome(client):
         again.result()
     assert stat.result().version == 0
     assert names.result() == []
+    assert [each.name for each in page.result().children] == ["a"]
     assert value.result()[0] == b"1"
     with pytest.raises(coord.NoNodeError, match="/nowhere"):  # noqa: PT012
         async with client.pipeline() as pipe:

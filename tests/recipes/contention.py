@@ -101,8 +101,8 @@ class Leading:
 
     async def __aexit__(self, *error) -> bool | None:
         done = await self._term.__aexit__(*error)
-        if done and self._term.lost:
-            raise LockLost(self._term.lost)
+        if done:
+            raise LockLost(self._term.lost or "the term has ended by its own check")
         return done
 
 

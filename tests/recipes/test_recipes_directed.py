@@ -170,7 +170,8 @@ async def test_a_mutant_that_tries_again_and_again_instead_of_waiting_in_line_is
     assert await entered_in_turn(ensemble, lambda client: Impatient(client, "/x")) != list("01234567")
 
 
-async def test_a_release_wakes_one_of_many_and_reads_no_list(ensemble, virtual_clock):
+async def count_whole_lines_read(ensemble, gap: int) -> int:
+    """Sixty pass a lock round, after `gap` numbers that nobody has; how often somebody read all of the line."""
     lists: list[str] = []
     async with ensemble.client() as client:
         listing = client.each_child
@@ -180,15 +181,28 @@ async def test_a_release_wakes_one_of_many_and_reads_no_list(ensemble, virtual_c
             return listing(path, **options)
 
         client.each_child = each_child
+        inside = Inside(alone)
 
         async def contend() -> None:
-            async with Lock(client, "/lock"):
+            async with Lock(client, "/lock") as held, inside.body("", held):
                 await trio.sleep(0.001)
 
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery, Lock(client, "/lock"):
+            for _ in range(gap):
+                await client.delete(await client.create("/lock/lock-", sequential=True))
             for _ in range(60):
                 nursery.start_soon(contend)
-        assert len(lists) <= 60, "one look each, when it came"
+            await ensemble.advance(1)
+        assert len(inside.entered) == 60
+    return len(lists)
+
+
+async def test_neither_a_release_nor_who_comes_reads_the_whole_line(ensemble, virtual_clock):
+    assert await count_whole_lines_read(ensemble, 0) < 3  # whoever it waited for may leave while it looks
+
+
+async def test_who_finds_nobody_right_before_it_reads_the_whole_line(ensemble, virtual_clock):
+    assert 0 < await count_whole_lines_read(ensemble, 30) < 60
 
 
 async def test_a_timeout_and_an_attempt_leave_no_place(ensemble, virtual_clock):
@@ -358,6 +372,23 @@ async def test_an_election_runs_a_function_again_after_a_lost_term(ensemble, vir
         assert await Election(client, "/e").run(serve, 42) == 42
         assert len(terms) == 2
         assert terms == sorted(terms)
+
+
+async def test_a_term_that_ends_by_its_own_check_is_followed_by_another_and_other_errors_come_out(
+    ensemble, virtual_clock
+):
+    terms = 0
+    async with ensemble.client(session_timeout=TIMEOUT_S) as client:
+        with pytest.raises(LockLost, match="another lock"):  # noqa: PT012
+            async for term in Election(client, "/e", margin=1):
+                async with term:
+                    terms += 1
+                    if terms == 2:
+                        raise LockLost("another lock")
+                    term.lost = "as if it had just been found out"
+                    term.check()
+        assert terms == 2
+        assert await client.children("/e") == []
 
 
 async def test_a_barrier_holds_everybody_until_it_is_opened(ensemble, virtual_clock):
