@@ -13,7 +13,7 @@ from coord.client.addresses import parse_addresses
 from coord.client.connecting import connect
 from coord.model.errors import AddressError, AuthFailedError, ConnectError, CoordError, SessionLostError
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.output import ReaderGone, standard_output
+from coord.shell.output import ReaderGone, let_go, standard_output
 from coord.shell.run import given_commands, run_script, standard_input, tell
 from coord.shell.state import Shell
 
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return trio.run(prompt.run)
     script = Script(options, auth)
     trio.run(until_stopped, script.run, script.heard)
-    script.output.let_go()
+    let_go()
     return script.status
 
 

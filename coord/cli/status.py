@@ -14,7 +14,7 @@ from coord.client.addresses import Address, parse_addresses
 from coord.model.errors import AddressError
 from coord.shell.health import EnsembleStatus
 from coord.shell.looking import LIMIT_S, look
-from coord.shell.output import Output, ReaderGone, standard_output
+from coord.shell.output import Output, ReaderGone, let_go, standard_output
 
 ADDRESSES = "127.0.0.1:2181"
 CLEAR = b"\x1b[H\x1b[2J"
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             return fail("status", f"{option} is a number of seconds above 0, not {seconds:g}", ExitCode.WRONG_SETTINGS)
     asking = Asking(addresses, options, standard_output(options.json))
     trio.run(until_stopped, asking.run, lambda name: None)
-    asking.output.let_go()
+    let_go()
     return asking.status
 
 

@@ -1,4 +1,4 @@
-"""Where what commands give is written. In a thread, because a pager that is not read must not stop the session.
+"""Where what commands give is written.
 
 To a terminal with colours and, at the prompt, a screenful at a time; to anything else as plain lines; or as JSON, a
 line a value.
@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 import trio
 from rich.console import Console
@@ -28,14 +28,14 @@ class ReaderGone(Exception):
 class Output:
     def __init__(
         self,
-        stream: BinaryIO,
+        write: Callable[[bytes], Awaitable[None]],
         *,
         terminal: bool,
         json: bool = False,
         go_on: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """`go_on` asks after each screenful whether there shall be more; None: it is not asked."""
-        self._stream = stream
+        self._write = write
         self._json = json
         self._go_on = go_on if terminal and not json else None
         self._buffer = io.StringIO()
@@ -65,13 +65,6 @@ class Output:
         await self._flush()
         return True
 
-    def let_go(self) -> None:
-        """At the end: if nobody reads any more, Python must not fail over what it still holds."""
-        try:
-            self._stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-
     def _put(self, value: Any) -> None:
         if self._json:
             self._buffer.write(as_json(value) + "\n")
@@ -96,16 +89,26 @@ class Output:
             self._lines += text.count("\n")
             await self._write(text.encode("utf-8", "surrogateescape"))
 
-    async def _write(self, data: bytes) -> None:
-        def write() -> None:
-            self._stream.write(data)
-            self._stream.flush()
 
+def standard_output(json: bool, go_on: Callable[[], Awaitable[bool]] | None = None) -> Output:
+    """In a thread: a pager that is not read must not stop the session."""
+
+    def write(data: bytes) -> None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    async def write_in_thread(data: bytes) -> None:
         try:
-            await trio.to_thread.run_sync(write, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(write, data, abandon_on_cancel=True)
         except BrokenPipeError:
             raise ReaderGone from None
 
+    return Output(write_in_thread, terminal=sys.stdout.isatty(), json=json, go_on=go_on)
 
-def standard_output(json: bool, go_on: Callable[[], Awaitable[bool]] | None = None) -> Output:
-    return Output(sys.stdout.buffer, terminal=sys.stdout.isatty(), json=json, go_on=go_on)
+
+def let_go() -> None:
+    """At the end: if nobody reads any more, Python must not fail over what it still holds."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -85,8 +85,8 @@ class Prompt:
         output = standard_output(self._json, go_on)
         completer = TreeCompleter(shell, trio.lowlevel.current_trio_token())
         reader: PromptSession[str] = PromptSession(
-            history=history, completer=completer, complete_in_thread=True, auto_suggest=AutoSuggestFromHistory(),
-            enable_open_in_editor=False,
+            history=history, completer=completer, complete_in_thread=True, complete_while_typing=False,
+            auto_suggest=AutoSuggestFromHistory(), enable_open_in_editor=False,
         )  # fmt: skip
         self._command = None
         while True:
