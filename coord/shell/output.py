@@ -12,13 +12,18 @@ from typing import Any
 
 import trio
 from rich.console import Console
+from rich.text import Text
 
 from coord.shell.plain import as_json
 from coord.shell.text import render
-from coord.shell.values import Value
+from coord.shell.values import Told, Value
 
 PIPE_COLUMNS = 200
 """Of a table that does not go to a terminal."""
+
+
+FLUSHED_VALUES = 100
+"""Of a long list so many are written together: soon enough to be read, few enough trips to a thread."""
 
 
 class ReaderGone(Exception):
@@ -39,8 +44,7 @@ class Output:
         self._json = json
         self._go_on = go_on if terminal and not json else None
         self._buffer = io.StringIO()
-        self._lines = 0
-        self._terminal = terminal
+        self._rows = 0  # on this screen
         self.console = Console(
             file=self._buffer, force_terminal=terminal, color_system="auto" if terminal else None,
             width=None if terminal else PIPE_COLUMNS, highlight=False, markup=False, emoji=False,
@@ -48,22 +52,22 @@ class Output:
 
     def begin(self) -> None:
         """A new command: a new screen."""
-        self._lines = 0
+        self._rows = 0
 
     async def show(self, shown: Sequence[Any], before: bytes = b"") -> bool:
         """Write these values, behind these bytes; False if the reader has seen enough. Raises ReaderGone."""
         if before:
             await self._write(before)
-        for each in shown:
+        for number, each in enumerate(shown, 1):
             if isinstance(each, Value) and each.raw and not self._json:
-                await self._flush()
+                await self._flush(paged=False)
                 await self._write(each.value)
                 continue
             self._put(each)
-            if self._go_on is not None and not await self._page():
+            live = isinstance(each, Told)  # who waits for changes is not asked for more of them
+            if number % FLUSHED_VALUES == 0 and not await self._flush(paged=not live):
                 return False
-        await self._flush()
-        return True
+        return await self._flush(paged=not (shown and isinstance(shown[-1], Told)))
 
     def _put(self, value: Any) -> None:
         if self._json:
@@ -71,23 +75,33 @@ class Output:
         else:
             self.console.print(render(value, self.console), soft_wrap=True)
 
-    async def _page(self) -> bool:
-        """Does the reader want what does not fit on this screen?"""
-        assert self._go_on is not None
-        height = max(2, self.console.size.height - 2)
-        if self._lines + self._buffer.getvalue().count("\n") < height:
-            return True
-        await self._flush()
-        self._lines = 0
-        return await self._go_on()
-
-    async def _flush(self) -> None:
+    async def _flush(self, *, paged: bool) -> bool:
+        """Write what has gathered: all of it, or at the prompt a screenful at a time, as long as more is wanted."""
         text = self._buffer.getvalue()
         self._buffer.seek(0)
         self._buffer.truncate()
-        if text:
-            self._lines += text.count("\n")
-            await self._write(text.encode("utf-8", "surrogateescape"))
+        if not text:
+            return True
+        if not paged or self._go_on is None:
+            await self._write(_encoded(text))
+            return True
+        width, height = self.console.size
+        screen: list[str] = []
+        for line in text.splitlines(keepends=True):
+            rows = max(1, -(-Text.from_ansi(line).cell_len // width))
+            if self._rows and self._rows + rows > max(1, height - 2):
+                await self._write(_encoded("".join(screen)))
+                screen, self._rows = [], 0
+                if not await self._go_on():
+                    return False
+            screen.append(line)
+            self._rows += rows
+        await self._write(_encoded("".join(screen)))
+        return True
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def standard_output(json: bool, go_on: Callable[[], Awaitable[bool]] | None = None) -> Output:

@@ -1,5 +1,6 @@
 """Four-letter words, asked: one connection a question, within a time limit."""
 
+import os
 import socket
 
 import trio
@@ -47,8 +48,8 @@ def _reason(error: BaseException) -> str:
         error = error.exceptions[0]
     if isinstance(error, socket.gaierror):
         return "its name is not known"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
+    if isinstance(error, OSError) and error.errno is not None:
+        return os.strerror(error.errno).lower()  # its own text repeats the address
     return str(error) or type(error).__name__
 
 
