@@ -207,12 +207,24 @@ async def _delete_tree(shell: Shell, top: str, version: int) -> None:
             stack.pop()
         except TooLargeError:
             page = await shell.client.children_page(path)
-            large = [child for child in page.children if child.stat is not None and child.stat.children_count]
-            async with shell.client.pipeline(keep_errors=True) as pipe:
-                for child in page.children:
-                    if child.stat is None or not child.stat.children_count:
-                        pipe.delete(join(path, child.name))
-            stack += [join(path, child.name) for child in large]
+            large = [child.name for child in page.children if child.stat is not None and child.stat.children_count]
+            leaves = {child.name for child in page.children}.difference(large)
+            await _delete_all(shell, [join(path, name) for name in sorted(leaves)])
+            stack += [join(path, name) for name in large]
+
+
+async def _delete_all(shell: Shell, paths: list[str]) -> None:
+    """In one step; or, if that is refused, one by one. Raises the first error if none of them could be deleted."""
+    try:
+        async with shell.client.transaction() as txn:
+            for each in paths:
+                txn.delete(each)
+    except CoordError:
+        async with shell.client.pipeline(keep_errors=True) as pipe:
+            outcomes = [pipe.delete(each) for each in paths]
+        errors = [each.error for each in outcomes if not isinstance(each.error, NoNodeError | None)]
+        if errors and len(errors) == len(outcomes):
+            raise errors[0] from None
 
 
 # ---- transactions

@@ -205,6 +205,19 @@ async def test_a_subtree_too_large_for_one_step_is_deleted_in_parts(ensemble, vi
         assert await desk.shell.client.exists("/big") is None
 
 
+async def test_a_large_subtree_that_may_not_be_deleted_is_an_error_and_no_endless_work(
+    ensemble, virtual_clock, monkeypatch
+):
+    monkeypatch.setattr("coord.state.znode_writes.TREE_DELETE_MAX", 5)
+    async with open_desk(ensemble) as desk:
+        await desk.shell.client.create("/big", acl=[(7, "world", "anyone")])
+        for number in range(9):
+            await desk.shell.client.create(f"/big/{number}")
+        with pytest.raises(coord.NoAuthError):
+            await desk.text("rm -rf /big")
+        assert await desk.text("count /big") == "9"
+
+
 async def test_txn_does_all_or_nothing_and_says_which_step_failed(ensemble, virtual_clock):
     async with app(ensemble) as desk:
         rows = await desk.json("txn 'check /app/a --value one' 'set /app/a two' 'create /app/new x' 'rm /app/b/c'")
