@@ -1,4 +1,4 @@
-"""Commands for whole subtrees: cp, mv, export, import. All keep values and ACLs.
+"""Commands for whole subtrees: cp, mv, diff, export, import. They keep values and ACLs.
 
 What clients are not told cannot be kept: whether a znode is a container or has a time to live. Ephemeral znodes belong
 to their session and are left out, and counted.
@@ -11,19 +11,22 @@ import base64
 import binascii
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated, Any
 
+import trio
+
 from coord.client.client import Client
+from coord.client.groups import unwrapped
 from coord.model.acl import Acl
-from coord.model.errors import NodeExistsError, RequestTooLargeError
+from coord.model.errors import NodeExistsError, NoNodeError, RequestTooLargeError
 from coord.model.message import message
 from coord.shell.acls import parse_acl, shown_acl
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.files import read_file, write_file
 from coord.shell.grammar import File, Path, command
 from coord.shell.state import Shell, under
-from coord.shell.values import Done
+from coord.shell.values import Difference, Done
 from coord.shell.walk import walk
 
 PART_BYTES = 400_000
@@ -49,16 +52,33 @@ async def gather(client: Client, top: str) -> tuple[list[Copied], int]:
     ephemeral = 0
     async with aclosing(walk(client, top, data=True)) as walked:
         async for some in walked:
+            acls = await acls_of(client, [each.path for each in some if each.stat and not each.stat.ephemeral_owner])
             for each in some:
                 if each.stat is None or each.data is None:
                     raise ShellError(f"{each.path} may not be read by this client; authenticate first")
                 if each.stat.ephemeral_owner:
                     ephemeral += 1
                     continue
-                acl, _ = await client.get_acl(each.path)
+                if each.path not in acls:
+                    continue
                 below = each.path[len(top) :] if top != "/" else each.path if each.path != "/" else ""
-                found.append(Copied(below, each.data, acl, each.stat.version))
+                found.append(Copied(below, each.data, acls[each.path], each.stat.version))
     return found, ephemeral
+
+
+async def acls_of(client: Client, paths: Sequence[str]) -> dict[str, Acl]:
+    """The ACLs of all of them, asked for together. What has been deleted meanwhile is left out."""
+    found: dict[str, Acl] = {}
+
+    async def one(path: str) -> None:
+        with suppress(NoNodeError):
+            found[path], _ = await client.get_acl(path)
+
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            for path in paths:
+                nursery.start_soon(one, path)
+    return found
 
 
 def parts(znodes: Sequence[Copied]) -> Iterator[list[Copied]]:
@@ -134,6 +154,36 @@ async def mv(shell: Shell, source: Path, target: Path) -> Done:
     except RequestTooLargeError:
         raise ShellError(f"{start} is too large to be moved in one step; use cp, then rm -r") from None
     return Done(f"moved {_counted(znodes, 0)} to {end}", end, znodes=len(znodes))
+
+
+ONLY_FIRST, ONLY_SECOND, OTHER_VALUE, OTHER_ACL = "only first", "only second", "other value", "other acl"
+
+
+@command()
+async def diff(shell: Shell, first: Path, second: Path) -> list[Difference]:
+    """Where two subtrees differ: what only one of them has, other values, other ACLs. Ephemeral znodes are left out.
+
+    Options:
+        first: the top of one subtree
+        second: the top of the other
+
+    Examples:
+        diff /app /app-before
+    """
+    one, _ = await gather(shell.client, shell.path(first))
+    other, _ = await gather(shell.client, shell.path(second))
+    ours, theirs = ({each.below: each for each in znodes} for znodes in (one, other))
+    rows = []
+    for below in sorted(ours.keys() | theirs.keys()):
+        here, there = ours.get(below), theirs.get(below)
+        if here is None or there is None:
+            what = ONLY_FIRST if here else ONLY_SECOND
+            rows.append(Difference(below, what, here.value if here else None, there.value if there else None))
+        elif here.value != there.value:
+            rows.append(Difference(below, OTHER_VALUE, here.value, there.value))
+        elif here.acl != there.acl:
+            rows.append(Difference(below, OTHER_ACL, shown_acl(here.acl).encode(), shown_acl(there.acl).encode()))
+    return rows
 
 
 @command()

@@ -1,4 +1,4 @@
-"""Commands about the servers and their clients: status, digest, sessions, ephemerals, who, sync."""
+"""Commands about the servers and their clients: status, config, digest, sessions, ephemerals, who, sync."""
 
 import re
 from collections.abc import AsyncIterator
@@ -13,8 +13,10 @@ from coord.shell.health import EnsembleStatus
 from coord.shell.looking import Connection, connections, look
 from coord.shell.reading import session_number
 from coord.shell.state import Shell, join
-from coord.shell.values import DigestShown, Done, Hex, Holder, Moment, Owned, SessionShown
+from coord.shell.values import DigestShown, Done, Hex, Holder, Moment, Owned, SessionShown, Value
 from coord.shell.walk import existing, pages, walk
+
+CONFIG = "/zookeeper/config"
 
 
 @command()
@@ -25,6 +27,17 @@ async def status(shell: Shell) -> EnsembleStatus:
         status
     """
     return await look(parse_addresses(shell.addresses)[0], ask_word=shell.ask_word)
+
+
+@command()
+async def config(shell: Shell) -> Value:
+    """The members of the ensemble, as its servers have agreed on them.
+
+    Examples:
+        config
+    """
+    value, stat = await shell.client.get(CONFIG)
+    return Value(CONFIG, value, stat)
 
 
 @command()

@@ -35,14 +35,15 @@ COMMANDS = Commands(
     {
         "look": (reading.ls, reading.get, reading.stat, reading.tree, reading.find, reading.du, reading.count),
         "change": (writing.create, writing.set_, writing.edit, writing.rm, writing.deleteall, writing.txn),
-        "subtrees": (copying.cp, copying.mv, copying.export, copying.import_),
+        "subtrees": (copying.cp, copying.mv, copying.diff, copying.export, copying.import_),
         "wait": (watching.watch,),
         "access and limits": (
             access.whoami, access.auth, access.acl_get, access.acl_set, access.quota_get, access.quota_set,
             access.quota_rm,
         ),
         "the ensemble": (
-            ensemble.status, ensemble.digest, ensemble.sessions, ensemble.ephemerals, ensemble.who, ensemble.sync,
+            ensemble.status, ensemble.config, ensemble.digest, ensemble.sessions, ensemble.ephemerals, ensemble.who,
+            ensemble.sync,
         ),
         "the shell": (moving.cd, moving.pwd, help_),
     }

@@ -28,6 +28,9 @@ HEX_BYTES_MAX = 4 << 10
 TABLE_COLUMNS = 120
 """A terminal that is narrower gets the servers one below the other."""
 
+SHORT_LETTERS = 60
+"""A longer value is not repeated by `diff`."""
+
 OTHER_TEXT = frozenset("\n\t\r")
 
 
@@ -166,6 +169,17 @@ def told(row: values.Told, console: Console) -> Text:
         (f"{kind:<8}", colours.get(kind, "")),
         f"  {event.path}{cause}",
     )
+
+
+def difference(row: values.Difference, console: Console) -> Text:
+    def short(data: bytes) -> str:
+        text = as_text(data)
+        if text is None or "\n" in text or len(text) > SHORT_LETTERS:
+            return f"{len(data)} bytes"
+        return repr(text)
+
+    both = "" if row.first is None or row.second is None else f"  {short(row.first)} and {short(row.second)}"
+    return Text.assemble((f"{row.what:<11}", "yellow"), f"  {row.below or '(the top)'}{both}")
 
 
 # ---- access and limits
@@ -312,6 +326,7 @@ SHOWN: dict[type, Callable[[Any, Console], RenderableType]] = {
     values.Count: count,
     values.Done: done,
     values.StepDone: step_done,
+    values.Difference: difference,
     values.Place: place,
     values.Identities: identities,
     values.AccessList: access_list,

@@ -119,6 +119,16 @@ class Done:
 
 
 @message
+class Difference:
+    """A row of `diff`."""
+
+    below: str  # the znode's path below both tops, "" for the tops
+    what: str  # one of ONLY_FIRST, ONLY_SECOND, OTHER_VALUE, OTHER_ACL
+    first: bytes | None
+    second: bytes | None
+
+
+@message
 class Place:
     """`pwd`."""
 

@@ -262,6 +262,20 @@ async def test_a_subtree_that_needs_several_steps_is_copied_whole(ensemble, virt
         assert await desk.text("count /copy") == "13"
 
 
+async def test_diff_tells_what_one_subtree_has_and_the_other_has_not(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("cp /app /copy")
+        assert await desk.text("diff /app /copy") == ""
+        for line in ("set /copy/a two", "rm /copy/b/c", "create /copy/new", "acl set /copy/b world:anyone:r"):
+            await desk.text(line)
+        assert await desk.lines("diff /app /copy") == [
+            "other value  /a  'one' and 'two'",
+            "other acl    /b  'world:anyone:cdrwa' and 'world:anyone:r'",
+            "only first   /b/c",
+            "only second  /new",
+        ]
+
+
 # ---- access and limits
 
 
@@ -443,7 +457,8 @@ async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clo
             "stat /app", "tree /app", "tree -d 0 /app", "find /app", "du", "count /app", "create /z", "set /z x -s",
             "txn 'set /z y'", "cp /z /z2", "mv /z2 /z3", "rm /z3", "whoami", "auth digest a:b", "acl get -s /app",
             "acl set /z world:anyone:cdrwa", "quota set -n 5 /z", "quota get /z", "quota rm /z", "status", "digest",
-            "sessions", "create -e /z/e", "who /z/e", "ephemerals", "sync", "pwd", "help", "help rm", "rm -rf /z",
+            "sessions", "create -e /z/e", "who /z/e", "ephemerals", "sync", "pwd", "config",
+            "diff /app /z", "help", "help rm", "rm -rf /z",
         )  # fmt: skip
         await ensemble.wait_converged()
         for line in lines:
