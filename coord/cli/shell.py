@@ -1,6 +1,7 @@
 """`coord shell`: the prompt, or a script of -c or of standard input."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ from coord.shell.run import given_commands, run_script, standard_input, tell
 from coord.shell.state import Shell
 
 ADDRESSES = "127.0.0.1:2181"
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+"""As a shell tells of a process that these have ended."""
+
 DESCRIPTION = """\
 Look at and change the tree that an ensemble keeps: a prompt at a terminal, else a script.
 
@@ -51,7 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         from coord.shell.prompt import Prompt  # only here: it takes a fifth of a second to load
 
         prompt = Prompt(options.addresses, auth, options.timeout, options.json, options.read_only)
-        return trio.run(prompt.run)
+        ended = trio.run(prompt.run)
+        return INTERRUPTED if prompt.interrupted else status_of(ended)
     script = Script(options, auth)
     trio.run(until_stopped, script.run, script.heard)
     let_go()
@@ -87,7 +92,7 @@ class Script:
         self.output = standard_output(options.json)
 
     def heard(self, name: str) -> None:
-        self.status = 130 if name == "SIGINT" else 143
+        self.status = INTERRUPTED if name == "SIGINT" else TERMINATED
 
     async def run(self) -> None:
         options = self._options

@@ -35,6 +35,9 @@ PART_ZNODES = 500
 
 FORMAT = 1
 
+OWN = "/zookeeper"
+"""The servers' own znodes: they are no part of what users keep in the tree."""
+
 
 @message
 class Copied:
@@ -54,6 +57,8 @@ async def gather(client: Client, top: str) -> tuple[list[Copied], int]:
         async for some in walked:
             acls = await acls_of(client, [each.path for each in some if each.stat and not each.stat.ephemeral_owner])
             for each in some:
+                if top == "/" and under(each.path, OWN):
+                    continue
                 if each.stat is None or each.data is None:
                     raise ShellError(f"{each.path} may not be read by this client; authenticate first")
                 if each.stat.ephemeral_owner:
@@ -106,7 +111,7 @@ async def write(client: Client, top: str, znodes: Sequence[Copied]) -> None:
 
 @command(changes=True)
 async def cp(shell: Shell, source: Path, target: Path) -> Done:
-    """Copy a subtree to a path that is not there yet.
+    """Copy a subtree to a path that is not there yet. A large one is copied part after part.
 
     Options:
         source: the top of the subtree

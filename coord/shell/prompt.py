@@ -6,7 +6,9 @@ session is lost the shell says so and gets another.
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from coord.client.addresses import parse_addresses
+from coord.client.calls import SessionState
 from coord.client.connecting import connect
+from coord.client.groups import unwrapped
 from coord.model.errors import AuthFailedError, ConnectError, CoordError, SessionLostError
 from coord.shell.completion import TreeCompleter
 from coord.shell.errors import ShellError
@@ -27,8 +31,8 @@ from coord.shell.state import Shell
 from coord.shell.words import Unreachable
 
 ROLE_LIMIT_S = 0.3
-NO_SERVER = 9
-"""As coord.cli.exit_codes has it."""
+NOTICE_S = 2.0
+"""After so long without a connection the user is told what the shell waits for."""
 
 SECRETS = ("auth", "addauth")
 """Commands that the history does not keep."""
@@ -45,14 +49,15 @@ class Prompt:
         self._read_only = read_only
         self._command: trio.CancelScope | None = None  # what Ctrl-C ends
         self._here = "/"
+        self.interrupted = False  # while a server was looked for
 
-    async def run(self) -> int:
-        """Until the user leaves; the exit status."""
+    async def run(self) -> Exception | None:
+        """Until the user leaves, or no server is found; what ended it otherwise than by leaving, after it was told."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._listen)
-            status = await self._run()
+            ended = await self._run()
             nursery.cancel_scope.cancel()
-        return status
+        return ended
 
     async def _listen(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         with trio.open_signal_receiver(signal.SIGINT) as signals:
@@ -61,7 +66,7 @@ class Prompt:
                 if self._command is not None:
                     self._command.cancel()
 
-    async def _run(self) -> int:
+    async def _run(self) -> Exception | None:
         history = open_history()
         while True:
             try:
@@ -71,14 +76,15 @@ class Prompt:
                     ) as client:
                         shell = Shell(client, self._addresses, self._read_only, ask, self._here)
                         await self._session(shell, history)
-                        return 0
+                        return None
             except (ConnectError, AuthFailedError) as error:
                 tell(error, "", self._json)
-                return NO_SERVER
+                return error
             except SessionLostError as error:
                 tell(error, "", self._json)
             if self._command is not None and self._command.cancelled_caught:
-                return 130
+                self.interrupted = True
+                return None
 
     async def _session(self, shell: Shell, history: History) -> None:
         """Line after line. Raises SessionLostError."""
@@ -104,8 +110,12 @@ class Prompt:
     async def _do(self, shell: Shell, line: str, output: Output) -> bool:
         """One line; False if the shell is to be left."""
         try:
-            with trio.CancelScope() as self._command:
-                return await run_line(shell, line, output)
+            with trio.CancelScope() as self._command, unwrapped():
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(tell_waiting, shell)
+                    stays = await run_line(shell, line, output)
+                    nursery.cancel_scope.cancel()
+                return stays
         except SessionLostError:
             raise
         except (ShellError, CoordError) as error:
@@ -123,6 +133,20 @@ async def in_thread(reader: "PromptSession[str]", message: FormattedText) -> str
     """A line from the terminal. Raises KeyboardInterrupt and EOFError."""
     read = partial(reader.prompt, message, handle_sigint=False)
     return await trio.to_thread.run_sync(read, abandon_on_cancel=True)
+
+
+async def tell_waiting(shell: Shell) -> None:
+    """Say so when there is no connection for a while: a command that waits looks like one that hangs."""
+    session = shell.client.session
+    with suppress(SessionLostError):  # the command itself says so
+        while True:
+            await session.wait_state(SessionState.SUSPENDED)
+            with trio.move_on_after(NOTICE_S):
+                await session.wait_state(SessionState.CONNECTED)
+                continue
+            left = f"the session lives for {session.remaining:.0f} s more"
+            print(f"no server serves this shell now; {left}; Ctrl-C gives up", file=sys.stderr, flush=True)
+            await session.wait_state(SessionState.CONNECTED)
 
 
 async def ask(question: str) -> bool:

@@ -128,6 +128,14 @@ def test_a_subtree_is_exported_and_imported_with_values_and_acls(servers, tmp_pa
     assert out.splitlines()[2:6] == ["ü", "ü", "'world,'anyone", ": rwa"]
 
 
+def test_the_servers_own_znodes_are_no_part_of_an_export_of_the_root(servers, tmp_path):
+    file = tmp_path / "all.json"
+    assert shell(servers.hosts(), "-c", "create /all x", "-c", f"export / {file}", "-c", "rm /all")[0] == 0
+    assert '"below": "/all"' in file.read_text()
+    assert "/zookeeper" not in file.read_text()
+    assert shell(servers.hosts(), "-c", f"import {file}", "-c", "rm /all")[0] == 0
+
+
 def test_no_colours_where_there_is_no_terminal(servers):
     assert "\x1b" not in shell(servers.hosts(), "-c", "ls -l /", "-c", "status", "-c", "tree /")[1]
 

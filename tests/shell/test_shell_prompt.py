@@ -15,6 +15,7 @@ import pytest
 
 from coord.shell import prompt
 from tests.shell.conftest import COORD
+from tools.ensembles import CoordSoftware, Ensemble
 
 PATIENCE_S = 30
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
@@ -155,6 +156,25 @@ def test_an_error_is_one_sentence_and_the_prompt_comes_back(open_terminal):
     terminal.type("get /none\n")
     terminal.wait(r"coord shell: /none does not exist\n")
     terminal.wait("read-only />")
+
+
+def test_a_shell_whose_servers_go_away_says_so_and_gets_another_session_when_they_are_back(environment, tmp_path):
+    with Ensemble(CoordSoftware(), tmp_path, servers=1) as one:
+        one.start(1)
+        one.wait_serving()
+        terminal = Terminal([*COORD, "shell", one.hosts(), "--timeout", "60"], environment)
+        try:
+            terminal.wait("standalone />")
+            terminal.type("watch /\n")
+            one.kill9(1)
+            terminal.wait("no server serves this shell now; the session lives for . s more; Ctrl-C gives up")
+            terminal.wait("is not proved alive")
+            one.start(1)
+            terminal.wait("standalone />")
+            terminal.type("pwd\n")
+            terminal.wait(r"pwd\s+/\s")
+        finally:
+            terminal.close()
 
 
 def test_without_a_place_for_it_the_history_is_in_memory(monkeypatch, tmp_path):
