@@ -469,6 +469,50 @@ async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clo
         assert (await desk.json("get /app/b/c"))[0]["value"] == {"base64": "AP8="}
 
 
+STAT_KEYS = "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid"
+SHAPES = {
+    "ls /app": "path name stat",
+    "ls -l /app": "path name stat",
+    "ls -R /app": "path stat",
+    "get /app/a": "path value stat",
+    "stat /app": "path stat",
+    "tree /app": "path depth children descendants ephemeral",
+    "find /app": "path stat",
+    "du /app": "path znodes bytes",
+    "count /app": "path descendants",
+    "create /z": "sentence path",
+    "set /z x": "sentence path version zxid",
+    "rm /z": "sentence path znodes",
+    "txn 'create /y'": "step command path version",
+    "diff /app /y": "below what first second",
+    "whoami": "session server identities",
+    "acl get /app": "path acl",
+    "quota set -n 5 /y": "sentence path",
+    "quota get /y": "path znodes bytes znodes_soft bytes_soft znodes_hard bytes_hard",
+    "watch -n 1 --since 0x1 -R /": "heard kind path zxid cause",
+    "status": "healthy problems servers",
+    "digest": "server zxid digest",
+    "sessions": "session client server timeout_ms last_operation own",
+    "create -e /y/e": "sentence path",
+    "ephemerals": "session path",
+    "who /y/e": "path session client server since value",
+    "sync": "sentence zxid",
+    "pwd": "path",
+    "help": "name text",
+}
+
+
+async def test_the_names_in_json_are_these(ensemble, virtual_clock):
+    """Scripts depend on them: add some, but rename or remove none."""
+    async with app(ensemble) as desk:
+        await ensemble.wait_converged()
+        for line, keys in SHAPES.items():
+            for row in await desk.json(line):
+                assert list(row) == keys.split(), line
+                if row.get("stat"):
+                    assert set(row["stat"]) == set(STAT_KEYS.split())
+
+
 async def test_every_command_has_help_with_an_example_that_it_understands(ensemble, virtual_clock):
     async with open_desk(ensemble) as desk:
         everything = await desk.text("help")

@@ -1,12 +1,13 @@
 """The shell's pure pieces: grammar, completion, units, ACLs, what is wrong with an ensemble, how values look."""
 
 import re
+from pathlib import Path as LocalPath
 from typing import Annotated
 
 import pytest
 from rich.console import Console
 
-from coord.shell import health, looking, text
+from coord.shell import completion, health, looking, text
 from coord.shell.acls import parse_acl, shown_acl
 from coord.shell.completion import FILES, NAMES, NOTHING, OPTIONS, PATHS, unquoted, wanted, word_start
 from coord.shell.copying import Copied, parts, read_export
@@ -73,6 +74,27 @@ def test_names_of_zkcli_are_known_whatever_their_case():
         "getacl", "GETACL",
     ):  # fmt: skip
         COMMANDS.find([name])
+
+
+README = LocalPath(completion.__file__).with_name("README.md").read_text(encoding="utf-8")
+
+
+def test_the_guide_shows_commands_that_there_are():
+    lines = re.findall(r"^10\.\S+ leader \S+> (.+)$", README, re.MULTILINE)
+    lines += re.findall(r'-c "(.+?)"', README)
+    assert len(lines) > 8
+    for line in lines:
+        found, rest = COMMANDS.find(split(line))
+        found.parse(rest)
+
+
+def test_the_guides_limits_stand_where_it_says():
+    rows = re.findall(r"^\| (`[A-Z_`, ]+`) \| `([a-z.]+)`", README, re.MULTILINE)
+    assert len(rows) > 3
+    for names, file in rows:
+        source = LocalPath(completion.__file__).with_name(file).read_text(encoding="utf-8")
+        for name in names.replace("`", "").split(", "):
+            assert re.search(rf"^{name} = ", source, re.MULTILINE), name
 
 
 # ---- completion
