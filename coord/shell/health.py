@@ -73,7 +73,11 @@ def _behind(each: ServerStatus, servers: Sequence[ServerStatus]) -> int | None:
 
 
 def unreachable(servers: Sequence[ServerStatus]) -> list[str]:
-    return [f"{each.address} does not answer: {each.problem}" for each in servers if each.role is None]
+    return [
+        f"{each.address} does not {'answer' if each.answered_ms is None else 'serve'}: {each.problem}"
+        for each in servers
+        if each.role is None
+    ]
 
 
 def no_quorum(servers: Sequence[ServerStatus]) -> list[str]:

@@ -174,6 +174,10 @@ def test_three_servers_in_step_are_well():
             [server(1), server(2, "leader"), ServerStatus("h3:1", "connection refused")],
             "h3:1 does not answer: connection",
         ),
+        (
+            [server(1), server(2, "leader"), server(3, None, answered_ms=1, problem="no leader")],
+            "h3:2181 does not serve: no",
+        ),
         ([server(1), server(2, "leader"), ServerStatus("h3:1", "x")], "2 of 3 voters serve: if one more fails"),
         ([ServerStatus("h1:1", "x", voters=3)] * 3, "no server that was asked leads: there is no quorum"),
         ([server(1, "leader", epoch=1), server(2, "leader")], "2 servers say that they lead: h1:2181 in epoch 1"),

@@ -187,6 +187,7 @@ def test_status_without_a_quorum_says_so(tmp_path):
         )
         done = status(three.hosts())
         assert done.returncode == ExitCode.UNWELL
+        assert "does not serve: it runs and serves nobody" in done.stdout
         assert "there is no quorum" in done.stdout
         assert "of 3 voters 2 have to reach each other" in done.stdout
         ended, _, complaint = shell(three.hosts([1]), "--timeout", "1", "-c", "ls")
