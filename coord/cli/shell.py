@@ -1,6 +1,7 @@
 """`coord shell`: the prompt, or a script of -c or of standard input."""
 
 import argparse
+import math
 import signal
 import sys
 from collections.abc import Sequence
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     auth = [tuple(each.split(":", 1)) for each in options.auth]
     if any(len(each) != 2 for each in auth):
         return fail("shell", "--auth is SCHEME:CREDENTIALS, such as digest:ann:secret", ExitCode.WRONG_SETTINGS)
+    if not 0 < options.timeout < math.inf:
+        problem = f"--timeout is a number of seconds above 0, not {options.timeout:g}"
+        return fail("shell", problem, ExitCode.WRONG_SETTINGS)
     if not options.commands and sys.stdin.isatty() and sys.stdout.isatty():
         from coord.shell.prompt import Prompt  # only here: it takes a fifth of a second to load
 

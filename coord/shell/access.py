@@ -142,6 +142,8 @@ async def quota_set(
     wanted = Quota(znodes, bytes, znodes_hard, bytes_hard)
     if wanted == Quota():
         raise UsageError("quota set: name at least one limit: -n, -b, -N or -B")
+    if min(each for each in (znodes, bytes, znodes_hard, bytes_hard) if each is not None) < 0:
+        raise UsageError("quota set: a limit is a number from 0; quota rm takes one away")
     await existing(shell.client, where)
     found = await shell.client.get_quota(where)
     now = found.quota if found else Quota()

@@ -222,7 +222,7 @@ def _of_stat(test: Callable[[Stat], bool]) -> Test:
 
 def _pattern(value: str | None) -> re.Pattern[bytes] | None:
     try:
-        return None if value is None else re.compile(value.encode())
+        return None if value is None else re.compile(value.encode("utf-8", "surrogateescape"))
     except re.error as error:
         raise UsageError(f"find: {value!r} is no regular expression: {error}") from None
 
@@ -238,7 +238,7 @@ async def du(shell: Shell, path: Path = HERE, *, depth: Annotated[int, "d"] = 1)
         du /app
         du -d 0
     """
-    top = shell.path(path)
+    top, depth = shell.path(path), max(0, depth)
     sizes: dict[str, Size] = {}
     async with aclosing(walk(shell.client, top)) as found:
         async for some in found:

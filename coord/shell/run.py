@@ -1,6 +1,7 @@
 """One line, from its text to what it shows; and scripts, which end at the first line that fails."""
 
 import inspect
+import io
 import json
 import sys
 from collections.abc import AsyncIterator, Iterable
@@ -88,6 +89,8 @@ async def given_commands(commands: Iterable[str]) -> AsyncIterator[tuple[str, st
 
 
 async def standard_input() -> AsyncIterator[tuple[str, str]]:
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # as Python takes its arguments
     number = 0
     while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
         number += 1

@@ -25,6 +25,10 @@ class Shell:
 
     def path(self, typed: str) -> str:
         """The absolute path that was meant: relative to here, with . and .. and a slash too many."""
+        try:
+            typed.encode()
+        except UnicodeEncodeError:
+            raise ShellError(f"the path {typed!r} is not UTF-8; paths of znodes are") from None
         parts: list[str] = []
         for part in (typed if typed.startswith("/") else f"{self.here}/{typed}").split("/"):
             if part == "..":

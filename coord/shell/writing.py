@@ -283,7 +283,7 @@ def create_step(
 ) -> None:
     """Make a znode."""
     transaction.create(
-        path, value.encode(), ephemeral=ephemeral, sequential=sequential, container=container,
+        path, value.encode("utf-8", "surrogateescape"), ephemeral=ephemeral, sequential=sequential, container=container,
         ttl=_ttl_s(ttl_ms, ttl), parents=parents, acl=None if acl is None else parse_acl(acl),
     )  # fmt: skip
 
@@ -291,7 +291,7 @@ def create_step(
 @command(name="set")
 def set_step(transaction: Transaction, path: Path, value: str, *, version: Annotated[int, "v"] = -1) -> None:
     """Give a znode another value."""
-    transaction.set(path, value.encode(), version)
+    transaction.set(path, value.encode("utf-8", "surrogateescape"), version)
 
 
 @command(name="rm", aliases=("delete",))
@@ -321,7 +321,7 @@ def check_step(
     if version is not None:
         transaction.check(path, version=version)
     elif value is not None:
-        transaction.check(path, value=value.encode())
+        transaction.check(path, value=value.encode("utf-8", "surrogateescape"))
     else:
         transaction.check(path, exists=not absent)
 
@@ -335,7 +335,7 @@ STEPS = Commands({"steps": (create_step, set_step, rm_step, check_step)})
 async def given_value(text: str | None, file: str | None) -> bytes:
     """The value as it was typed, or what the file holds."""
     if file is None:
-        return (text or "").encode()
+        return (text or "").encode("utf-8", "surrogateescape")  # bytes that are no text come as they are
     if text:
         raise UsageError("give the value or --file, not both")
     return await read_file(file)

@@ -124,7 +124,7 @@ async def test_du_and_count(ensemble, virtual_clock):
         assert [(row["path"], row["znodes"], row["bytes"]) for row in await desk.json("du /app")] == [
             ("/app/a", 1, 3), ("/app/b", 2, 10), ("/app", 4, 13),
         ]  # fmt: skip
-        assert len(await desk.json("du -d 0 /app")) == 1
+        assert len(await desk.json("du -d 0 /app")) == len(await desk.json("du -d -1 /app")) == 1
         assert await desk.text("getAllChildrenNumber /app") == "3"
 
 

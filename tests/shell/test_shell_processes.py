@@ -52,6 +52,9 @@ def test_json_goes_for_answers_and_for_errors(servers):
         (["--read-only", "-c", "create /x"], ExitCode.COMMAND_FAILED, "started with --read-only"),
         (["-c", "rm -r /zookeeper"], ExitCode.COMMAND_FAILED, "Nobody can be asked here: say yes with -f"),
         (["--auth", "digest"], ExitCode.WRONG_SETTINGS, "--auth is SCHEME:CREDENTIALS"),
+        (["--timeout", "0"], ExitCode.WRONG_SETTINGS, "--timeout is a number of seconds above 0, not 0"),
+        (["-c", "ls /\udcff"], ExitCode.COMMAND_FAILED, "is not UTF-8"),
+        (["-c", "setquota -n -1 /"], ExitCode.WRONG_SETTINGS, "a limit is a number from 0"),
         (["--loud"], ExitCode.WRONG_SETTINGS, "'--loud' is not an option"),
     ],
 )
@@ -109,6 +112,17 @@ def test_values_come_from_files_and_from_standard_input_and_go_to_files(servers,
     assert status == 0
     assert out.splitlines()[-2:] == ["from standard input", "deleted /file"]
     assert (tmp_path / "out").read_bytes() == data
+
+
+def test_bytes_that_are_no_text_are_kept_in_arguments_and_in_scripts(servers):
+    assert shell(servers.hosts(), "-c", "create /bytes '\udcff\x01'", "-c", "get /bytes")[1].split()[2:5] == [
+        "00000000", "ff", "01",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [*COORD, "shell", servers.hosts()], input=b"set /bytes '\xfe'\nget -r /bytes\nrm /bytes\n", capture_output=True,
+        timeout=TIMEOUT_S, check=True,
+    )  # fmt: skip
+    assert done.stdout == b"/bytes has version 1\n\xfedeleted /bytes\n"
 
 
 def test_a_subtree_is_exported_and_imported_with_values_and_acls(servers, tmp_path):
