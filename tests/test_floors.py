@@ -14,7 +14,8 @@ FLOORS = [  # a package may import those of the lines above its own, and itself
     {"coord.replica"},
     {"coord.net", "coord.storage"},
     {"coord.server", "coord.client"},
-    {"recipes", "coord.cli", "coord.testing", "coord.embedding"},
+    {"recipes", "coord.shell", "coord.testing", "coord.embedding"},
+    {"coord.cli"},
     {"tools"},
 ]
 PURE = 4  # so many of them hold no clock, chance, file, socket, thread or log

@@ -13,6 +13,9 @@ class ExitCode(IntEnum):
     ADDRESS_UNAVAILABLE = 5
     REFUSED_BY_ENSEMBLE = 6
     STATE_DIVERGED = 7
+    COMMAND_FAILED = 8
+    NO_SERVER = 9
+    UNWELL = 10
 
 
 MEANINGS = {
@@ -24,6 +27,9 @@ MEANINGS = {
     ExitCode.ADDRESS_UNAVAILABLE: "an address to listen on is in use or not of this machine",
     ExitCode.REFUSED_BY_ENSEMBLE: "the ensemble refused this server, for example as a second one with its id",
     ExitCode.STATE_DIVERGED: "its state differs from its leader's; the log says what to do before it runs again",
+    ExitCode.COMMAND_FAILED: "a command of `coord shell` failed; those behind it were not done",
+    ExitCode.NO_SERVER: "`coord shell` found no server, or lost its session",
+    ExitCode.UNWELL: "`coord status` found something wrong",
 }
 
 

@@ -15,6 +15,8 @@ COMMANDS = MappingProxyType(
     {
         "serve": "run one server of an ensemble, or a single one",
         "up": "run an ensemble on this machine, to try it out",
+        "shell": "look at znodes and change them: a prompt, or a script",
+        "status": "the servers of an ensemble, and what is wrong with them",
     }
 )
 """What each command is for; its code is main(arguments) -> exit status in the module of its name."""
@@ -54,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def refusal(word: str | None) -> str:
     """What is wrong with a command line that begins with this word, which is none of the commands."""
     if word is None:
-        return f"give a command: {' or '.join(COMMANDS)}"
+        return f"give a command: {listed('or')}"
     near = difflib.get_close_matches(word, COMMANDS, n=1)
-    return f"{word!r} is not a command, " + (f"is {near[0]} meant" if near else f"there are {' and '.join(COMMANDS)}")
+    return f"{word!r} is not a command, " + (f"is {near[0]} meant" if near else f"there are {listed('and')}")
+
+
+def listed(word: str) -> str:
+    *first, last = COMMANDS
+    return f"{', '.join(first)} {word} {last}"

@@ -308,6 +308,11 @@ With kazoo (pip install kazoo):
     client.create("/hello", b"world", ephemeral=True)
     print(client.get("/hello"))
 
+To look at the tree and at the servers:
+
+    coord shell {hosts}
+    coord status {hosts}
+
 Ctrl-C stops the servers; their data stays in {data}.
 """
 

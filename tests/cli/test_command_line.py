@@ -52,9 +52,9 @@ def test_the_help_names_every_command(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "give a command: serve or up"),
+        ([], "give a command: serve, up, shell or status"),
         (["swerve"], "'swerve' is not a command, is serve meant"),
-        (["bogus", "--id", "1"], "'bogus' is not a command, there are serve and up"),
+        (["bogus", "--id", "1"], "'bogus' is not a command, there are serve, up, shell and status"),
         (["--loud"], "unrecognized arguments: --loud"),
     ],
 )

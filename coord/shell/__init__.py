@@ -1,0 +1,1 @@
+"""The admin shell and the operator's view of an ensemble. Read README.md beside this."""

@@ -1,0 +1,75 @@
+"""Values as JSON: what every command gives to programs. Pure.
+
+The names are those of the fields. Zxids and sessions are texts such as "0x10000000006" (a JSON number may lose digits),
+moments are texts in UTC, and a value is a text, or {"base64": ...} where it is not UTF-8.
+"""
+
+import base64
+import dataclasses
+import json
+from enum import Enum
+from typing import Any
+
+from coord.client.events import Event
+from coord.model.stat import Stat
+from coord.shell.acls import shown_permissions
+from coord.shell.health import ServerStatus
+from coord.shell.units import moment
+from coord.shell.values import AccessList, Branch, Done, Hex, Moment, Told, Value
+
+_HEX = frozenset(("czxid", "mzxid", "pzxid", "ephemeral_owner", "zxid"))
+_MOMENTS = frozenset(("ctime", "mtime"))
+_HIDDEN = {Value: ("raw",), Branch: ("name",), ServerStatus: ("digests",)}
+
+
+def as_json(value: Any) -> str:
+    """One line."""
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """What json can write."""
+    if isinstance(value, Moment):
+        return moment(value)
+    if isinstance(value, Hex):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bytes):
+        return _text_or_base64(value)
+    if isinstance(value, AccessList):
+        entries = [
+            {"scheme": scheme, "id": id, "permissions": shown_permissions(bits)} for bits, scheme, id in value.acl
+        ]
+        return {"path": value.path, "acl": entries} | ({"stat": plain(value.stat)} if value.stat else {})
+    if isinstance(value, Told):
+        return {"heard": moment(value.heard)} | plain(value.event)
+    if isinstance(value, Done):
+        return {name: each for name, each in _fields(value).items() if each is not None}
+    if isinstance(value, Stat | Event):
+        return {name: _of_stat(name, getattr(value, name)) for name in value.__dataclass_fields__}
+    if dataclasses.is_dataclass(value):
+        return _fields(value)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    hidden = _HIDDEN.get(type(value), ())
+    return {
+        each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.name not in hidden
+    }
+
+
+def _of_stat(name: str, value: Any) -> Any:
+    if name in _HEX:
+        return f"{value:#x}"
+    return moment(value) if name in _MOMENTS else plain(value)
+
+
+def _text_or_base64(value: bytes) -> str | dict[str, str]:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}

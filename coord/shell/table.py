@@ -1,0 +1,50 @@
+"""All commands, by family, in the order in which `help` lists them."""
+
+from coord.shell import access, copying, ensemble, moving, reading, watching, writing
+from coord.shell.errors import UsageError
+from coord.shell.grammar import Commands, command, full_help
+from coord.shell.state import Shell
+from coord.shell.values import Help
+
+
+@command(name="help", aliases=("?",))
+async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it is never changed
+    """All commands, or all about one.
+
+    Options:
+        words: the command
+
+    Examples:
+        help
+        help create
+    """
+    if words:
+        found, rest = COMMANDS.find(words)
+        if rest:
+            raise UsageError(f"help: there is no command {' '.join(words)!r}; help {found.name} tells of {found.name}")
+        return Help(found.name, full_help(found))
+    width = max(len(each.name) for family in COMMANDS.families.values() for each in family)
+    lines = []
+    for title, family in COMMANDS.families.items():
+        lines += [title, *(f"  {each.name:<{width}}  {each.summary}" for each in family), ""]
+    lines.append("help COMMAND tells more, with examples. Ctrl-C ends a command, Ctrl-D or exit the shell.")
+    return Help("help", "\n".join(lines))
+
+
+COMMANDS = Commands(
+    {
+        "look": (reading.ls, reading.get, reading.stat, reading.tree, reading.find, reading.du, reading.count),
+        "change": (writing.create, writing.set_, writing.edit, writing.rm, writing.deleteall, writing.txn),
+        "subtrees": (copying.cp, copying.mv, copying.diff, copying.export, copying.import_),
+        "wait": (watching.watch,),
+        "access and limits": (
+            access.whoami, access.auth, access.acl_get, access.acl_set, access.quota_get, access.quota_set,
+            access.quota_rm,
+        ),
+        "the ensemble": (
+            ensemble.status, ensemble.config, ensemble.digest, ensemble.sessions, ensemble.ephemerals, ensemble.who,
+            ensemble.sync,
+        ),
+        "the shell": (moving.cd, moving.pwd, help_),
+    }
+)  # fmt: skip

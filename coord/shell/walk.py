@@ -1,0 +1,93 @@
+"""Through a subtree, page by page: never more than a page of any znode's children in one answer."""
+
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+
+from coord.client.client import Client
+from coord.client.operations import PAGE_MAX, Child, Page
+from coord.model.errors import NoAuthError, NoNodeError
+from coord.model.message import message
+from coord.model.stat import Stat
+from coord.shell.errors import ShellError
+from coord.shell.state import join
+
+VALUES_PAGE = PAGE_MAX // 5
+"""With their values fewer children are asked for at once, for the first to be there soon."""
+
+
+@message
+class Visited:
+    path: str
+    depth: int  # below the top, which has 0
+    stat: Stat | None  # None: this client may not read it
+    data: bytes | None  # if it was asked for
+
+
+async def pages(client: Client, path: str, *, data: bool = False) -> AsyncGenerator[Page, None]:
+    """A znode's children."""
+    after, more = "", True
+    while more:
+        page = await client.children_page(path, after, VALUES_PAGE if data else PAGE_MAX, data=data)
+        if page.children:
+            after = page.children[-1].name
+        more = page.more
+        yield page
+
+
+@dataclass(slots=True)
+class _Level:
+    """A znode whose children are being visited."""
+
+    path: str
+    children: Iterator[Child]
+    last: str  # name
+    more: bool  # pages behind these children
+
+
+async def walk(
+    client: Client, top: str, *, depth: int | None = None, data: bool = False
+) -> AsyncGenerator[list[Visited], None]:
+    """The subtree, each znode before what is below it, in the order of names; lists of what is known by now.
+
+    Raises NoNodeError if the top is not there. What is deleted meanwhile is left out; what may not be read is told
+    without its stat, and not entered. One generator with a stack of its own: whoever stops iterating closes all.
+    """
+    value, stat = await client.get(top) if data else (None, await existing(client, top))
+    gathered = [Visited(top, 0, stat, value)]
+    levels: list[_Level] = []
+    if stat.children_count and depth != 0:
+        levels.append(_Level(top, iter(()), "", True))
+    while levels:
+        level = levels[-1]
+        child = next(level.children, None)
+        if child is not None:
+            visited = Visited(join(level.path, child.name), len(levels), child.stat, child.data)
+            gathered.append(visited)
+            if child.stat is not None and child.stat.children_count and depth != len(levels):
+                levels.append(_Level(visited.path, iter(()), "", True))
+        elif not level.more:
+            levels.pop()
+        else:
+            yield gathered
+            gathered = []
+            try:
+                limit = VALUES_PAGE if data else PAGE_MAX
+                page = await client.children_page(level.path, level.last, limit, data=data)
+            except (NoNodeError, NoAuthError):
+                if len(levels) == 1:
+                    raise
+                levels.pop()
+                continue
+            level.children, level.more = iter(page.children), page.more
+            if page.children:
+                level.last = page.children[-1].name
+    if gathered:
+        yield gathered
+
+
+async def existing(client: Client, path: str) -> Stat:
+    """The stat of a znode that has to be there. Raises ShellError."""
+    stat = await client.exists(path)
+    if stat is None:
+        raise ShellError(f"there is no znode {path}")
+    return stat

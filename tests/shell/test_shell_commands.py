@@ -1,0 +1,528 @@
+"""Each command against an ensemble in memory: what it does, what it shows, and what it refuses."""
+
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+import coord
+from coord.shell.errors import ShellError, UsageError
+from coord.shell.grammar import split
+from coord.shell.table import COMMANDS
+from coord.testing.fixture import ensemble as ensemble
+from coord.testing.fixture import virtual_clock as virtual_clock
+from tests.shell.desk import Desk, open_desk
+
+
+@asynccontextmanager
+async def app(ensemble):
+    """A desk, and a small tree below /app."""
+    async with open_desk(ensemble) as desk:
+        for path, value in (("/app", b""), ("/app/a", b"one"), ("/app/b", b'{"x": 1}'), ("/app/b/c", b"\x00\xff")):
+            await desk.shell.client.create(path, value)
+        yield desk
+
+
+# ---- look
+
+
+async def test_ls_lists_names_in_their_order_and_relative_to_where_the_shell_is(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert await desk.lines("ls /app") == ["a", "b"]
+        await desk.text("cd /app")
+        assert await desk.lines("ls") == ["a", "b"]
+        assert await desk.lines("ls b") == ["c"]
+        assert await desk.lines("ls -R") == ["/app", "/app/a", "/app/b", "/app/b/c"]
+        assert await desk.text("ls b/c") == ""
+
+
+async def test_ls_long_shows_kind_version_size_children_and_time(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.shell.client.set("/app/a", b"three")
+        await desk.shell.client.create("/app/e", ephemeral=True)
+        rows = [line.split() for line in await desk.lines("ls -l /app")]
+        assert [(row[0], row[1], row[2], row[3], row[-1]) for row in rows] == [
+            ("-", "1", "5", "0", "a"),
+            ("-", "0", "8", "1", "b"),
+            ("e", "0", "0", "0", "e"),
+        ]
+
+
+async def test_ls_of_more_children_than_a_page_shows_them_all(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.shell.client.create("/many")
+        async with desk.shell.client.pipeline() as pipe:
+            for number in range(2300):
+                pipe.create(f"/many/{number:05d}")
+        assert await desk.lines("ls /many") == [f"{number:05d}" for number in range(2300)]
+        assert (await desk.json("du /many"))[-1] == {"path": "/many", "znodes": 2301, "bytes": 0}
+
+
+async def test_get_shows_text_as_text_and_all_else_in_hexadecimal(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert await desk.text("get /app/b") == '{"x": 1}'
+        assert (await desk.text("cat /app/b/c")).split() == ["00000000", "00", "ff", ".."]
+        assert await desk.bytes("get --raw /app/b/c") == b"\x00\xff"
+        await desk.shell.client.set("/app/a", b"\x1b[2Jclears the terminal")
+        assert "\x1b" not in await desk.text("get /app/a")
+
+
+async def test_a_value_of_a_megabyte_and_one_of_many_bytes_in_hexadecimal(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.shell.client.set("/app/a", b"x" * 1_000_000)
+        assert len(await desk.text("get /app/a")) == 1_000_000
+        await desk.shell.client.set("/app/a", b"\xff" * 1_000_000)
+        assert (await desk.lines("get /app/a"))[-1].startswith("... 995904 bytes more")
+
+
+async def test_stat_has_the_names_of_zkcli(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        lines = await desk.lines("stat /app/b")
+        assert [line.partition(" = ")[0] for line in lines] == [
+            "cZxid", "ctime", "mZxid", "mtime", "pZxid", "cversion", "dataVersion", "aclVersion", "ephemeralOwner",
+            "dataLength", "numChildren",
+        ]  # fmt: skip
+        assert (await desk.lines("get -s /app/a"))[1:] == await desk.lines("stat /app/a")
+
+
+async def test_tree_shows_what_it_cuts_off(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert await desk.lines("tree /app") == ["app  (2)", "  a", "  b  (1)", "    c"]
+        assert await desk.lines("tree -d 1 /app") == ["app  (2)", "  a", "  b  (1, 1 below)"]
+
+
+async def test_find_by_name_value_owner_size_and_age(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.shell.client.create("/app/lock-7", b"held", ephemeral=True)
+        session = f"{desk.shell.client.session.id:#x}"
+        assert await desk.lines("find /app --name '[ab]'") == ["/app/a", "/app/b"]
+        assert await desk.lines("find /app --value 'on.$'") == ["/app/a"]
+        assert await desk.lines(f"find --owner {session}") == ["/app/lock-7"]
+        assert await desk.lines("find -e /app") == ["/app/lock-7"]
+        assert await desk.lines("find /app --larger 4") == ["/app/b"]
+        assert await desk.lines("find /app --smaller 4 --depth 1") == ["/app", "/app/a"]
+        assert await desk.text("find /app --name nothing") == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("find --value '['", "no regular expression"),
+        ("find --newer soon", "'soon' is no age; write it as 90s, 15m, 2h or 3d"),
+        ("find --larger big", "'big' is no size"),
+        ("find --owner me", "'me' is no session"),
+    ],
+)
+async def test_find_says_what_it_does_not_understand(ensemble, virtual_clock, line, sentence):
+    async with open_desk(ensemble) as desk:
+        with pytest.raises(UsageError, match=sentence.replace("[", r"\[")):
+            await desk.text(line)
+
+
+async def test_du_and_count(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert [(row["path"], row["znodes"], row["bytes"]) for row in await desk.json("du /app")] == [
+            ("/app/a", 1, 3), ("/app/b", 2, 10), ("/app", 4, 13),
+        ]  # fmt: skip
+        assert len(await desk.json("du -d 0 /app")) == len(await desk.json("du -d -1 /app")) == 1
+        assert await desk.text("getAllChildrenNumber /app") == "3"
+
+
+# ---- change
+
+
+async def test_create_makes_every_kind(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        client = desk.shell.client
+        assert await desk.text("create /a 'a value with spaces'") == "Created /a"
+        assert await desk.text("create -s /a/s-") == "Created /a/s-0000000000"
+        assert await desk.text("create -e -s /a/e-") == "Created /a/e-0000000001"
+        assert await desk.text("create -c /a/c") == "Created /a/c"
+        assert await desk.text("create -t 100000 /a/t") == "Created /a/t"
+        assert await desk.text("create --ttl 2h /a/u") == "Created /a/u"
+        assert await desk.text("create -p /x/y/z deep world:anyone:r") == "Created /x/y/z"
+        assert (await client.get("/a"))[0] == b"a value with spaces"
+        assert (await client.exists("/a/e-0000000001")).ephemeral_owner == client.session.id
+        assert (await client.get_acl("/x/y/z"))[0] == ((1, "world", "anyone"),)
+
+
+async def test_paths_with_spaces_and_letters_of_any_script(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create '/ü b' 'ключ'")
+        assert await desk.text("get '/ü b'") == "ключ"
+        assert "ü b" in await desk.lines("ls /")
+        await desk.text(r"rm /ü\ b")
+        with pytest.raises(coord.BadArgumentsError, match="which a path may not hold"):
+            await desk.text("create '/a\x01'")
+
+
+async def test_set_takes_a_version_and_never_empties_by_a_slip(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert await desk.text("set /app/a two") == "/app/a has version 1"
+        with pytest.raises(coord.BadVersionError):
+            await desk.text("set -v 0 /app/a three")
+        with pytest.raises(UsageError, match="give the value"):
+            await desk.text("set /app/a")
+        await desk.text("set /app/a ''")
+        assert (await desk.shell.client.get("/app/a"))[0] == b""
+
+
+async def test_rm_of_a_subtree_says_how_many_and_asks(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(ShellError, match=r"Delete /app and all below it, 4 znodes\? .* -f"):
+            await desk.text("rm -r /app")
+        asked = desk.says(False)
+        with pytest.raises(ShellError, match="nothing was done"):
+            await desk.text("deleteall /app")
+        assert asked == ["Delete /app and all below it, 4 znodes?"]
+        assert await desk.shell.client.exists("/app/b/c")
+        desk.says(True)
+        assert await desk.text("rm -r /app") == "deleted /app, 4 znodes"
+        assert await desk.shell.client.exists("/app") is None
+
+
+async def test_rm_needs_no_question_for_one_znode_and_refuses_one_with_children(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(coord.NotEmptyError):
+            await desk.text("rm /app/b")
+        assert await desk.text("delete /app/a") == "deleted /app/a"
+        with pytest.raises(ShellError, match="the root cannot be deleted"):
+            await desk.text("rm -r -f /")
+        with pytest.raises(ShellError, match="there is no znode /none"):
+            await desk.text("rm -r -f /none")
+
+
+async def test_a_subtree_too_large_for_one_step_is_deleted_in_parts(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr("coord.state.znode_writes.TREE_DELETE_MAX", 20)
+    async with open_desk(ensemble) as desk:
+        async with desk.shell.client.pipeline() as pipe:
+            pipe.create("/big")
+            for number in range(9):
+                pipe.create(f"/big/{number}")
+                for below in range(30):
+                    pipe.create(f"/big/{number}/{below}")
+        assert await desk.text("rm -rf /big") == "deleted /big, 280 znodes"
+        assert await desk.shell.client.exists("/big") is None
+
+
+async def test_a_large_subtree_that_may_not_be_deleted_is_an_error_and_no_endless_work(
+    ensemble, virtual_clock, monkeypatch
+):
+    monkeypatch.setattr("coord.state.znode_writes.TREE_DELETE_MAX", 5)
+    async with open_desk(ensemble) as desk:
+        await desk.shell.client.create("/big", acl=[(7, "world", "anyone")])
+        for number in range(9):
+            await desk.shell.client.create(f"/big/{number}")
+        with pytest.raises(coord.NoAuthError):
+            await desk.text("rm -rf /big")
+        assert await desk.text("count /big") == "9"
+
+
+async def test_txn_does_all_or_nothing_and_says_which_step_failed(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        rows = await desk.json("txn 'check /app/a --value one' 'set /app/a two' 'create /app/new x' 'rm /app/b/c'")
+        assert [(row["step"], row["path"], row["version"]) for row in rows] == [
+            (1, "/app/a", None), (2, "/app/a", 1), (3, "/app/new", None), (4, "/app/b/c", None),
+        ]  # fmt: skip
+        with pytest.raises(ShellError, match="nothing was done: step 2, check /app/a -v 7"):
+            await desk.text("txn 'set /app/b x' 'check /app/a -v 7'")
+        assert (await desk.shell.client.get("/app/b"))[0] == b'{"x": 1}'
+        with pytest.raises(UsageError, match="one step"):
+            await desk.text("txn 'check /app/a -v 7 --absent'")
+
+
+# ---- subtrees
+
+
+async def test_cp_and_mv_keep_values_and_acls_and_refuse_what_is_there(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        client = desk.shell.client
+        await client.set_acl("/app/a", [(17, "world", "anyone")])
+        await client.create("/app/e", ephemeral=True)
+        assert await desk.text("cp /app /copy") == "copied 4 znodes, without 1 ephemeral to /copy"
+        assert (await client.get("/copy/b/c"))[0] == b"\x00\xff"
+        assert (await client.get_acl("/copy/a"))[0] == ((17, "world", "anyone"),)
+        with pytest.raises(ShellError, match="there is a znode /copy already"):
+            await desk.text("cp /app /copy")
+        with pytest.raises(ShellError, match="1 ephemeral"):
+            await desk.text("mv /app /moved")
+        assert await desk.text("mv /copy /moved") == "moved 4 znodes to /moved"
+        assert await client.exists("/copy") is None
+        assert await desk.lines("ls -R /moved") == ["/moved", "/moved/a", "/moved/b", "/moved/b/c"]
+        with pytest.raises(UsageError, match="inside"):
+            await desk.text("mv /moved /moved/b/x")
+
+
+async def test_a_subtree_that_needs_several_steps_is_copied_whole(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr("coord.shell.copying.PART_ZNODES", 3)
+    async with app(ensemble) as desk:
+        for number in range(10):
+            await desk.shell.client.create(f"/app/n{number}", b"x")
+        await desk.text("cp /app /copy")
+        assert await desk.text("count /copy") == "13"
+
+
+async def test_diff_tells_what_one_subtree_has_and_the_other_has_not(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("cp /app /copy")
+        assert await desk.text("diff /app /copy") == ""
+        for line in ("set /copy/a two", "rm /copy/b/c", "create /copy/new", "acl set /copy/b world:anyone:r"):
+            await desk.text(line)
+        assert await desk.lines("diff /app /copy") == [
+            "other value  /a  'one' and 'two'",
+            "other acl    /b  'world:anyone:cdrwa' and 'world:anyone:r'",
+            "only first   /b/c",
+            "only second  /new",
+        ]
+
+
+# ---- access and limits
+
+
+async def test_acl_set_and_get_and_who_i_am(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        assert await desk.text("acl get /app") == "'world,'anyone\n: cdrwa"
+        await desk.text("addauth digest ann:secret")
+        assert ["digest", "ann"] in (await desk.json("whoami"))[0]["identities"]
+        await desk.text("setAcl /app/a auth::cdrwa,world:anyone:r")
+        assert (await desk.json("getAcl /app/a"))[0]["acl"] == [
+            {"scheme": "digest", "id": "ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=", "permissions": "cdrwa"},
+            {"scheme": "world", "id": "anyone", "permissions": "r"},
+        ]
+        async with ensemble.client() as other:
+            with pytest.raises(coord.NoAuthError):
+                await Desk(other).text("set /app/a x")
+        done = await desk.json("acl set -R /app/b world:anyone:ra")
+        assert done[0]["znodes"] == 2
+        assert (await desk.shell.client.get_acl("/app/b/c"))[0] == ((17, "world", "anyone"),)
+        with pytest.raises(UsageError, match="no entry of an ACL"):
+            await desk.text("acl set /app/a world:anyone")
+
+
+async def test_quotas_are_set_one_by_one_and_taken_away(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(ShellError, match="/app has no quota"):
+            await desk.text("listquota /app")
+        await desk.text("setquota -n 10 /app")
+        await desk.text("setquota -N 4 /app")
+        assert await desk.json("quota get /app") == [
+            {"path": "/app", "znodes": 4, "bytes": 13, "znodes_soft": 10, "bytes_soft": None, "znodes_hard": 4,
+             "bytes_hard": None}
+        ]  # fmt: skip
+        with pytest.raises(coord.QuotaExceededError):
+            await desk.text("create /app/more")
+        await desk.text("delquota -N /app")
+        await desk.text("create /app/more")
+        assert await desk.text("delquota /app") == "the quota of /app was taken away"
+
+
+# ---- wait
+
+
+async def test_watch_tells_one_line_an_event_until_it_has_told_enough(ensemble, virtual_clock):
+    async with app(ensemble) as desk, trio.open_nursery() as nursery:
+
+        async def change():
+            await trio.sleep(1)
+            await desk.shell.client.create("/app/new")
+            await desk.shell.client.set("/app/new", b"x")
+            await desk.shell.client.delete("/app/new")
+
+        nursery.start_soon(change)
+        rows = await desk.json("watch -R -n 3 /app")
+        assert [(row["kind"], row["path"], row["cause"]) for row in rows] == [
+            ("CREATED", "/app/new", "EXPLICIT"),
+            ("CHANGED", "/app/new", "EXPLICIT"),
+            ("DELETED", "/app/new", "EXPLICIT"),
+        ]
+        since = int(rows[0]["zxid"], 16)
+        assert len(await desk.lines(f"watch -R -n 2 --since {since:#x} /app")) == 2
+
+
+async def test_get_w_shows_the_value_then_waits_for_the_next_change(ensemble, virtual_clock):
+    async with app(ensemble) as desk, trio.open_nursery() as nursery:
+
+        async def change():
+            await trio.sleep(1)
+            await desk.shell.client.set("/app/a", b"x")
+
+        nursery.start_soon(change)
+        shown = await desk.json("get -w /app/a")
+        assert [row.get("value", row.get("kind")) for row in shown] == ["one", "CHANGED"]
+
+
+async def test_watch_says_why_an_ephemeral_znode_went(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk, trio.open_nursery() as nursery:
+
+        async def come_and_go():
+            async with ensemble.client() as other:
+                await other.create("/e", ephemeral=True)
+
+        nursery.start_soon(come_and_go)
+        assert (await desk.lines("watch -n 2 /e"))[1].endswith("/e  session closed")
+
+
+# ---- the ensemble
+
+
+async def test_who_finds_the_session_that_holds_a_lock_and_where_it_is(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk, ensemble.client() as other:
+        await desk.shell.client.create("/lock")
+        with pytest.raises(ShellError, match="no session holds it"):
+            await desk.text("who /lock")
+        first = await other.create("/lock/x-", b"worker 7", ephemeral=True, sequential=True)
+        await desk.text("create -e -s /lock/a-")
+        (found,) = await desk.json("who /lock")
+        assert (found["path"], found["session"], found["server"], found["value"]) == (
+            first, f"{other.session.id:#x}", other.server.address, "worker 7",
+        )  # fmt: skip
+        rows = await desk.json(f"sessions {other.session.id:#x}")
+        assert [(row["server"], row["own"]) for row in rows] == [(other.server.address, False)]
+        assert {row["session"] for row in await desk.json("sessions")} == {
+            f"{each.session.id:#x}" for each in (other, desk.shell.client)
+        }
+        with pytest.raises(ShellError, match="connected to none"):
+            await desk.text("sessions 0x77")
+
+
+async def test_ephemerals_of_this_session_of_one_and_of_all(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk, ensemble.client() as other:
+        await other.create("/theirs", ephemeral=True)
+        await desk.text("create -e /mine")
+        assert [row["path"] for row in await desk.json("getEphemerals")] == ["/mine"]
+        assert [row["path"] for row in await desk.json("ephemerals --all")] == ["/mine", "/theirs"]
+        assert [row["path"] for row in await desk.json(f"ephemerals -s {other.session.id:#x}")] == ["/theirs"]
+
+
+async def test_status_and_digest_of_three_servers_one_of_them_dead(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /a")
+        await ensemble.wait_converged()
+        (status,) = await desk.json("status")
+        assert (status["healthy"], status["problems"]) == (True, [])
+        assert sorted(each["role"] for each in status["servers"]) == ["follower", "follower", "leader"]
+        assert len({row["digest"] for row in await desk.json("digest")}) == 1
+        ensemble.crash(ensemble.followers()[0])
+        (status,) = await desk.json("status")
+        assert any("does not answer: connection refused" in each for each in status["problems"])
+        assert any("2 of 3 voters serve" in each for each in status["problems"])
+        assert "! " in await desk.text("status")
+
+
+# ---- the shell
+
+
+async def test_cd_goes_up_and_back_and_only_to_what_is_there(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        for line, place in (("cd /app/b", "/app/b"), ("cd ..", "/app"), ("cd ./b/../a", "/app/a"), ("cd -", "/app")):
+            await desk.text(line)
+            assert await desk.text("pwd") == place
+        with pytest.raises(ShellError, match="there is no znode /app/none"):
+            await desk.text("cd none")
+        await desk.text("cd")
+        assert await desk.text("pwd") == "/"
+
+
+async def test_sync_and_leaving(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        assert await desk.text("sync") == "Sync is OK"
+        assert await desk.text("# a comment") == ""
+        assert await desk.text("") == ""
+
+
+async def test_read_only_refuses_all_that_changes_and_lets_the_rest_be(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        desk.shell.read_only = True
+        for line in (
+            "create /x", "set /app/a x", "rm /app/a", "rm -rf /app", "deleteall -f /app", "cp /app /y", "mv /app /y",
+            "txn 'create /x'", "acl set /app world:anyone:r", "setquota -n 1 /app", "delquota /app", "edit /app/a",
+            "import nothing",
+        ):  # fmt: skip
+            with pytest.raises(ShellError, match="--read-only"):
+                await desk.text(line)
+        assert await desk.lines("ls -R /app") == ["/app", "/app/a", "/app/b", "/app/b/c"]
+
+
+def test_every_command_that_writes_is_marked_as_one():
+    changing = {each.name for family in COMMANDS.families.values() for each in family if each.changes}
+    assert changing == {
+        "create", "set", "edit", "rm", "deleteall", "txn", "cp", "mv", "import", "acl set", "quota set", "quota rm",
+    }  # fmt: skip
+
+
+async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        lines = (
+            "ls /app", "ls -l /app", "ls -R /app", "ls -s /app", "get /app/a", "get /app/b/c", "get -r /app/a",
+            "stat /app", "tree /app", "tree -d 0 /app", "find /app", "du", "count /app", "create /z", "set /z x -s",
+            "txn 'set /z y'", "cp /z /z2", "mv /z2 /z3", "rm /z3", "whoami", "auth digest a:b", "acl get -s /app",
+            "acl set /z world:anyone:cdrwa", "quota set -n 5 /z", "quota get /z", "quota rm /z", "status", "digest",
+            "sessions", "create -e /z/e", "who /z/e", "ephemerals", "sync", "pwd", "config",
+            "diff /app /z", "help", "help rm", "rm -rf /z",
+        )  # fmt: skip
+        await ensemble.wait_converged()
+        for line in lines:
+            rows = await desk.json(line)
+            assert rows, line
+            assert all(isinstance(row, dict) for row in rows), line
+            assert "\x1b" not in desk.written.decode()
+        assert (await desk.json("get /app/b/c"))[0]["value"] == {"base64": "AP8="}
+
+
+STAT_KEYS = "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid"
+SHAPES = {
+    "ls /app": "path name stat",
+    "ls -l /app": "path name stat",
+    "ls -R /app": "path stat",
+    "get /app/a": "path value stat",
+    "stat /app": "path stat",
+    "tree /app": "path depth children descendants ephemeral",
+    "find /app": "path stat",
+    "du /app": "path znodes bytes",
+    "count /app": "path descendants",
+    "create /z": "sentence path",
+    "set /z x": "sentence path version zxid",
+    "rm /z": "sentence path znodes",
+    "txn 'create /y'": "step command path version",
+    "diff /app /y": "below what first second",
+    "whoami": "session server identities",
+    "acl get /app": "path acl",
+    "quota set -n 5 /y": "sentence path",
+    "quota get /y": "path znodes bytes znodes_soft bytes_soft znodes_hard bytes_hard",
+    "watch -n 1 --since 0x1 -R /": "heard kind path zxid cause",
+    "status": "healthy problems servers",
+    "digest": "server zxid digest",
+    "sessions": "session client server timeout_ms last_operation own",
+    "create -e /y/e": "sentence path",
+    "ephemerals": "session path",
+    "who /y/e": "path session client server since value",
+    "sync": "sentence zxid",
+    "pwd": "path",
+    "help": "name text",
+}
+
+
+async def test_the_names_in_json_are_these(ensemble, virtual_clock):
+    """Scripts depend on them: add some, but rename or remove none."""
+    async with app(ensemble) as desk:
+        await ensemble.wait_converged()
+        for line, keys in SHAPES.items():
+            for row in await desk.json(line):
+                assert list(row) == keys.split(), line
+                if row.get("stat"):
+                    assert set(row["stat"]) == set(STAT_KEYS.split())
+
+
+async def test_every_command_has_help_with_an_example_that_it_understands(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        everything = await desk.text("help")
+        for family in COMMANDS.families.values():
+            for each in family:
+                assert f"  {each.name} " in everything
+                assert each.summary.endswith((".", ":")), each.name
+                assert each.examples, f"{each.name} has no example"
+                for example in each.examples:
+                    found, rest = COMMANDS.find(split(example))
+                    assert found is each
+                    found.parse(rest)
+                assert set(each.options) <= {parameter.name for parameter in each.parameters}, each.name
