@@ -46,6 +46,35 @@ def connect_blocking(addresses: str | Iterable[str], **options: Any) -> "Blockin
     return BlockingClient(partial(connect, addresses, **options))
 
 
+class _Asked:
+    """A function that runs in the client's thread for another one, which may give it up at any moment.
+
+    A Ctrl-C may come when the function is on its way already and nothing is there yet by which to cancel it.
+    """
+
+    __slots__ = ("_given_up", "_portal", "_scope", "_through")
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self._portal = portal
+        self._scope: anyio.CancelScope | None = None
+        self._given_up = self._through = False
+
+    async def run(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
+        with anyio.CancelScope() as self._scope:
+            if self._given_up:
+                self._scope.cancel()
+            try:
+                return await function(*arguments)
+            finally:
+                self._through = True
+
+    def give_up(self) -> None:
+        self._given_up = True
+        if self._scope is not None and not self._through:
+            with suppress(RuntimeError):  # the thread has ended
+                self._portal.start_task_soon(self._scope.cancel)
+
+
 class BlockingClient:
     """Get one by `with coord.connect_blocking(...) as client`. Every method waits until it is answered."""
 
@@ -129,19 +158,21 @@ class BlockingClient:
     def _wait(self, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         portal = self._portal
         assert portal is not None
+        asked = _Asked(portal)
         try:
-            future = portal.start_task_soon(function, *arguments)
-        except RuntimeError as error:
-            raise ClientClosedError(f"the client's thread has ended: {error}") from error
-        try:
-            return future.result()
+            try:
+                future = portal.start_task_soon(asked.run, function, *arguments)
+            except RuntimeError as error:
+                raise ClientClosedError(f"the client's thread has ended: {error}") from error
+            answer: T = future.result()
+            return answer
         except CancelledError:
             assert self._thread is not None, "who has a portal has a thread"
             self._thread.join(2 * CLOSE_S)  # it is ending: for a reason of its own, or because it was asked to
             why = "it was closed by another thread while this one was waiting"
             raise ClientClosedError(f"the client has ended: {self._failure or why}") from self._failure
         except BaseException:
-            future.cancel()
+            asked.give_up()
             raise
 
     # ---- the methods of Client

@@ -195,6 +195,38 @@ def test_an_interrupted_wait_takes_no_event(tmp_path):
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
+INTERRUPTED_ANYWHERE = """
+import os, signal, threading
+
+import coord
+
+signal.alarm(60)  # a hang is a failure
+
+with coord.embedded_blocking() as client, client.watch("/a", recursive=True) as events:
+    for number in range(100):
+        timer = threading.Timer(number % 20 * 0.0002, os.kill, (os.getpid(), signal.SIGINT))
+        try:
+            timer.start()
+            next(events)  # wherever in here the interrupt comes
+            assert False, "there is no event"
+        except KeyboardInterrupt:
+            timer.join()
+    client.create("/a")
+    assert next(events).path == "/a"
+    print("fine")
+"""
+
+
+def test_an_interrupt_at_any_moment_of_a_call_leaves_nothing_of_it_behind(tmp_path):
+    program = tmp_path / "anywhere.py"
+    program.write_text(INTERRUPTED_ANYWHERE)
+    done = subprocess.run(
+        [sys.executable, str(program)],
+        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+
+
 UNFINISHED = """
 import signal
 

@@ -76,7 +76,7 @@ def test_all_kinds_of_client_record_what_is_right(tmp_path):
             done = client.call(Multi((CheckVersion(path, 1), SetData(path, b"3"), Create(f"{path}/a", b"", OPEN_ACL))))
             not_done = client.call(Multi((SetData(path, b"4"), CheckVersion(path, 9), SetData(path, b"5"))))
             assert (code_of(done), code_of(not_done)) == (0, -103)
-            assert client.call(GetChildren(path, False, True), linearizable=True).names == ("a",)
+            assert tuple(client.call(GetChildren(path, False, True), linearizable=True).names) == ("a",)
             client.end()
     findings = check(recorder.records).findings
     assert (findings.violations, findings.undecided) == ([], [])
