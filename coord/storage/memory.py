@@ -121,8 +121,13 @@ class MemoryDisk:
         return other
 
     def damage(self, name: str, offset: int, data: bytes) -> None:
-        """Let the medium rot: `data` now stands at `offset`, durably, and nobody was told."""
-        for content in (self._find(name).visible, self._find(name).durable):
+        """Let the medium rot: `data` now stands at `offset`, durably, and nobody was told.
+
+        Only what has reached the medium can rot there, so the file counts as synced.
+        """
+        inode = self._find(name)
+        inode.sync()
+        for content in (inode.visible, inode.durable):
             content.write(offset, data[: max(0, content.size - offset)])
 
     def contents(self) -> dict[str, bytes]:
