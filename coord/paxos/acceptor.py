@@ -52,10 +52,15 @@ class Acceptor:
         self.touched: Callable[[], tuple[int, ...]] = tuple  # the sessions heard here since it was last called
 
     def promise(self) -> None:
-        """Make the promise durable, then tell it. All appends before it are durable then, so it is true (I7)."""
+        """Make the promise durable, then tell it. All appends before it are durable then, so it is true (I7).
+
+        Whose log is empty belongs to no ensemble yet, though it may have heard of one whose leader came to nothing. It
+        forgets that here: with a part of this leader's history it would be taken for the other one's (seed 400152).
+        """
         durable = self._durable
-        durable.save(promised=self.epoch, promised_to=self.leader)
         history = durable.history
+        cluster = durable.ballot.cluster if history.last or durable.suspect else 0
+        durable.save(promised=self.epoch, promised_to=self.leader, cluster=cluster)
         self._reply(Promise(self.epoch, durable.ballot.accepted, history.last, history.ends, durable.suspect))
 
     def on_truncate(self, message: Truncate) -> None:

@@ -259,6 +259,21 @@ def test_history_then_accepted_then_established_T2_T3() -> None:
     assert (saved.ballot.accepted, saved.ballot.cluster) == (5, 77)
 
 
+def test_a_server_with_an_empty_log_forgets_the_ensemble_of_a_leader_that_came_to_nothing() -> None:
+    """Else a part of the next leader's history would be taken for the first one's (found by simulated seed 400152)."""
+    participant = follower_of(5)
+    participant.receive(2, Establish(5, 0, 77), 0.0)
+    all_durable(participant)
+    assert participant.ballot.cluster == 77
+    participant.connected(3, 0.0)
+    participant.receive(3, Prepare(6), 0.0)
+    participant.receive(3, History(6, batch(6, 1, 0)), 0.0)
+    assert (participant.log.last, participant.ballot.cluster) == (zxid_of(6, 1), 0)
+    participant.receive(3, Establish(6, zxid_of(6, 1), 88), 0.0)
+    participant.receive(2, Prepare(7), 0.0)
+    assert participant.ballot.cluster == 88
+
+
 def test_an_establish_that_does_not_fit_breaks_the_connection_T7() -> None:
     participant = follower_of(5)
     all_durable(participant)
