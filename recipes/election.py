@@ -180,11 +180,9 @@ class Election:
     async def _try_first(self, place: Place) -> bool:
         """Look around once: sit down, or wait until it is worth looking again."""
         order = sorted(await self._places.entries(), key=rank)
-        names = [entry.name for entry in order]
-        if place.name not in names:
+        number = next((at for at, entry in enumerate(order) if place.is_own(entry)), None)
+        if number is None:
             raise PlaceGone(f"{place.path} was deleted while it waited")
-        number = names.index(place.name)
-        place.token = order[number].stat.czxid
         if not number and await self._sit_down(place):
             return True
         own = (place.path, order[number].stat, CHANGED)
