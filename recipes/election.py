@@ -144,10 +144,13 @@ class Election:
             raise MisuseError(f"this election object of {self.path} is in use: make another one for each candidate")
         self._standing = True
         try:
-            self._term = await self._stand()
+            while True:
+                self._term = term = await self._stand()
+                if term.remaining:
+                    return term
+                await self._resign()  # told so late that it cannot be proved any more: it was lost, so stand again
         finally:
             self._standing = False
-        return self._term
 
     async def run(self, serve: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Stand until elected, then call `serve(term, *args)`; what it gives. When the term is lost, stand again."""
@@ -167,8 +170,7 @@ class Election:
             try:
                 while not await self._try_first(place):
                     pass
-                stat = await self.client.exists(self._seat)
-                return Term(self, self._seat, stat.czxid if stat else 0)
+                return Term(self, self._seat, await self._token(place))
             except PlaceGone:
                 continue
             except BaseException:
@@ -206,6 +208,16 @@ class Election:
                 raise PlaceGone(f"{place.path} was deleted while it waited") from error
             place.left = True
         return True
+
+    async def _token(self, place: Place) -> int:
+        """Of the seat that was made for this place; it may have been deleted since, and another have sat down."""
+        try:
+            value, stat = await self.client.get(self._seat)
+        except coord.NoNodeError:
+            value, stat = b"", None
+        if stat is None or value != place.value:
+            raise PlaceGone(f"{self._seat} was deleted by somebody else")
+        return stat.czxid
 
     async def _leave_seat(self, place: Place) -> None:
         """If the seat was taken by this place, whether its candidate knows or not, free it. Not to be cancelled."""
