@@ -17,7 +17,7 @@ import anyio
 
 import coord
 from recipes.errors import MemberDied, MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import USES, Held, body, check_margin
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
 
 READY_KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED)
@@ -103,7 +103,7 @@ class DoubleBarrier:
         self.count = count
         self.name = name
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._ready = f"{path}/ready"
         self._block: AbstractAsyncContextManager[Party] | None = None
 

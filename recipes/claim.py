@@ -34,7 +34,9 @@ async def _make(client: coord.Client, path: str, value: bytes) -> int:
             made, seen = pipe.create(path, value, ephemeral=True), pipe.stat(path)
         try:
             made.result()
-            return seen.result().czxid
+            stat = seen.result()
+            if stat.ephemeral_owner == client.session.id:
+                return stat.czxid  # else it was deleted by hand and made by another in between: ask again
         except coord.NoNodeError:
             await ensure_container(client, parent_of(path))
 

@@ -21,7 +21,7 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
 
@@ -106,7 +106,7 @@ class Election:
         self.client = client
         self.path = path
         self.name = name
-        self.margin = margin
+        self.margin = check_margin(client, path, margin)
         self._kind = "lock" if layout == KAZOO else f"candidate.{int(priority)}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
         self._seat = f"{path}/leader"

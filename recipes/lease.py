@@ -140,8 +140,7 @@ class Lease:
         with USES.use(self.client, self.path, "a lease"):
             try:
                 begun = await self._enter(value)
-                stat = await self.client.exists(self._holder)
-                token = stat.czxid if stat else 0
+                token = await self._token(value)
                 held = HeldLease(self.client, self._holder, token, value, self.seconds, begun, self.margin)
                 held.check()
                 async with body(held.wait_lost):
@@ -149,6 +148,14 @@ class Lease:
             finally:
                 with anyio.CancelScope(shield=True):
                     await insist(self.client, lambda: self._give_back(value))
+
+    async def _token(self, value: bytes) -> int:
+        """Of the znode that was made with this value; it may have been deleted since, and another have made one."""
+        with suppress(coord.NoNodeError):
+            found, stat = await self.client.get(self._holder)
+            if found == value:
+                return stat.czxid
+        raise LockLost(f"the lease {self._holder} was deleted by somebody else, or had ended, before its body began")
 
     async def _enter(self, value: bytes) -> float:
         """When the request was begun that got it."""

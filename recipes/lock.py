@@ -19,7 +19,7 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import USES, Held, body, check_margin
 from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
 
 MARK = "delay"
@@ -60,7 +60,7 @@ class Lock:
         self.name = name
         self._places = Places(client, path, ("lock",), layout)
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._delay = delay
         self._block: AbstractAsyncContextManager[Held] | None = None
 

@@ -17,7 +17,7 @@ import anyio.lowlevel
 import coord
 from recipes.claim import release
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.inside import check_name, check_path
 from recipes.items import Items, wait_event
 from recipes.place import insist
@@ -134,7 +134,7 @@ class TaskQueue:
 
         `margin`: seconds before the session's deadline at which the body is cancelled.
         """
-        task = await self._wait_task(margin)
+        task = await self._wait_task(check_margin(self.client, self.path, margin))
         try:
             async with body(task.wait_lost):
                 yield task
