@@ -7,25 +7,26 @@ same name.
 
 from contextlib import suppress
 
-import anyio
 import anyio.lowlevel
 
 import coord
 from recipes.inside import parent_of
 from recipes.place import insist
+from recipes.shielded import shielded
 
 
 async def claim(client: coord.Client, path: str, value: bytes = b"") -> int:
     """Make the znode; the zxid that made it, its token. Raises NodeExistsError if it is somebody's."""
     await anyio.lowlevel.checkpoint_if_cancelled()
-    scope = anyio.CancelScope(shield=True)
-    with scope:
+
+    async def make() -> int:
         try:
-            token = await _make(client, path, value)
+            return await _make(client, path, value)
         except coord.CallTimeoutError:
             await insist(client, lambda: _give_back_ours(client, path))
             raise
-    return token
+
+    return await shielded(make)
 
 
 async def _make(client: coord.Client, path: str, value: bytes) -> int:
@@ -62,8 +63,7 @@ async def release(client: coord.Client, path: str, token: int) -> None:
         with suppress(coord.NoNodeError, coord.BadVersionError):
             await _delete(client, path, token)
 
-    with anyio.CancelScope(shield=True):
-        await insist(client, once)
+    await shielded(lambda: insist(client, once))
 
 
 async def _delete(client: coord.Client, path: str, token: int) -> None:

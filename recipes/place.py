@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 import coord
+from recipes.shielded import shielded
 
 COORD, KAZOO = "coord", "kazoo"
 LAYOUTS = (COORD, KAZOO)
@@ -120,14 +121,16 @@ class Places:
             stem, value = f"{self.path}/{id}__{kind}__", name.encode()
         else:
             stem, value = f"{self.path}/{kind}-", f"{name}\n{id}".encode()
-        scope = anyio.CancelScope(shield=True)
-        with scope:
+
+        async def make() -> Place:
             try:
-                place = await self._make(stem, value, kind)
-                place.value = value
+                return await self._make(stem, value, kind)
             except coord.CallTimeoutError:
                 await self._clear(stem, value)
                 raise
+
+        place = await shielded(make)
+        place.value = value
         return place
 
     async def _make(self, stem: str, value: bytes, kind: str) -> "Place":
@@ -265,8 +268,7 @@ class Place:
     async def leave(self) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
         if not self.left:
-            with anyio.CancelScope(shield=True):
-                await insist(self.client, self._delete)
+            await shielded(lambda: insist(self.client, self._delete))
             self.left = True
 
     async def _delete(self) -> None:
@@ -347,8 +349,7 @@ async def delete(client: coord.Client, path: str) -> None:
         with suppress(coord.NoNodeError):
             await client.delete(path)
 
-    with anyio.CancelScope(shield=True):
-        await insist(client, once)
+    await shielded(lambda: insist(client, once))
 
 
 async def insist(client: coord.Client, act: Callable[[], Awaitable[None]]) -> None:

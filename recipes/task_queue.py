@@ -21,6 +21,7 @@ from recipes.holding import Held, body, check_margin
 from recipes.inside import check_name, check_path
 from recipes.items import Items, wait_event
 from recipes.place import insist
+from recipes.shielded import shielded
 
 
 class Task(Held):
@@ -217,8 +218,8 @@ class TaskQueue:
             await self._set_aside(name, value, stat)
             return None
         await anyio.lowlevel.checkpoint_if_cancelled()
-        scope = anyio.CancelScope(shield=True)
-        with scope:
+
+        async def take() -> Task | None:
             try:
                 async with self.client.transaction() as txn:
                     txn.set(item, value, version=stat.version)
@@ -228,9 +229,11 @@ class TaskQueue:
             except coord.CallTimeoutError:
                 await insist(self.client, lambda: self._give_back(taken))
                 raise
-        changed = txn.results[0]
-        assert isinstance(changed, coord.Stat)
-        return Task(self, name, value, changed.version, changed.mzxid, margin)
+            changed = txn.results[0]
+            assert isinstance(changed, coord.Stat)
+            return Task(self, name, value, changed.version, changed.mzxid, margin)
+
+        return await shielded(take)
 
     async def _give_back(self, taken: str) -> None:
         """Taking came to nothing within `call_timeout`, and may have been done all the same."""
