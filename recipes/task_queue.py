@@ -242,8 +242,11 @@ class TaskQueue:
             await release(self.client, taken, stat.czxid)
 
     async def _set_aside(self, name: str, value: bytes, stat: coord.Stat) -> None:
-        with suppress(coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
-            async with self.client.transaction() as txn:
-                txn.check(f"{self.path}/taken/{name}", exists=False)
-                txn.delete(f"{self.path}/items/{name}", version=stat.version)
-                txn.create(f"{self.path}/failed/{name}", value, parents=True)
+        """Names come again when somebody has deleted all items: an earlier one may lie there under this name."""
+        for failed in (name, f"{name}-{stat.czxid:x}"):
+            with suppress(coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
+                async with self.client.transaction() as txn:
+                    txn.check(f"{self.path}/taken/{name}", exists=False)
+                    txn.delete(f"{self.path}/items/{name}", version=stat.version)
+                    txn.create(f"{self.path}/failed/{failed}", value, parents=True)
+                return

@@ -211,3 +211,23 @@ async def test_a_task_that_was_taken_away_is_not_acknowledged():
             await tasks.put_nowait(b"more")
         with pytest.raises(ValueError, match="tried once or more"):
             TaskQueue(client, "/tasks", tries=0)
+
+
+async def test_an_item_is_set_aside_beside_an_earlier_one_of_its_name(ensemble, virtual_clock):
+    """The items were deleted by hand, so their numbers began anew; what had failed before is still there."""
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks", tries=1)
+        for value in (b"earlier", b"later"):
+            await tasks.put(value)
+            with pytest.raises(ValueError, match="poison"):
+                async with tasks.take():
+                    raise ValueError("poison")
+            with trio.move_on_after(1):
+                async with tasks.take():
+                    raise AssertionError("a poisoned item was given again")
+            await client.delete("/tasks/items", recursive=True)
+        failed = await tasks.failed()
+        assert sorted(failed.values()) == [b"earlier", b"later"]
+        for name in failed:
+            await tasks.retry(name)
+        assert await tasks.count() == 2
