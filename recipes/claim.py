@@ -18,12 +18,13 @@ from recipes.shielded import shielded
 async def claim(client: coord.Client, path: str, value: bytes = b"") -> int:
     """Make the znode; the zxid that made it, its token. Raises NodeExistsError if it is somebody's."""
     await anyio.lowlevel.checkpoint_if_cancelled()
+    seen_zxid = client.session.seen_zxid
 
     async def make() -> int:
         try:
             return await _make(client, path, value)
         except coord.CallTimeoutError:
-            await insist(client, lambda: _give_back_ours(client, path))
+            await insist(client, lambda: _give_back_ours(client, path, seen_zxid))
             raise
 
     return await shielded(make)
@@ -48,10 +49,13 @@ async def ensure_container(client: coord.Client, path: str) -> None:
         await client.create(path, container=True, parents=True)
 
 
-async def _give_back_ours(client: coord.Client, path: str) -> None:
-    """A claim came to nothing within `call_timeout`, and may have been made all the same."""
+async def _give_back_ours(client: coord.Client, path: str, seen_zxid: int) -> None:
+    """A claim came to nothing within `call_timeout`, and may have been made all the same.
+
+    What this client had been told of before is another claim of its own, which is held.
+    """
     stat = await client.exists(path)
-    if stat is not None and stat.ephemeral_owner == client.session.id:
+    if stat is not None and stat.ephemeral_owner == client.session.id and stat.czxid > seen_zxid:
         with suppress(coord.NoNodeError, coord.BadVersionError):
             await _delete(client, path, stat.czxid)
 
