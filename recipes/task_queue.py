@@ -218,6 +218,7 @@ class TaskQueue:
             await self._set_aside(name, value, stat)
             return None
         await anyio.lowlevel.checkpoint_if_cancelled()
+        seen_zxid = self.client.session.seen_zxid
 
         async def take() -> Task | None:
             try:
@@ -227,7 +228,7 @@ class TaskQueue:
             except (coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
                 return None  # somebody was faster
             except coord.CallTimeoutError:
-                await insist(self.client, lambda: self._give_back(taken))
+                await insist(self.client, lambda: self._give_back(taken, seen_zxid))
                 raise
             changed = txn.results[0]
             assert isinstance(changed, coord.Stat)
@@ -235,10 +236,13 @@ class TaskQueue:
 
         return await shielded(take)
 
-    async def _give_back(self, taken: str) -> None:
-        """Taking came to nothing within `call_timeout`, and may have been done all the same."""
+    async def _give_back(self, taken: str, seen_zxid: int) -> None:
+        """Taking came to nothing within `call_timeout`, and may have been done all the same.
+
+        What this client had been told of before is another task of it, which has the item.
+        """
         stat = await self.client.exists(taken, linearizable=True)
-        if stat is not None and stat.ephemeral_owner == self.client.session.id:
+        if stat is not None and stat.ephemeral_owner == self.client.session.id and stat.czxid > seen_zxid:
             await release(self.client, taken, stat.czxid)
 
     async def _set_aside(self, name: str, value: bytes, stat: coord.Stat) -> None:

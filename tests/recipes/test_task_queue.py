@@ -231,3 +231,18 @@ async def test_an_item_is_set_aside_beside_an_earlier_one_of_its_name(ensemble, 
         for name in failed:
             await tasks.retry(name)
         assert await tasks.count() == 2
+
+
+async def test_a_take_that_timed_out_gives_back_what_it_made_itself_alone(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks")
+        await tasks.put(b"item")
+        before = client.session.seen_zxid
+        async with tasks.take() as task:
+            await tasks._give_back(task.path, client.session.seen_zxid)
+            assert await client.exists(task.path) is not None
+        await tasks.put(b"item")
+        with pytest.raises(LockLost):
+            async with tasks.take() as task:
+                await tasks._give_back(task.path, before)
+                await trio.sleep(5)
