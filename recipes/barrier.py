@@ -17,7 +17,7 @@ import anyio
 
 import coord
 from recipes.errors import MemberDied, MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import USES, Held, body, check_margin
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
 
 READY_KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED)
@@ -103,7 +103,7 @@ class DoubleBarrier:
         self.count = count
         self.name = name
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._ready = f"{path}/ready"
         self._block: AbstractAsyncContextManager[Party] | None = None
 
@@ -147,13 +147,13 @@ class DoubleBarrier:
                 party.members = members
                 async with body(party.wait_lost):
                     yield party
+                await delete(self.client, path)
+                await self._wait_others(members, ready, own)
             except BaseException:
                 await delete(self.client, path)
                 with anyio.CancelScope(shield=True):
-                    await self._clear(members, ready)
+                    await insist(self.client, lambda: self._clear_round_of(own))
                 raise
-            await delete(self.client, path)
-            await self._wait_others(members, ready, own)
 
     async def _party(self, path: str) -> Party:
         stat = await self.client.exists(path)
@@ -185,7 +185,7 @@ class DoubleBarrier:
                     elif own not in here:
                         raise MisuseError(f"{self.path}/{own} was deleted by somebody else while it waited") from None
                     return {}, 0
-                members = dict(line.split("\t", 1) for line in value.decode().splitlines())
+                members = _listed(value)
                 if own in members:
                     return members, stat.czxid
                 await self._wait_round_over(members, stat.czxid)
@@ -264,6 +264,14 @@ class DoubleBarrier:
 
         await insist(self.client, clear)
 
+    async def _clear_round_of(self, own: str) -> None:
+        """As `_clear`, for a member that may have begun a round without having come to know it."""
+        with suppress(coord.NoNodeError):
+            value, stat = await self.client.get(self._ready)
+            members = _listed(value)
+            if own in members:
+                await self._clear(members, stat.czxid)
+
     # ---- kazoo's layout: its own way, step by step
 
     @asynccontextmanager
@@ -312,3 +320,8 @@ class DoubleBarrier:
             else:
                 await delete(self.client, path)
                 await wait_gone(self.client, f"{self.path}/{names[0]}")
+
+
+def _listed(ready: bytes) -> dict[str, str]:
+    """Who belongs to a round: znode and name."""
+    return dict(line.split("\t", 1) for line in ready.decode().split("\n"))

@@ -7,25 +7,27 @@ same name.
 
 from contextlib import suppress
 
-import anyio
 import anyio.lowlevel
 
 import coord
 from recipes.inside import parent_of
 from recipes.place import insist
+from recipes.shielded import shielded
 
 
 async def claim(client: coord.Client, path: str, value: bytes = b"") -> int:
     """Make the znode; the zxid that made it, its token. Raises NodeExistsError if it is somebody's."""
     await anyio.lowlevel.checkpoint_if_cancelled()
-    scope = anyio.CancelScope(shield=True)
-    with scope:
+    seen_zxid = client.session.seen_zxid
+
+    async def make() -> int:
         try:
-            token = await _make(client, path, value)
+            return await _make(client, path, value)
         except coord.CallTimeoutError:
-            await insist(client, lambda: _give_back_ours(client, path))
+            await insist(client, lambda: _give_back_ours(client, path, seen_zxid))
             raise
-    return token
+
+    return await shielded(make)
 
 
 async def _make(client: coord.Client, path: str, value: bytes) -> int:
@@ -34,7 +36,9 @@ async def _make(client: coord.Client, path: str, value: bytes) -> int:
             made, seen = pipe.create(path, value, ephemeral=True), pipe.stat(path)
         try:
             made.result()
-            return seen.result().czxid
+            stat = seen.result()
+            if stat.ephemeral_owner == client.session.id:
+                return stat.czxid  # else it was deleted by hand and made by another in between: ask again
         except coord.NoNodeError:
             await ensure_container(client, parent_of(path))
 
@@ -45,10 +49,13 @@ async def ensure_container(client: coord.Client, path: str) -> None:
         await client.create(path, container=True, parents=True)
 
 
-async def _give_back_ours(client: coord.Client, path: str) -> None:
-    """A claim came to nothing within `call_timeout`, and may have been made all the same."""
+async def _give_back_ours(client: coord.Client, path: str, seen_zxid: int) -> None:
+    """A claim came to nothing within `call_timeout`, and may have been made all the same.
+
+    What this client had been told of before is another claim of its own, which is held.
+    """
     stat = await client.exists(path)
-    if stat is not None and stat.ephemeral_owner == client.session.id:
+    if stat is not None and stat.ephemeral_owner == client.session.id and stat.czxid > seen_zxid:
         with suppress(coord.NoNodeError, coord.BadVersionError):
             await _delete(client, path, stat.czxid)
 
@@ -60,8 +67,7 @@ async def release(client: coord.Client, path: str, token: int) -> None:
         with suppress(coord.NoNodeError, coord.BadVersionError):
             await _delete(client, path, token)
 
-    with anyio.CancelScope(shield=True):
-        await insist(client, once)
+    await shielded(lambda: insist(client, once))
 
 
 async def _delete(client: coord.Client, path: str, token: int) -> None:

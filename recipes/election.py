@@ -21,7 +21,7 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
 
@@ -106,7 +106,7 @@ class Election:
         self.client = client
         self.path = path
         self.name = name
-        self.margin = margin
+        self.margin = check_margin(client, path, margin)
         self._kind = "lock" if layout == KAZOO else f"candidate.{int(priority)}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
         self._seat = f"{path}/leader"
@@ -144,10 +144,13 @@ class Election:
             raise MisuseError(f"this election object of {self.path} is in use: make another one for each candidate")
         self._standing = True
         try:
-            self._term = await self._stand()
+            while True:
+                self._term = term = await self._stand()
+                if term.remaining:
+                    return term
+                await self._resign()  # told so late that it cannot be proved any more: it was lost, so stand again
         finally:
             self._standing = False
-        return self._term
 
     async def run(self, serve: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Stand until elected, then call `serve(term, *args)`; what it gives. When the term is lost, stand again."""
@@ -167,8 +170,7 @@ class Election:
             try:
                 while not await self._try_first(place):
                     pass
-                stat = await self.client.exists(self._seat)
-                return Term(self, self._seat, stat.czxid if stat else 0)
+                return Term(self, self._seat, await self._token(place))
             except PlaceGone:
                 continue
             except BaseException:
@@ -180,11 +182,9 @@ class Election:
     async def _try_first(self, place: Place) -> bool:
         """Look around once: sit down, or wait until it is worth looking again."""
         order = sorted(await self._places.entries(), key=rank)
-        names = [entry.name for entry in order]
-        if place.name not in names:
+        number = next((at for at, entry in enumerate(order) if place.is_own(entry)), None)
+        if number is None:
             raise PlaceGone(f"{place.path} was deleted while it waited")
-        number = names.index(place.name)
-        place.token = order[number].stat.czxid
         if not number and await self._sit_down(place):
             return True
         own = (place.path, order[number].stat, CHANGED)
@@ -208,6 +208,16 @@ class Election:
                 raise PlaceGone(f"{place.path} was deleted while it waited") from error
             place.left = True
         return True
+
+    async def _token(self, place: Place) -> int:
+        """Of the seat that was made for this place; it may have been deleted since, and another have sat down."""
+        try:
+            value, stat = await self.client.get(self._seat)
+        except coord.NoNodeError:
+            value, stat = b"", None
+        if stat is None or value != place.value:
+            raise PlaceGone(f"{self._seat} was deleted by somebody else")
+        return stat.czxid
 
     async def _leave_seat(self, place: Place) -> None:
         """If the seat was taken by this place, whether its candidate knows or not, free it. Not to be cancelled."""

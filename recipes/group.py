@@ -16,7 +16,7 @@ import anyio.lowlevel
 import coord
 from recipes.claim import claim, ensure_container, release
 from recipes.errors import MisuseError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.inside import Block, OneTask, check_name, check_path
 from recipes.place import COORD, KAZOO, LAYOUTS, wait_gone
 from recipes.tree_cache import TreeCache
@@ -73,6 +73,7 @@ class Group:
         until its session has ended, as after a restart. `margin`: seconds before the session's deadline at which the
         body is cancelled.
         """
+        check_margin(self.client, self.path, margin)
         id = f"{self.client.session.id:x}-{next(_ids)}"
         name = id if name is None else check_name(name, "the name of a member")
         if self.layout == KAZOO:

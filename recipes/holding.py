@@ -27,6 +27,16 @@ NOTHING_S = 1e-6
 """Less than this is no time: added to a clock's time it may be lost in rounding, and a sleep would not end."""
 
 
+def check_margin(client: coord.Client, path: str, margin: float | None) -> float | None:
+    """A margin that is none is told before anything is taken: a negative one would let the body outlive its proof."""
+    if margin is not None and not 0 <= margin < client.session.timeout:
+        raise MisuseError(
+            f"{path}: a margin is a number of seconds from 0 to less than the session's timeout of "
+            f"{client.session.timeout:g} s, not {margin!r}"
+        )
+    return margin
+
+
 class Held:
     """Something held: the path of its znode and the zxid that created it. A guard for `client.transaction(guard=held)`.
 

@@ -2,7 +2,8 @@
 
 The lease is a znode with a time to live, `lease.seconds` from its creation or last renewal, which the leader of the
 servers counts by its own clock. The holder counts the same seconds from the moment *before* it asked, on a clock that
-does not jump: so it ends for the holder first. The clocks of the servers need to agree as far as `margin` says.
+does not jump and goes on while the computer sleeps: so it ends for the holder first. The clocks of the servers need to
+agree as far as `margin` says.
 
 - One body at a time, as far as that holds. A guarded write of a holder whose lease has ended is refused in any case.
 - The body is cancelled, and the block ends with LockLost, `margin` seconds before the lease ends.
@@ -18,9 +19,12 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import NOTHING_S, USES, Held, body
 from recipes.lock import acquire
 from recipes.place import Places, contender, insist, unique_id, wait_gone
+
+LOOK_S_MAX = 1.0
+"""The clock is looked at again after so long: who sleeps does not notice that the computer has slept."""
 
 MARGIN_OF_LEASE = 0.1
 """Without another wish a lease ends for its holder so much of its time earlier."""
@@ -41,18 +45,23 @@ class HeldLease(Held):
     @property
     def remaining(self) -> float:
         """Seconds until it ends, less the margin."""
-        return 0.0 if self.lost else max(0.0, self._until - anyio.current_time())
+        return 0.0 if self.lost else max(0.0, self._until - self._client.session.now)
 
     async def renew(self) -> None:
         """The same seconds again, from now on. Raises LockLost if it had ended."""
         self.check()
-        begun = anyio.current_time()
+        begun = self._client.session.now
         try:
             async with self._client.transaction(guard=self) as txn:
                 txn.set(self.path, self._value)
         except (coord.NoNodeError, coord.BadVersionError) as error:
             raise LockLost(f"the lease {self.path} had ended before it was renewed: {error}") from error
         self._until = begun + self.seconds - self._early
+
+    async def _wait_deadline(self) -> str:
+        while (remaining := self.remaining) >= NOTHING_S:  # noqa: ASYNC110  only the clock tells
+            await anyio.sleep(min(remaining, LOOK_S_MAX))
+        return self._unproved()
 
     async def _wait_session(self) -> str:
         await anyio.sleep_forever()
@@ -131,8 +140,7 @@ class Lease:
         with USES.use(self.client, self.path, "a lease"):
             try:
                 begun = await self._enter(value)
-                stat = await self.client.exists(self._holder)
-                token = stat.czxid if stat else 0
+                token = await self._token(value)
                 held = HeldLease(self.client, self._holder, token, value, self.seconds, begun, self.margin)
                 held.check()
                 async with body(held.wait_lost):
@@ -140,6 +148,14 @@ class Lease:
             finally:
                 with anyio.CancelScope(shield=True):
                     await insist(self.client, lambda: self._give_back(value))
+
+    async def _token(self, value: bytes) -> int:
+        """Of the znode that was made with this value; it may have been deleted since, and another have made one."""
+        with suppress(coord.NoNodeError):
+            found, stat = await self.client.get(self._holder)
+            if found == value:
+                return stat.czxid
+        raise LockLost(f"the lease {self._holder} was deleted by somebody else, or had ended, before its body began")
 
     async def _enter(self, value: bytes) -> float:
         """When the request was begun that got it."""
@@ -155,7 +171,7 @@ class Lease:
 
     async def _take(self, value: bytes) -> float | None:
         with anyio.CancelScope(shield=True):
-            begun = anyio.current_time()
+            begun = self.client.session.now
             try:
                 await self.client.create(self._holder, value, ttl=self.seconds, parents=True)
             except coord.NodeExistsError:

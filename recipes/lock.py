@@ -7,8 +7,10 @@
 
 Lock-delay (as in Chubby): a holder that asks for one leaves a mark beside its place, which a clean release takes away
 in the same step. Whoever finds the mark of a holder that went without a release waits out its delay before it goes in.
+An attempt does not wait: it leaves the counting to the servers, as the mark's time to live.
 """
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from types import TracebackType
@@ -16,12 +18,15 @@ from types import TracebackType
 import anyio
 
 import coord
-from recipes.errors import MisuseError
-from recipes.holding import USES, Held, body
-from recipes.place import COORD, Blocker, Place, PlaceGone, Places, delete, insist, predecessor
+from recipes.errors import LockLost, MisuseError
+from recipes.holding import USES, Held, body, check_margin
+from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
 
 MARK = "delay"
 """The name of the mark; it sorts before all places, so that it is seen with the first of them."""
+
+COUNTED = b" from here"
+"""Ends the data of a mark that has a time to live: its delay is counted by the servers."""
 
 
 class Lock:
@@ -46,6 +51,8 @@ class Lock:
         delay: float = 0.0,
         layout: str = COORD,
     ) -> None:
+        if not 0 <= delay < math.inf:
+            raise MisuseError(f"lock {path}: a delay is a number of seconds from 0, not {delay!r}")
         if delay and layout != COORD:
             raise MisuseError(f"lock {path}: a process that uses kazoo would not wait for a delay; use coord's layout")
         self.client = client
@@ -53,7 +60,7 @@ class Lock:
         self.name = name
         self._places = Places(client, path, ("lock",), layout)
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._delay = delay
         self._block: AbstractAsyncContextManager[Held] | None = None
 
@@ -88,9 +95,8 @@ class Lock:
     @asynccontextmanager
     async def _hold(self) -> AsyncIterator[Held]:
         with USES.use(self.client, self.path, "a lock"):
-            place = await acquire(self._places, "lock", self.name, self._timeout)
+            place = await self._enter()
             try:
-                await self._wait_delay(place)
                 async with self._body(place) as held:
                     yield held
             finally:
@@ -103,21 +109,34 @@ class Lock:
             if place is None:
                 yield None
                 return
-            if MARK in place.others:  # closed for a while
-                await place.leave()
-                yield None
-                return
             try:
+                if MARK in place.others:  # closed for a while
+                    await self._let_delay_end(place)
+                    await place.leave()
+                    yield None
+                    return
                 async with self._body(place) as held:
                     yield held
             finally:
                 await place.leave()
 
+    async def _enter(self) -> Place:
+        """A place whose turn has come, and the delay before it is over."""
+        with anyio.move_on_after(self._timeout):
+            place = await acquire(self._places, "lock", self.name, None)
+            try:
+                await self._wait_delay(place)
+            except BaseException:
+                await place.leave()
+                raise
+            return place
+        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s, or closed after one of them")
+
     @asynccontextmanager
     async def _body(self, place: Place) -> AsyncIterator[Held]:
         try:
             if self._delay:
-                await self.client.create(f"{self.path}/{MARK}", f"{self._delay:g}".encode())
+                await self._make_mark(place)
             held = Held(self.client, place.path, place.token, self.name, self._margin)
             held.check()
             async with body(held.wait_lost):
@@ -128,14 +147,43 @@ class Lock:
 
     # ---- lock-delay
 
+    async def _make_mark(self, place: Place) -> None:
+        try:
+            async with self.client.transaction(guard=place) as txn:
+                txn.create(f"{self.path}/{MARK}", f"{self._delay:g}".encode())
+        except (coord.NoNodeError, coord.BadVersionError) as error:
+            raise LockLost(f"{place.path} is held no more: {error}") from error
+
     async def _wait_delay(self, place: Place) -> None:
         """If the holder before went without a release, wait out what it wanted."""
         if MARK in place.others:
             mark = f"{self.path}/{MARK}"
-            with suppress(coord.NoNodeError):
-                value, _ = await self.client.get(mark)
-                await anyio.sleep(float(value))
-            await delete(self.client, mark)
+            with suppress(coord.NoNodeError, coord.BadVersionError):
+                value, stat = await self.client.get(mark)
+                with anyio.move_on_after(self._seconds(value)):
+                    await wait_gone(self.client, mark, stat)
+                async with self.client.transaction(guard=place) as txn:
+                    txn.delete(mark)
+
+    async def _let_delay_end(self, place: Place) -> None:
+        """Nobody may come who waits it out: from now on the servers count, and take the mark away at its end."""
+        mark = f"{self.path}/{MARK}"
+        with suppress(coord.NoNodeError, coord.BadVersionError):
+            value, stat = await self.client.get(mark)
+            if not value.endswith(COUNTED):
+                async with self.client.transaction(guard=place) as txn:
+                    txn.check(mark, created=stat.czxid)
+                    txn.delete(mark)
+                    txn.create(mark, value + COUNTED, ttl=max(self._seconds(value), 0.001))
+
+    def _seconds(self, value: bytes) -> float:
+        with suppress(ValueError):
+            seconds = float(value.removesuffix(COUNTED))
+            if 0 <= seconds < math.inf:
+                return seconds
+        raise MisuseError(
+            f"{self.path}/{MARK} holds {value!r:.40}, and not for how many seconds the lock stays closed; delete it"
+        )
 
     async def _leave_with_mark(self, place: Place) -> None:
         async def leave() -> None:

@@ -16,7 +16,7 @@ import anyio
 import coord
 from recipes.claim import claim, ensure_container, release
 from recipes.group import Group
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.inside import check_name, check_path, unwrapped
 from recipes.tree_cache import TreeCache
 
@@ -77,7 +77,7 @@ class Partitioner:
         self.name = f"{client.session.id:x}-{next(_ids)}" if name is None else check_name(name, "the name of a member")
         self.owned: dict[str, Owned] = {}
         """What this member has now."""
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._running = False
 
     def __repr__(self) -> str:

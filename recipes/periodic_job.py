@@ -21,7 +21,7 @@ import anyio.lowlevel
 import coord
 from recipes.claim import claim, release
 from recipes.errors import LockLost, MisuseError, RecipeError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.inside import check_path
 from recipes.place import wait_gone
 
@@ -149,7 +149,7 @@ class PeriodicJob:
         self.repeat = repeat
         self.make_up = make_up
         self.name = f"{client.session.id:x}" if name is None else name
-        self.margin = margin
+        self.margin = check_margin(client, path, margin)
         self.running = f"{path}/running"
         self.last = f"{path}/last"
         self._clock = clock

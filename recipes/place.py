@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 import coord
+from recipes.shielded import shielded
 
 COORD, KAZOO = "coord", "kazoo"
 LAYOUTS = (COORD, KAZOO)
@@ -120,14 +121,16 @@ class Places:
             stem, value = f"{self.path}/{id}__{kind}__", name.encode()
         else:
             stem, value = f"{self.path}/{kind}-", f"{name}\n{id}".encode()
-        scope = anyio.CancelScope(shield=True)
-        with scope:
+
+        async def make() -> Place:
             try:
-                place = await self._make(stem, value, kind)
-                place.value = value
+                return await self._make(stem, value, kind)
             except coord.CallTimeoutError:
                 await self._clear(stem, value)
                 raise
+
+        place = await shielded(make)
+        place.value = value
         return place
 
     async def _make(self, stem: str, value: bytes, kind: str) -> "Place":
@@ -209,9 +212,19 @@ class Place:
             if entry is None:
                 others.append(child.name)
                 continue
-            if entry.name == self.name:
-                self.token, self.others, self._first = entry.stat.czxid, others, True
+            if self.is_own(entry):
+                self.others, self._first = others, True
             return
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether it is this place. Names come again when a whole line was deleted and made anew; tokens do not."""
+        stat = entry.stat
+        if entry.name != self.name or stat.ephemeral_owner != self.client.session.id:
+            return False
+        if self.token and self.token != stat.czxid:
+            return False
+        self.token = stat.czxid
+        return True
 
     async def is_free(self, blocker: Blocker = predecessor) -> bool:
         """Whether its turn has come."""
@@ -234,8 +247,8 @@ class Place:
             return near
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
-            if entry.name == self.name:
-                self.token, self.others = entry.stat.czxid, others
+            if self.is_own(entry):
+                self.others = others
                 return blocker(entries[:number], entry)
         raise PlaceGone(f"{self.path} was deleted while it waited")
 
@@ -246,16 +259,27 @@ class Place:
         page = await self.client.children_page(self._places.path, after, NEAR)
         before: Entry | None = None
         for child in page.children:
+            entry = self._places.entry(child)
             if child.name >= self.name:
-                return before
-            before = self._places.entry(child) or before
+                return before if entry is not None and self.is_own(entry) else None
+            before = entry or before
         return None
 
     async def leave(self) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
         if not self.left:
-            await delete(self.client, self.path)
+            await shielded(lambda: insist(self.client, self._delete))
             self.left = True
+
+    async def _delete(self) -> None:
+        """This place, and no other that got its name after somebody had deleted the whole line: numbers begin anew."""
+        with suppress(coord.NoNodeError, coord.BadVersionError):
+            async with self.client.transaction() as txn:
+                if self.token:
+                    txn.check(self.path, created=self.token)
+                else:
+                    txn.check(self.path, value=self.value)
+                txn.delete(self.path)
 
 
 # ---- helpers that other recipes use too
@@ -325,8 +349,7 @@ async def delete(client: coord.Client, path: str) -> None:
         with suppress(coord.NoNodeError):
             await client.delete(path)
 
-    with anyio.CancelScope(shield=True):
-        await insist(client, once)
+    await shielded(lambda: insist(client, once))
 
 
 async def insist(client: coord.Client, act: Callable[[], Awaitable[None]]) -> None:

@@ -4,12 +4,12 @@ An item is one znode below the path, named by its priority and its number; its d
 be done even if the one who took it dies, use TaskQueue.
 """
 
-import anyio
 import anyio.lowlevel
 
 import coord
 from recipes.inside import check_path
 from recipes.items import Items, QueueEmpty, wait_event
+from recipes.shielded import shielded
 
 
 class Queue:
@@ -89,14 +89,17 @@ class Queue:
         except coord.NoNodeError:
             return None
         await anyio.lowlevel.checkpoint_if_cancelled()
-        with anyio.CancelScope(shield=True):  # what is taken is returned, cancelled or not
+
+        async def take() -> bytes | None:
             try:
                 async with self.client.transaction() as txn:
                     txn.check(path, created=stat.czxid)
                     txn.delete(path)
             except (coord.NoNodeError, coord.BadVersionError):
                 return None  # somebody was faster
-        return value
+            return value
+
+        return await shielded(take, felt=False)  # what is taken is returned, cancelled or not
 
 
 class PriorityQueue(Queue):

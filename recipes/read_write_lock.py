@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import USES, Held, body, check_margin
 from recipes.lock import acquire
 from recipes.place import COORD, Entry, Place, Places, predecessor
 
@@ -65,7 +65,7 @@ class ReadWriteLock:
         self.path = path
         self.name = name
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._read, self._write = KINDS[layout]
 
     def __repr__(self) -> str:

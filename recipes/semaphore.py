@@ -18,7 +18,7 @@ import anyio
 
 import coord
 from recipes.errors import MisuseError
-from recipes.holding import USES, Held, body
+from recipes.holding import USES, Held, body, check_margin
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
 
@@ -53,7 +53,7 @@ class Semaphore:
         queue = f"{path}-__lock__" if layout == KAZOO else f"{path}/queue"
         self._places = Places(client, queue, ("lock",), layout)
         self._timeout = timeout
-        self._margin = margin
+        self._margin = check_margin(client, path, margin)
         self._block: AbstractAsyncContextManager[Held] | None = None
 
     def __repr__(self) -> str:

@@ -17,10 +17,11 @@ import anyio.lowlevel
 import coord
 from recipes.claim import release
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import Held, body
+from recipes.holding import Held, body, check_margin
 from recipes.inside import check_name, check_path
 from recipes.items import Items, wait_event
 from recipes.place import insist
+from recipes.shielded import shielded
 
 
 class Task(Held):
@@ -134,7 +135,7 @@ class TaskQueue:
 
         `margin`: seconds before the session's deadline at which the body is cancelled.
         """
-        task = await self._wait_task(margin)
+        task = await self._wait_task(check_margin(self.client, self.path, margin))
         try:
             async with body(task.wait_lost):
                 yield task
@@ -217,8 +218,9 @@ class TaskQueue:
             await self._set_aside(name, value, stat)
             return None
         await anyio.lowlevel.checkpoint_if_cancelled()
-        scope = anyio.CancelScope(shield=True)
-        with scope:
+        seen_zxid = self.client.session.seen_zxid
+
+        async def take() -> Task | None:
             try:
                 async with self.client.transaction() as txn:
                     txn.set(item, value, version=stat.version)
@@ -226,21 +228,29 @@ class TaskQueue:
             except (coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
                 return None  # somebody was faster
             except coord.CallTimeoutError:
-                await insist(self.client, lambda: self._give_back(taken))
+                await insist(self.client, lambda: self._give_back(taken, seen_zxid))
                 raise
-        changed = txn.results[0]
-        assert isinstance(changed, coord.Stat)
-        return Task(self, name, value, changed.version, changed.mzxid, margin)
+            changed = txn.results[0]
+            assert isinstance(changed, coord.Stat)
+            return Task(self, name, value, changed.version, changed.mzxid, margin)
 
-    async def _give_back(self, taken: str) -> None:
-        """Taking came to nothing within `call_timeout`, and may have been done all the same."""
+        return await shielded(take)
+
+    async def _give_back(self, taken: str, seen_zxid: int) -> None:
+        """Taking came to nothing within `call_timeout`, and may have been done all the same.
+
+        What this client had been told of before is another task of it, which has the item.
+        """
         stat = await self.client.exists(taken, linearizable=True)
-        if stat is not None and stat.ephemeral_owner == self.client.session.id:
+        if stat is not None and stat.ephemeral_owner == self.client.session.id and stat.czxid > seen_zxid:
             await release(self.client, taken, stat.czxid)
 
     async def _set_aside(self, name: str, value: bytes, stat: coord.Stat) -> None:
-        with suppress(coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
-            async with self.client.transaction() as txn:
-                txn.check(f"{self.path}/taken/{name}", exists=False)
-                txn.delete(f"{self.path}/items/{name}", version=stat.version)
-                txn.create(f"{self.path}/failed/{name}", value, parents=True)
+        """Names come again when somebody has deleted all items: an earlier one may lie there under this name."""
+        for failed in (name, f"{name}-{stat.czxid:x}"):
+            with suppress(coord.NoNodeError, coord.BadVersionError, coord.NodeExistsError):
+                async with self.client.transaction() as txn:
+                    txn.check(f"{self.path}/taken/{name}", exists=False)
+                    txn.delete(f"{self.path}/items/{name}", version=stat.version)
+                    txn.create(f"{self.path}/failed/{failed}", value, parents=True)
+                return

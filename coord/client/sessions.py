@@ -55,6 +55,14 @@ class ClientSession:
         session = self._runtime.session
         return 0.0 if session.lost else max(0.0, session.deadline_s - self._runtime.clock())
 
+    @property
+    def now(self) -> float:
+        """Seconds on the clock by which `remaining` is counted, which does not jump.
+
+        On Linux it goes on while the computer sleeps; the clock of the running library stands still meanwhile.
+        """
+        return self._runtime.clock()
+
     async def wait_state(self, *states: SessionState | str) -> SessionState:
         """Until the session is in one of these states (any other than now if none is named); which it is.
 

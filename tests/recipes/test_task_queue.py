@@ -15,6 +15,7 @@ from recipes import task_queue as task_queue_module
 from recipes.items import QueueFull
 from recipes.task_queue import Task, TaskQueue
 from tests.client.both import on_both
+from tests.recipes.contention import ends_with
 from tests.recipes.faults import disturb, seeds
 
 CAREFUL = dict(session_timeout=4)
@@ -211,3 +212,38 @@ async def test_a_task_that_was_taken_away_is_not_acknowledged():
             await tasks.put_nowait(b"more")
         with pytest.raises(ValueError, match="tried once or more"):
             TaskQueue(client, "/tasks", tries=0)
+
+
+async def test_an_item_is_set_aside_beside_an_earlier_one_of_its_name(ensemble, virtual_clock):
+    """The items were deleted by hand, so their numbers began anew; what had failed before is still there."""
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks", tries=1)
+        for value in (b"earlier", b"later"):
+            await tasks.put(value)
+            with pytest.raises(ValueError, match="poison"):
+                async with tasks.take():
+                    raise ValueError("poison")
+            with trio.move_on_after(1):
+                async with tasks.take():
+                    raise AssertionError("a poisoned item was given again")
+            await client.delete("/tasks/items", recursive=True)
+        failed = await tasks.failed()
+        assert sorted(failed.values()) == [b"earlier", b"later"]
+        for name in failed:
+            await tasks.retry(name)
+        assert await tasks.count() == 2
+
+
+async def test_a_take_that_timed_out_gives_back_what_it_made_itself_alone(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks")
+        await tasks.put(b"item")
+        before = client.session.seen_zxid
+        async with tasks.take() as task:
+            await tasks._give_back(task.path, client.session.seen_zxid)
+            assert await client.exists(task.path) is not None
+        await tasks.put(b"item")
+        with ends_with(LockLost):
+            async with tasks.take() as task:
+                await tasks._give_back(task.path, before)
+                await trio.sleep(5)

@@ -1,0 +1,65 @@
+"""An election that is won and lost before its leader is told, or whose seat is deleted and taken by another."""
+
+import trio
+
+import coord
+from coord.testing.fixture import ensemble as ensemble
+from coord.testing.fixture import virtual_clock as virtual_clock
+from recipes import Election
+from recipes.election import Term
+
+
+async def test_who_is_told_of_its_election_too_late_to_prove_it_stands_again(ensemble, virtual_clock):
+    async with ensemble.client(session_timeout=4) as client, trio.open_nursery() as nursery:
+        for server in ensemble.servers:
+            ensemble.slow(client, server, (0.3, 0.3))
+
+        async def quicker() -> None:
+            await trio.sleep(20)
+            ensemble.heal()
+
+        nursery.start_soon(quicker)
+        begun = trio.current_time()
+
+        async def serve(term: Term) -> str:
+            term.check()
+            return "led"
+
+        assert await Election(client, "/x", margin=3.7).run(serve) == "led"
+        assert trio.current_time() - begun > 19
+        assert await client.children("/x") == []
+
+
+async def test_a_seat_that_was_deleted_and_taken_by_another_is_not_taken_for_ones_own(
+    ensemble, virtual_clock, monkeypatch
+):
+    """The answer to the one's look at its seat is late."""
+    order: list[str] = []
+    async with ensemble.client() as one, ensemble.client() as two, trio.open_nursery() as nursery:
+        sat, taken = trio.Event(), trio.Event()
+        sit_down = Election._sit_down
+
+        async def slowly(election: Election, place) -> bool:
+            done = await sit_down(election, place)
+            if election.client is one and done and not sat.is_set():
+                sat.set()
+                await taken.wait()
+            return done
+
+        monkeypatch.setattr(Election, "_sit_down", slowly)
+
+        async def lead(client: coord.Client, name: str) -> None:
+            async def serve(term: Term) -> None:
+                order.append(name)
+                taken.set()
+                await trio.sleep(1)
+                order.append(f"{name} ends")
+
+            await Election(client, "/x", name=name).run(serve)
+
+        nursery.start_soon(lead, one, "one")
+        await sat.wait()
+        await two.sync()
+        await two.delete("/x/leader")
+        nursery.start_soon(lead, two, "two")
+    assert order == ["two", "two ends", "one", "one ends"]

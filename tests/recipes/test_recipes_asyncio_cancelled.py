@@ -1,0 +1,112 @@
+"""On asyncio a task may be cancelled by asyncio's own `task.cancel()`, which no shield of AnyIO keeps out.
+
+Each recipe is cancelled so at each await in turn: nothing is left, or lost, while the session lives.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+import coord
+from recipes import DoubleBarrier, Election, Group, Lease, Lock, Queue, ReadWriteLock, Semaphore, TaskQueue
+
+
+class CancelledAt:
+    """Awaits something, and cancels its own task when that waits for the n-th time."""
+
+    def __init__(self, awaited: Awaitable[Any], at: int) -> None:
+        self.fired = False
+        self._awaited = awaited
+        self._at = at
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner = self._awaited.__await__()
+        step, argument, seen = inner.send, None, 0
+        while True:
+            try:
+                waits_for = step(argument)
+            except StopIteration as stop:
+                return stop.value
+            seen += 1
+            if seen == self._at:
+                self.fired = True
+                task = asyncio.current_task()
+                assert task is not None
+                loop = asyncio.get_running_loop()
+                loop.call_soon(loop.call_soon, task.cancel)  # what it asks for has been sent by then
+            try:
+                argument = yield waits_for
+                step = inner.send
+            except BaseException as error:
+                step, argument = inner.throw, error
+
+
+async def inside(block: Any) -> None:
+    async with block:
+        await asyncio.sleep(0)
+
+
+async def elected(client: coord.Client) -> None:
+    async for term in Election(client, "/x"):
+        async with term:
+            await asyncio.sleep(0)
+            return
+
+
+USES: dict[str, Callable[[coord.Client], Awaitable[Any]]] = {
+    "lock": lambda client: inside(Lock(client, "/x")),
+    "attempt": lambda client: inside(Lock(client, "/x").attempt()),
+    "write": lambda client: inside(ReadWriteLock(client, "/x").write()),
+    "semaphore": lambda client: inside(Semaphore(client, "/x", 1)),
+    "election": elected,
+    "double barrier": lambda client: inside(DoubleBarrier(client, "/x", 1)),
+    "lease": lambda client: inside(Lease(client, "/x", 30)),
+    "group": lambda client: inside(Group(client, "/x").join(name="one")),
+    "task queue": lambda client: inside(TaskQueue(client, "/x").take()),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_cancelled_by_asyncio_at_any_await_it_leaves_nothing(name):
+    async def main() -> None:
+        async with coord.embedded() as client:
+            for at in range(1, 200):
+                if name == "task queue":
+                    await TaskQueue(client, "/x").put(b"work")
+                run = CancelledAt(USES[name](client), at)
+                with suppress(asyncio.CancelledError):
+                    await asyncio.create_task(_awaiting(run))
+                left = await client.ephemerals("/")
+                assert left == [], f"cancelled at await {at}"
+                if not run.fired:
+                    return
+            raise AssertionError("there are still awaits after 200 runs")
+
+    asyncio.run(main())
+
+
+def test_cancelled_by_asyncio_at_any_await_a_get_takes_no_item_or_returns_it():
+    async def main() -> None:
+        async with coord.embedded() as client:
+            queue = Queue(client, "/x")
+            for at in range(1, 200):
+                await queue.put(b"item")
+                run = CancelledAt(queue.get(), at)
+                got = None
+                with suppress(asyncio.CancelledError):
+                    got = await asyncio.create_task(_awaiting(run))
+                if got is None:
+                    got = await queue.get_nowait()  # it is still there
+                assert (got, await queue.count()) == (b"item", 0), f"cancelled at await {at}"
+                if not run.fired:
+                    return
+            raise AssertionError("there are still awaits after 200 runs")
+
+    asyncio.run(main())
+
+
+async def _awaiting(run: CancelledAt) -> Any:
+    return await run
