@@ -36,7 +36,17 @@ class Durable:
 class Kept:
     """A ballot and a log that goes on from `base`, or from the snapshot."""
 
-    __slots__ = ("_lost", "_lost_floor", "ballot", "base", "batches", "by_last", "installed", "snapshot_zxid")
+    __slots__ = (
+        "_former",
+        "_lost",
+        "_lost_floor",
+        "ballot",
+        "base",
+        "batches",
+        "by_last",
+        "installed",
+        "snapshot_zxid",
+    )
 
     def __init__(self, ballot: Ballot) -> None:
         self.ballot = ballot
@@ -46,6 +56,7 @@ class Kept:
         self.snapshot_zxid = 0
         self.installed = 0  # how many states have come from a leader
         self._lost: dict[int, Batch] = {}  # by last zxid: what was here and has rotted
+        self._former: dict[int, Batch] = {}  # by last zxid: what a snapshot made void; should that rot, it shows again
         self._lost_floor = 0  # a state up to here was on the disk, and has rotted
 
     def __repr__(self) -> str:
@@ -111,6 +122,7 @@ class Kept:
 
     def _install(self, step: InstallSnapshot) -> None:
         self.base = self.snapshot_zxid = step.zxid
+        self._former = self.by_last
         self.batches, self.by_last = [], {}
         self.installed += 1
 
@@ -170,16 +182,19 @@ class Kept:
         )
 
     def _has_shown(self, store: Store) -> bool:
-        """Whether all that it shows was here."""
+        """Whether all that it shows was here, perhaps before an installed snapshot that has rotted since."""
+        here = self._former | self.by_last
         found = store.recovered.batches
-        return all(batch.last in self.by_last and batch.encoded == self.by_last[batch.last].encoded for batch in found)
+        return all(batch.last in here and batch.encoded == here[batch.last].encoded for batch in found)
 
     def _lose(self, store: Store) -> None:
         self._lost |= {batch.last: batch for batch in self.batches if batch.last > store.last}
         self._lost_floor = max(self._lost_floor, self.base, self.snapshot_zxid)
         self.ballot = store.ballot
         self.base, self.snapshot_zxid = store.log_start, store.last_snapshot_zxid
-        self.batches = [batch for batch in self.batches if self.base < batch.last <= store.last]
+        here = self._former | self.by_last if store.last not in self.by_last else self.by_last
+        self._former = self._former | self.by_last  # the files are there until the log goes on
+        self.batches = [here[last] for last in sorted(here) if self.base < last <= store.last]
         self.by_last = {batch.last: batch for batch in self.batches}
 
     def _prefixes(self, steps: Sequence[Step]) -> Iterator[None]:
