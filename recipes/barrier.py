@@ -11,13 +11,13 @@ have died, whoever comes next takes its `ready` away.
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from types import TracebackType
 
 import anyio
 
 import coord
 from recipes.errors import MemberDied, MisuseError
 from recipes.holding import USES, Held, body, check_margin
+from recipes.inside import Reusable
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
 
 READY_KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED)
@@ -73,7 +73,7 @@ class Party(Held):
     """Who is in this round: znode and name."""
 
 
-class DoubleBarrier:
+class DoubleBarrier(Reusable[Party]):
     """`async with DoubleBarrier(client, "/phase", 3) as party: ...`
 
     Entering the block waits for `count` members, leaving it until all of them have left theirs. `timeout`: seconds for
@@ -83,6 +83,8 @@ class DoubleBarrier:
 
     `layout="kazoo"`: together with `kazoo.recipe.barrier.DoubleBarrier`; then deaths are not told from leaving.
     """
+
+    USE = ("barrier", "member")
 
     def __init__(
         self,
@@ -105,27 +107,12 @@ class DoubleBarrier:
         self._timeout = timeout
         self._margin = check_margin(client, path, margin)
         self._ready = f"{path}/ready"
-        self._block: AbstractAsyncContextManager[Party] | None = None
 
     def __repr__(self) -> str:
         return f"<DoubleBarrier {self.path} of {self.count}{', in use' if self._block else ''}>"
 
-    async def __aenter__(self) -> Party:
-        if self._block is not None:
-            raise MisuseError(f"this barrier object of {self.path} is in use: make another one for each member")
-        block = self._block = self._kazoo_round() if self._places.layout == KAZOO else self._round()
-        try:
-            return await block.__aenter__()
-        except BaseException:
-            self._block = None
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        block, self._block = self._block, None
-        assert block is not None, "a block that is left was entered"
-        return await block.__aexit__(kind, error, traceback)
+    def _hold(self) -> AbstractAsyncContextManager[Party]:
+        return self._kazoo_round() if self._places.layout == KAZOO else self._round()
 
     # ---- coord's layout
 

@@ -7,9 +7,13 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import anyio
+
+from recipes.errors import MisuseError
+
+T = TypeVar("T")
 
 
 class Block(ABC):
@@ -40,6 +44,37 @@ class Block(ABC):
         if not self._open:
             when = "has been left" if self._opened is not None else "was not entered"
             raise RuntimeError(f"the block of {self!r} {when}: use it inside `async with`")
+
+
+class Reusable(ABC, Generic[T]):
+    """Entered again and again, by one task at a time. `_hold` is the block, written as one generator."""
+
+    USE: ClassVar[tuple[str, str]]
+    """What it is, and for whom there is another one: the words of the error."""
+
+    path: str
+    _block: AbstractAsyncContextManager[T] | None = None
+
+    @abstractmethod
+    def _hold(self) -> AbstractAsyncContextManager[T]: ...
+
+    async def __aenter__(self) -> T:
+        if self._block is not None:
+            what, whom = self.USE
+            raise MisuseError(f"this {what} object of {self.path} is in use: make another one for each {whom}")
+        block = self._block = self._hold()
+        try:
+            return await block.__aenter__()
+        except BaseException:
+            self._block = None
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        block, self._block = self._block, None
+        assert block is not None, "a block that is left was entered"
+        return await block.__aexit__(kind, error, traceback)
 
 
 class OneTask:

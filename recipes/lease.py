@@ -12,14 +12,14 @@ agree as far as `margin` says.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from types import TracebackType
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import NOTHING_S, USES, Held, body
+from recipes.inside import Reusable
 from recipes.lock import acquire
 from recipes.place import Places, contender, insist, unique_id, wait_gone
 
@@ -78,13 +78,15 @@ class HeldLease(Held):
             raise
 
 
-class Lease:
+class Lease(Reusable[HeldLease]):
     """`async with Lease(client, "/leases/report", 30) as lease: ...`
 
     `seconds`: for how long. `margin`: so much earlier it ends for the holder; how far apart the servers' clocks may be,
     and the time its body needs to stop. `timeout`: seconds to wait at most, then TimeoutError. One object is one
     contender at a time.
     """
+
+    USE = ("lease", "contender")
 
     def __init__(
         self,
@@ -106,7 +108,6 @@ class Lease:
         self._holder = f"{path}/holder"
         self._places = Places(client, f"{path}/queue", ("lock",))
         self._timeout = timeout
-        self._block: AbstractAsyncContextManager[HeldLease] | None = None
 
     def __repr__(self) -> str:
         return f"<Lease {self.path} of {self.seconds:g} s{', in use' if self._block else ''}>"
@@ -116,23 +117,6 @@ class Lease:
         with suppress(coord.NoNodeError):
             return contender((await self.client.get(self._holder, linearizable=True))[0])
         return None
-
-    async def __aenter__(self) -> HeldLease:
-        if self._block is not None:
-            raise MisuseError(f"this lease object of {self.path} is in use: make another one for each contender")
-        block = self._block = self._hold()
-        try:
-            return await block.__aenter__()
-        except BaseException:
-            self._block = None
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        block, self._block = self._block, None
-        assert block is not None, "a block that is left was entered"
-        return await block.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def _hold(self) -> AsyncIterator[HeldLease]:

@@ -13,13 +13,13 @@ An attempt does not wait: it leaves the counting to the servers, as the mark's t
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from types import TracebackType
 
 import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
+from recipes.inside import Reusable
 from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
 
 MARK = "delay"
@@ -29,7 +29,7 @@ COUNTED = b" from here"
 """Ends the data of a mark that has a time to live: its delay is counted by the servers."""
 
 
-class Lock:
+class Lock(Reusable[Held]):
     """`async with Lock(client, "/locks/db") as held: ...`
 
     `name`: shown to others by `contenders()`. `timeout`: seconds to wait at most, then TimeoutError is raised.
@@ -39,6 +39,8 @@ class Lock:
 
     One object is one contender: it is used by one task at a time, and may be used again after that.
     """
+
+    USE = ("lock", "contender")
 
     def __init__(
         self,
@@ -62,7 +64,6 @@ class Lock:
         self._timeout = timeout
         self._margin = check_margin(client, path, margin)
         self._delay = delay
-        self._block: AbstractAsyncContextManager[Held] | None = None
 
     def __repr__(self) -> str:
         return f"<Lock {self.path}{' in use' if self._block else ''}>"
@@ -74,23 +75,6 @@ class Lock:
     def attempt(self) -> AbstractAsyncContextManager[Held | None]:
         """`async with lock.attempt() as held`: without waiting. `held` is None if somebody else holds the lock."""
         return self._try()
-
-    async def __aenter__(self) -> Held:
-        if self._block is not None:
-            raise MisuseError(f"this lock object of {self.path} is in use: make another one for each contender")
-        block = self._block = self._hold()
-        try:
-            return await block.__aenter__()
-        except BaseException:
-            self._block = None
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        block, self._block = self._block, None
-        assert block is not None, "a block that is left was entered"
-        return await block.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def _hold(self) -> AsyncIterator[Held]:

@@ -11,27 +11,29 @@ leaves the line, and makes sure that the capacity is still what it has read.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from types import TracebackType
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
 import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin
+from recipes.inside import Reusable
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
 
 KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
 
 
-class Semaphore:
+class Semaphore(Reusable[Held]):
     """`async with Semaphore(client, "/limits/db", 5) as held: ...`
 
     `capacity`: how many may hold it, if nobody has said so before; afterwards what was said by `set_capacity`. The
     other options are those of `Lock`. `layout="kazoo"`: share it with `kazoo.recipe.lock.Semaphore`, which does not
     notice a changed capacity. One object is one contender at a time.
     """
+
+    USE = ("semaphore", "contender")
 
     def __init__(
         self,
@@ -54,7 +56,6 @@ class Semaphore:
         self._places = Places(client, queue, ("lock",), layout)
         self._timeout = timeout
         self._margin = check_margin(client, path, margin)
-        self._block: AbstractAsyncContextManager[Held] | None = None
 
     def __repr__(self) -> str:
         return f"<Semaphore {self.path}{' in use' if self._block else ''}>"
@@ -91,23 +92,6 @@ class Semaphore:
     async def contenders(self) -> list[str]:
         """The names of those who wait, in order."""
         return await self._places.contenders()
-
-    async def __aenter__(self) -> Held:
-        if self._block is not None:
-            raise MisuseError(f"this semaphore object of {self.path} is in use: make another one for each contender")
-        block = self._block = self._hold()
-        try:
-            return await block.__aenter__()
-        except BaseException:
-            self._block = None
-            raise
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool | None:
-        block, self._block = self._block, None
-        assert block is not None, "a block that is left was entered"
-        return await block.__aexit__(kind, error, traceback)
 
     @asynccontextmanager
     async def _hold(self) -> AsyncIterator[Held]:
