@@ -14,12 +14,12 @@ class Sizes:
         self.total = 0.0
         self.least = self.greatest = self.last = 0.0
 
-    def note(self, value: float) -> None:
+    def note(self, value: float, times: int = 1) -> None:
         self.last = value
         self.least = min(self.least, value) if self.count else value
         self.greatest = max(self.greatest, value)
-        self.count += 1
-        self.total += value
+        self.count += times
+        self.total += value * times
 
     @property
     def mean(self) -> float:

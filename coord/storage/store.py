@@ -18,6 +18,7 @@ from functools import partial
 from threading import Lock
 
 from coord.model.entries import Batch
+from coord.model.histogram import Histogram
 from coord.model.message import message
 from coord.paxos.effects import Append, Ballot, InstallSnapshot, MendLog, SaveBallot, SnapshotPart, Step, TruncateLog
 from coord.storage import log, look, snapshots
@@ -185,6 +186,11 @@ class Store:
     def snapshot_bytes(self) -> int:
         """Of all snapshots in the folder. From any thread; the disk is not asked."""
         return sum(list(self._snapshots.values()))
+
+    @property
+    def syncs(self) -> Histogram:
+        """How long each sync that a write waited for took. From any thread."""
+        return self._times.all
 
     @property
     def bytes_since_snapshot(self) -> int:

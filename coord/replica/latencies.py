@@ -1,0 +1,78 @@
+"""How long requests take, by what they ask: from their arrival until their answers were handed to the network.
+
+Nothing is done for a single request but to put its kind on a list that is made for many: the requests of one client
+that came together and were answered together are one entry, which is looked at once, when the driver has sent what the
+turn gave. Latencies lie in plain arrays; whoever shows them (mntr, the HTTP admin) reads those.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import get_args
+
+from coord.model.histogram import Histogram, Lately, percentile_s, summed
+from coord.model.requests import Write
+from coord.replica.figures import Sizes
+
+WRITES = frozenset(get_args(Write))
+"""The opening of sessions is among them."""
+LATELY_S = 60.0
+"""Percentiles are of the last half to whole minute."""
+
+Answered = tuple[float, Sequence[type]]
+"""When some requests came, and their kinds."""
+
+
+class Latencies:
+    """Of the requests that one server's clients asked."""
+
+    __slots__ = ("_lately_read", "_lately_written", "answered", "by_kind", "summary_s")
+
+    def __init__(self) -> None:
+        self.by_kind: dict[type, Histogram] = {}
+        self.summary_s = Sizes()  # of all; four-letter words show it, and may reset it
+        self.answered: list[Answered] = []  # in this turn: they leave with it
+        self._lately_read, self._lately_written = Lately(LATELY_S), Lately(LATELY_S)
+
+    def take_answered(self) -> list[Answered]:
+        """Those whose answers are to be delivered now."""
+        answered, self.answered = self.answered, []
+        return answered
+
+    def delivered(self, answered: Iterable[Answered], now: float) -> None:
+        """Their answers have left."""
+        note = self.summary_s.note
+        for since_s, kinds in answered:
+            seconds = now - since_s
+            count = len(kinds)
+            note(seconds, count)
+            first = kinds[0]
+            if count == 1 or kinds.count(first) == count:
+                self._of(first).note(seconds, count)
+            else:
+                for kind, times in Counter(kinds).items():
+                    self._of(kind).note(seconds, times)
+
+    def _of(self, kind: type) -> Histogram:
+        histogram = self.by_kind.get(kind)
+        if histogram is None:
+            histogram = self.by_kind[kind] = Histogram()
+        return histogram
+
+    # ---- percentiles
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        if self._lately_read.is_due(now):
+            self._lately_read.turn(now, self._counts(written=False))
+            self._lately_written.turn(now, self._counts(written=True))
+
+    def read_lately_s(self, fraction: float) -> float:
+        """Of late, so many of those that write nothing took no longer; 0 if there were none."""
+        return percentile_s(self._lately_read.added(self._counts(written=False)), fraction)
+
+    def written_lately_s(self, fraction: float) -> float:
+        """The same of writes, the opening of sessions included."""
+        return percentile_s(self._lately_written.added(self._counts(written=True)), fraction)
+
+    def _counts(self, *, written: bool) -> list[int]:
+        return summed(each for kind, each in self.by_kind.items() if (kind in WRITES) is written)
