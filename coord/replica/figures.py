@@ -14,12 +14,19 @@ class Sizes:
         self.total = 0.0
         self.least = self.greatest = self.last = 0.0
 
-    def note(self, value: float, times: int = 1) -> None:
+    def note(self, value: float) -> None:
         self.last = value
         self.least = min(self.least, value) if self.count else value
         self.greatest = max(self.greatest, value)
-        self.count += times
-        self.total += value * times
+        self.count += 1
+        self.total += value
+
+    def gather(self, count: int, total: float, least: float, greatest: float) -> None:
+        """Many at once; which of them was the last is not told."""
+        self.least = min(self.least, least) if self.count else least
+        self.greatest = max(self.greatest, greatest)
+        self.count += count
+        self.total += total
 
     @property
     def mean(self) -> float:

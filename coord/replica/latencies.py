@@ -5,11 +5,13 @@ that came together and were answered together are one entry, which is looked at 
 turn gave. Latencies lie in plain arrays; whoever shows them (mntr, the HTTP admin) reads those.
 """
 
+import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from coord.model.histogram import Histogram, Lately, percentile_s, summed
+from coord.model.histogram import BOUNDS_S, Histogram, Lately, percentile_s, summed
 from coord.model.requests import Write
 from coord.replica.figures import Sizes
 
@@ -40,17 +42,24 @@ class Latencies:
 
     def delivered(self, answered: Iterable[Answered], now: float) -> None:
         """Their answers have left."""
-        note = self.summary_s.note
+        by_kind, total_count, total_s, least_s, greatest_s = self.by_kind, 0, 0.0, math.inf, 0.0
         for since_s, kinds in answered:
-            seconds = now - since_s
-            count = len(kinds)
-            note(seconds, count)
-            first = kinds[0]
-            if count == 1 or kinds.count(first) == count:
-                self._of(first).note(seconds, count)
+            seconds, count, kind = now - since_s, len(kinds), kinds[0]
+            total_count += count
+            total_s += seconds * count
+            if seconds > greatest_s:
+                greatest_s = seconds
+            if seconds < least_s:
+                least_s = seconds
+            if count == 1 or kinds.count(kind) == count:  # nearly always: no function is called for it
+                histogram = by_kind.get(kind) or self._of(kind)
+                histogram.counts[bisect_left(BOUNDS_S, seconds)] += count
+                histogram.total_s += seconds * count
             else:
                 for kind, times in Counter(kinds).items():
                     self._of(kind).note(seconds, times)
+        if total_count:
+            self.summary_s.gather(total_count, total_s, least_s, greatest_s)
 
     def _of(self, kind: type) -> Histogram:
         histogram = self.by_kind.get(kind)
