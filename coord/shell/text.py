@@ -28,6 +28,7 @@ HEX_BYTES_MAX = 4 << 10
 TABLE_COLUMNS = 72
 """With less room each server is shown as a list."""
 COLUMN_GAP = 2
+NOT_SERVING = "does not serve"
 
 Field: TypeAlias = tuple[str, Callable[[ServerStatus], Text]]
 """Of a server: its title, and how it is shown."""
@@ -268,7 +269,10 @@ def _tables(shown: EnsembleStatus, columns: int) -> list[RenderableType]:
     parts: list[list[Field]] = []
     room = 0
     for title, get in FIELDS[1:]:
-        width = max([len(title), *(len(get(each)) for each in serving)]) + COLUMN_GAP
+        cells = [len(get(each)) for each in serving]
+        if title == "role":
+            cells.append(len(NOT_SERVING))
+        width = max([len(title), *cells]) + COLUMN_GAP
         if width > room:
             parts.append([name])
             room = columns - COLUMN_GAP - max([len(name[0]), *(len(name[1](each)) for each in shown.servers)])
@@ -283,7 +287,7 @@ def _table(shown: EnsembleStatus, fields: Sequence[Field]) -> Table:
         table.add_column(title, no_wrap=True, justify="left" if title in ("server", "role") else "right")
     for each in shown.servers:
         if each.role is None:
-            table.add_row(_name(each), Text("does not serve", style="bold red"))
+            table.add_row(_name(each), Text(NOT_SERVING if fields[1][0] == "role" else "", style="bold red"))
         else:
             table.add_row(*(get(each) for _, get in fields))
     return table
@@ -293,7 +297,7 @@ def _block(each: ServerStatus) -> Text:
     """A server where there is no room for a table."""
     text = _name(each)
     if each.role is None:
-        return text.append("\n  does not serve", style="bold red")
+        return text.append(f"\n  {NOT_SERVING}", style="bold red")
     for title, get in FIELDS[1:]:
         text.append(f"\n  {title:<11} ", style="dim").append(get(each))
     return text
