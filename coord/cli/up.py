@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import trio
 
+from coord.cli.admin import admin_of
 from coord.cli.exit_codes import ExitCode, meaning
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
@@ -69,6 +70,10 @@ def main(arguments: Sequence[str]) -> int:
         clients = [Address(HOST, base_port + index) for index in range(count)]
         peers = free_peer_ports(clients)
         own = [own_settings(server, data, clients, peers) for server in range(1, count + 1)]
+        first = load_config(extra | own[0], environment, options.config)
+        admin_of(first)  # raises if it could not be started
+        for each, where in zip(own, admin_addresses(first.admin, count), strict=False):
+            each["admin"] = str(where)
         for each in own:
             load_config(extra | each, environment, options.config)
         claim(data, count)
@@ -91,7 +96,8 @@ def make_parser() -> Parser:
     made = parser(
         "up",
         f"Run an ensemble on {HOST}, to try it out, until Ctrl-C. Server n takes clients on port BASE+n-1, and its\n"
-        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).",
+        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).\n"
+        "--admin HOST:PORT is the HTTP admin of server 1; that of server n has port PORT+n-1.",
     )
     made.add_argument("--servers", metavar="N", default="3", help=f"how many, 1-{SERVERS_MAX} (default 3)")
     made.add_argument("--base-port", metavar="PORT", default="2181", help="client port of server 1 (default 2181)")
@@ -112,6 +118,11 @@ def own_settings(server: int, data: Path, clients: list[Address], peers: list[Ad
         settings["peer"] = str(peers[server - 1])
         settings["ensemble"] = ",".join(f"{id}={where}" for id, where in enumerate(peers, 1))
     return settings
+
+
+def admin_addresses(first: Address | None, count: int) -> list[Address]:
+    """That of each server: the one that was given is the first one's, the others have the ports above it."""
+    return [] if first is None else [Address(first.host, first.port + index) for index in range(count)]
 
 
 def as_options(settings: Mapping[str, str]) -> list[str]:

@@ -31,6 +31,10 @@ class Histogram:
     def count(self) -> int:
         return sum(self.counts)
 
+    def count_above(self, bound_s: float) -> int:
+        """How many were longer than this one of BOUNDS_S."""
+        return sum(self.counts[BOUNDS_S.index(bound_s) + 1 :])
+
     def __repr__(self) -> str:
         return f"<Histogram of {self.count} durations, {self.total_s:.3f} s in all>"
 

@@ -2,6 +2,7 @@
 
 import trio
 
+from coord.replica.replica import Replica
 from coord.server.clients import ClientPort
 from coord.server.config import Config
 from coord.server.driver import Driver
@@ -31,25 +32,25 @@ class Console:
         self.facts = facts
         self.meters = meters
         self.log = log
-        self._driver = driver
-        self._store = store
+        self.driver = driver
+        self.store = store
         self._port = port
         self._taker = taker
 
     def __repr__(self) -> str:
-        return f"<Console of {self._driver.replica!r}>"
+        return f"<Console of {self.replica!r}>"
+
+    @property
+    def replica(self) -> Replica:
+        return self.driver.replica
 
     def unready(self) -> str:
         """In a sentence why no write can be committed through this server just now; empty if one can, as it knows."""
-        return self._driver.replica.unready(trio.current_time())
+        return self.replica.unready(trio.current_time())
 
     def late_s(self) -> float:
-        """How long ago the clockwork of this server should have turned, and has not."""
-        return max(0.0, trio.current_time() - self._driver.due_s)
-
-    def last_snapshot(self) -> int:
-        """The zxid of the newest good snapshot, 0 if there is none."""
-        return self._store.last_snapshot_zxid
+        """For how long the clockwork of this server should have turned, and has not."""
+        return max(0.0, trio.current_time() - self.driver.due_s)
 
     async def take_snapshot(self) -> int:
         """Take one of the state as it is now, beside all that goes on; its zxid, 0 if the state is still empty."""

@@ -207,6 +207,10 @@ class Store:
         """Of all snapshots in the folder, ascending, those found damaged included."""
         return list(self._snapshots)
 
+    def snapshot_size(self, zxid: int) -> int:
+        """Bytes of the snapshot at `zxid`, 0 if there is none (any more)."""
+        return self._snapshots.get(zxid, 0)
+
     @property
     def taking_snapshot(self) -> bool:
         """One was begun, and is neither abandoned nor, with its name and durable, the newest one."""
