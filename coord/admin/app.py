@@ -1,13 +1,16 @@
 """The routes of the HTTP admin, as a starlette application on one server's console."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import cast
 
 import trio
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Send
 
 from coord.admin import commands, metrics
 from coord.admin.guard import LOOPBACK_NAMES, Guard, authorized
@@ -37,10 +40,10 @@ def make_app(console: Console, token: bytes | None) -> Guard:
         return _verdict(f"this server's clockwork is {late_s:.1f} s late" if late_s > LATE_S else "")
 
     async def readyz(request: Request) -> Response:
-        return _verdict(console.unready())
+        return _verdict(await console.why_unready())
 
     async def show_metrics(request: Request) -> Response:
-        return StreamingResponse(metrics.written(console), headers={"content-type": metrics.CONTENT_TYPE})
+        return InPieces(metrics.written(console), headers={"content-type": metrics.CONTENT_TYPE})
 
     async def list_commands(request: Request) -> Response:
         return _streamed({**commands.listed(console), "actions": actions_listed()})
@@ -82,9 +85,11 @@ def make_app(console: Console, token: bytes | None) -> Guard:
         Route("/commands/{name}", command, methods=["GET"]),
         Route("/commands/{name}", act, methods=["POST"]),
     ]
+    app = Starlette(routes=routes)
+    app.router.redirect_slashes = False  # a redirect would repeat the name in the Host header
     config = console.config
     own = {config.admin.host.lower()} if config.admin is not None else set()
-    return Guard(Starlette(routes=routes), LOOPBACK_NAMES | own | config.admin_hosts)
+    return Guard(app, LOOPBACK_NAMES | own | config.admin_hosts)
 
 
 # ---- actions: what changes something
@@ -150,12 +155,20 @@ A coord server. GET:
 # ---- parts
 
 
+class InPieces(StreamingResponse):
+    """What an asynchronous generator gives; it is closed if the client goes before its end."""
+
+    async def stream_response(self, send: Send) -> None:
+        async with aclosing(cast(AsyncGenerator[bytes, None], self.body_iterator)):
+            await super().stream_response(send)
+
+
 def _verdict(problem: str) -> Response:
     return PlainTextResponse(f"{problem}\n" if problem else "ok\n", 503 if problem else 200)
 
 
 def _streamed(document: Document) -> Response:
-    return StreamingResponse(encoded(document), media_type="application/json")
+    return InPieces(encoded(document), media_type="application/json")
 
 
 def _failed(name: str, why: str, status: int, headers: dict[str, str] | None = None) -> Response:
@@ -167,10 +180,11 @@ async def _parameters(request: Request) -> Document:
     body = bytearray()
     try:
         with trio.fail_after(BODY_TIMEOUT_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > BODY_BYTES_MAX:
-                    raise commands.Refused(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
+            async with aclosing(request.stream()) as parts:
+                async for part in parts:
+                    body += part
+                    if len(body) > BODY_BYTES_MAX:
+                        raise commands.Refused(f"a body has at most {BODY_BYTES_MAX} bytes", 413)
     except trio.TooSlowError:
         raise commands.Refused(f"the body did not come within {BODY_TIMEOUT_S:g} s", 408) from None
     except ClientDisconnect:

@@ -5,6 +5,7 @@ server from stopping. So it is given a stream that has one, and that is closed w
 """
 
 import logging
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -32,6 +33,10 @@ SEND_TIMEOUT_S = 10.0
 
 CONNECTION_TIMEOUT_S = 120.0
 """No connection lasts longer, whatever it does."""
+
+RECEIVE_BYTES_MAX = 4 << 10
+LINGER_S = 1.0
+LINGER_PIECES_MAX = 64
 
 HTTP_2 = b"PRI "
 """How HTTP/2 begins where nobody has asked for it: it is not spoken here."""
@@ -72,6 +77,10 @@ class Connections:
         self._context = WorkerContext(None)
         self._open: set[GuardedStream] = set()
 
+    @property
+    def count(self) -> int:
+        return len(self._open)
+
     async def serve(self, stream: trio.SocketStream) -> None:
         """One connection from its first to its last byte."""
         guarded = GuardedStream(stream)
@@ -111,7 +120,8 @@ class GuardedStream:
         self.socket = stream.socket
 
     async def receive_some(self, bytes_max: int) -> bytes:
-        data = bytes(await self._stream.receive_some(bytes_max))
+        # In small pieces: what comes whole in one is not measured by its parser.
+        data = bytes(await self._stream.receive_some(min(bytes_max, RECEIVE_BYTES_MAX)))
         if not self._begun and data.startswith(HTTP_2):
             return b""
         self._begun = True
@@ -129,6 +139,14 @@ class GuardedStream:
         await self._stream.send_eof()
 
     async def aclose(self) -> None:
+        """What the client is still sending is read for a moment: cut off, it might never see its answer."""
+        with (
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError),
+            trio.move_on_after(LINGER_S),
+        ):
+            for _ in range(LINGER_PIECES_MAX):
+                if not await self._stream.receive_some(RECEIVE_BYTES_MAX):
+                    break
         self.close()
 
     def close(self) -> None:
@@ -140,7 +158,7 @@ def _settings() -> HypercornConfig:
     made = HypercornConfig()
     made.accesslog = None
     made.errorlog = logging.getLogger("coord.admin")
-    made.h11_max_incomplete_size = HEADER_BYTES_MAX
+    made.h11_max_incomplete_size = HEADER_BYTES_MAX - RECEIVE_BYTES_MAX  # beyond this it takes no further piece
     made.keep_alive_timeout = IDLE_TIMEOUT_S
     made.include_server_header = False
     made.h2_max_concurrent_streams = 1

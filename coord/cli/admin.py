@@ -18,10 +18,11 @@ def admin_of(config: Config) -> Beside | None:
     try:
         from coord.admin.http import run_admin
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "coord":
+        package = (error.name or "").partition(".")[0]
+        if package == "coord":
             raise
         raise SettingError(
-            f"admin {config.admin} needs the Python package {error.name}, which is not installed; "
+            f"admin {config.admin} needs the Python package {package}, which is not installed; "
             "install coord[admin], or leave --admin out"
         ) from None
     return partial(run_admin, token=token)

@@ -12,6 +12,9 @@ from coord.server.meters import Meters
 from coord.server.snapshots import SnapshotTaker
 from coord.storage.store import Store
 
+ROUND_S = 1.0
+"""A quorum that answers later is of no use to a client."""
+
 
 class Console:
     """Of one server. `facts` are those of the four-letter words."""
@@ -36,17 +39,37 @@ class Console:
         self.store = store
         self._port = port
         self._taker = taker
+        self._round: trio.Event | None = None  # set when the last round that was asked for has been answered
 
     def __repr__(self) -> str:
         return f"<Console of {self.replica!r}>"
+
+    @property
+    def leader(self) -> int:
+        """0 if there is none."""
+        return self.replica.participant.leader
 
     @property
     def replica(self) -> Replica:
         return self.driver.replica
 
     def unready(self) -> str:
-        """In a sentence why no write can be committed through this server just now; empty if one can, as it knows."""
+        """In a sentence why no write can be committed through this server now; empty if one can, as it knows."""
         return self.replica.unready(trio.current_time())
+
+    async def why_unready(self) -> str:
+        """The same after a round in which a quorum has answered the leader: not believed but known."""
+        why = self.unready()
+        if why:
+            return why
+        if self._round is None or self._round.is_set():  # else who asks joins those that wait already
+            self._round = trio.Event()
+            self.replica.clients.syncs.probe(self._round.set)
+            self.driver.feed()
+        with trio.move_on_after(ROUND_S):
+            await self._round.wait()
+            return ""
+        return self.unready() or f"no quorum has answered the leader, server {self.leader}, within {ROUND_S:g} s"
 
     def late_s(self) -> float:
         """For how long the clockwork of this server should have turned, and has not."""
