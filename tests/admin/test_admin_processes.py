@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import coord
 from tools.ensembles import CoordSoftware, Ensemble
 from tools.ensembles.ports import HOST, free_ports
+from tools.wire.client import RawClient
 
 TOKEN = "a-token-of-the-tests"
 ROOT = Path(coord.__file__).parents[1]
@@ -35,6 +36,8 @@ def test_a_server_answers_over_http_and_stops_though_a_client_stays(tmp_path):
         ensemble.start_all()
         ensemble.wait_serving()
         assert ask(port, "/readyz") == (200, "ok\n")
+        with RawClient(ensemble.members[1].client_port) as client:
+            client.create("/written")
         status, text = ask(port, "/metrics")
         values = {each.name: each for each in text_string_to_metric_families(text)}
         assert status == 200
