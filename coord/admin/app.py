@@ -14,7 +14,7 @@ from starlette.types import Send
 
 from coord.admin import commands, metrics
 from coord.admin.guard import LOOPBACK_NAMES, Guard, authorized
-from coord.admin.pieces import Document, encoded
+from coord.admin.pieces import Document, encoded, gathered
 from coord.server.console import Console
 
 BODY_BYTES_MAX = 4096
@@ -43,7 +43,7 @@ def make_app(console: Console, token: bytes | None) -> Guard:
         return _verdict(await console.why_unready())
 
     async def show_metrics(request: Request) -> Response:
-        return InPieces(metrics.written(console), headers={"content-type": metrics.CONTENT_TYPE})
+        return InPieces(gathered(metrics.written(console)), headers={"content-type": metrics.CONTENT_TYPE})
 
     async def list_commands(request: Request) -> Response:
         return _streamed({**commands.listed(console), "actions": actions_listed()})
@@ -168,7 +168,7 @@ def _verdict(problem: str) -> Response:
 
 
 def _streamed(document: Document) -> Response:
-    return InPieces(encoded(document), media_type="application/json")
+    return InPieces(gathered(encoded(document)), media_type="application/json")
 
 
 def _failed(name: str, why: str, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -5,11 +5,14 @@ server from stopping. So it is given a stream that has one, and that is closed w
 """
 
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import cast
 
 import trio
 from hypercorn.config import Config as HypercornConfig
+from hypercorn.events import Event, Updated
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -33,6 +36,9 @@ SEND_TIMEOUT_S = 10.0
 
 CONNECTION_TIMEOUT_S = 120.0
 """No connection lasts longer, whatever it does."""
+
+ANSWER_TIMEOUT_S = 2.0
+"""A client that says nothing more, but may still read, is given its answer for so long."""
 
 RECEIVE_BYTES_MAX = 4 << 10
 LINGER_S = 1.0
@@ -89,8 +95,15 @@ class Connections:
             return
         self._open.add(guarded)
         try:
-            with trio.move_on_after(CONNECTION_TIMEOUT_S):
-                await TCPServer(self._app, self._settings, self._context, ConnectionState({}), guarded)  # type: ignore[arg-type]
+            with trio.move_on_after(CONNECTION_TIMEOUT_S) as scope:
+                server = OneConnection(self._app, self._settings, self._context, ConnectionState({}), guarded)  # type: ignore[arg-type]
+
+                async def end() -> None:
+                    await server.idle_task.stop()
+                    scope.deadline = min(scope.deadline, trio.current_time() + ANSWER_TIMEOUT_S)
+
+                guarded.on_end = end
+                await server
         except Exception as error:  # of a library, about one connection: no reason to end a server
             self._log.warning("a connection over HTTP is given up", error=repr(error))
         except BaseExceptionGroup as group:
@@ -111,19 +124,34 @@ class Connections:
                 stream.close()
 
 
+class OneConnection(TCPServer):
+    """Hypercorn waits for a next request also of a client that has gone; here that would take somebody's place."""
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated) and cast(GuardedStream, self.stream).ended:
+            await self.idle_task.stop()
+        else:
+            await super().protocol_send(event)
+
+
 class GuardedStream:
     """What hypercorn uses of trio.SocketStream, with a deadline where it has none."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self._begun = False
+        self.ended = False  # the client says nothing more
+        self.on_end: Callable[[], Awaitable[None]] = _nothing
         self.socket = stream.socket
 
     async def receive_some(self, bytes_max: int) -> bytes:
         # In small pieces: what comes whole in one is not measured by its parser.
         data = bytes(await self._stream.receive_some(min(bytes_max, RECEIVE_BYTES_MAX)))
         if not self._begun and data.startswith(HTTP_2):
-            return b""
+            data = b""
+        if not data:
+            self.ended = True
+            await self.on_end()
         self._begun = True
         return data
 
@@ -152,6 +180,10 @@ class GuardedStream:
     def close(self) -> None:
         """At once; who waits for it gets trio.ClosedResourceError."""
         self.socket.close()
+
+
+async def _nothing() -> None:
+    pass
 
 
 def _settings() -> HypercornConfig:

@@ -4,7 +4,7 @@ prometheus_client only writes it: the figures are plain numbers that coord keeps
 family while the answer is written, so that between two of them others have their turn.
 """
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from itertools import accumulate
 
 import trio
@@ -34,7 +34,7 @@ class _One(Collector):
         yield self._family
 
 
-async def written(console: Console) -> AsyncIterator[bytes]:
+async def written(console: Console) -> AsyncGenerator[bytes, None]:
     """The whole answer, a family at a time."""
     for family in families(console):
         yield generate_latest(_One(family))

@@ -1,13 +1,17 @@
 """JSON in pieces: what may be long is written so many items at a time, and in between others have their turn."""
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from itertools import islice
 from typing import Any
 
 import trio
 
 from coord.model.message import message
+
+SENT_BYTES = 8 << 10
+"""Each send costs: pieces are gathered up to this."""
 
 ITEMS_A_PIECE = 50
 """Half a millisecond, for those that are costly to make."""
@@ -31,7 +35,7 @@ Document = Mapping[str, Any]
 """What json can write, and the two above as values."""
 
 
-async def encoded(document: Document) -> AsyncIterator[bytes]:
+async def encoded(document: Document) -> AsyncGenerator[bytes, None]:
     opening = "{"
     for name, value in document.items():
         start = f"{opening}{json.dumps(name)}: "
@@ -49,6 +53,20 @@ async def encoded(document: Document) -> AsyncIterator[bytes]:
         else:
             yield f"{start}{json.dumps(value)}".encode()
     yield b"}\n"
+
+
+async def gathered(pieces: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """The same in fewer pieces. Closes what it is given."""
+    some, count = [], 0
+    async with aclosing(pieces):
+        async for piece in pieces:
+            some.append(piece)
+            count += len(piece)
+            if count >= SENT_BYTES:
+                yield b"".join(some)
+                some, count = [], 0
+    if some:
+        yield b"".join(some)
 
 
 async def _pieces(items: Iterable[str]) -> AsyncIterator[bytes]:

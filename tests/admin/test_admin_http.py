@@ -152,6 +152,24 @@ async def until(condition) -> None:
             await trio.sleep(0.05)
 
 
+async def test_a_client_that_has_gone_takes_no_place(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        for _ in range(2 * http.CONNECTIONS_MAX):
+            async with await trio.open_tcp_stream(*address) as stream:
+                await stream.send_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+                assert status_of(await stream.receive_some()) == 200
+        assert trio.current_time() < http.IDLE_TIMEOUT_S
+
+
+async def test_a_client_that_says_nothing_more_gets_its_answer(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        stream = await trio.open_tcp_stream(*address)
+        await stream.send_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await stream.send_eof()
+        assert (await rest_of(stream)).endswith(b"ok\n")
+        await stream.aclose()
+
+
 def _much(connections: http.Connections, monkeypatch) -> None:
     async def much(scope, receive, send, *more):
         await send({"type": "http.response.start", "status": 200, "headers": []})
