@@ -232,6 +232,24 @@ def test_each_server_that_cannot_serve_says_why():
         assert reason in looking.read_status("h:1", answers, 0).problem
 
 
+def test_latencies_room_clock_and_lag_are_read_from_mntr():
+    rows = {
+        "server_state": "leader",
+        "read_latency_p99_ms": "0.0",
+        "write_latency_p99_ms": "4.2",
+        "disk_free_bytes": "7",
+        "disk_total_bytes": "70",
+        "wall_clock_ms": "1500",
+        "learner_lag_ms_2": "30",
+        "learner_lag_ms_x": "1",
+    }
+    answers = {"mntr": "".join(f"zk_{key}\t{value}\n" for key, value in rows.items())}
+    status = looking.read_status("h:1", answers, 1000)
+    assert (status.read_p99_ms, status.write_p99_ms) == (None, 4.2)
+    assert (status.disk_free_bytes, status.disk_total_bytes) == (7, 70)
+    assert (status.clock_ahead_ms, status.lags_ms) == (500, {2: 30})
+
+
 def test_connections_are_read_from_cons_and_others_left_out():
     line = " /[::1]:37[1](queued=0,recved=2,sent=3,sid=0x1f,lop=GETD,est=1700,to=10000,lzxid=0x2,lresp=1)"
     (found,) = looking.read_connections("h:1", f" /1.2.3.4:5[0](queued=0,recved=1,sent=0)\n{line}\n\n")
