@@ -54,6 +54,7 @@ class Child:
     id: int
     client: Address
     command: list[str]
+    admin: Address | None = None  # where it answers over HTTP
     status: int | None = None  # once it has ended, as subprocess has it
     mode: str = ""  # once it serves: leader, follower, standalone
 
@@ -72,7 +73,8 @@ def main(arguments: Sequence[str]) -> int:
         own = [own_settings(server, data, clients, peers) for server in range(1, count + 1)]
         first = load_config(extra | own[0], environment, options.config)
         admin_of(first)  # raises if it could not be started
-        for each, where in zip(own, admin_addresses(first.admin, count), strict=False):
+        admins = admin_addresses(first.admin, count)
+        for each, where in zip(own, admins, strict=False):
             each["admin"] = str(where)
         for each in own:
             load_config(extra | each, environment, options.config)
@@ -84,7 +86,12 @@ def main(arguments: Sequence[str]) -> int:
     passed_on = ["--config", str(options.config)] if options.config else []
     passed_on += as_options(extra)
     children = [
-        Child(server, clients[server - 1], [*SERVE, *passed_on, *as_options(each)])
+        Child(
+            server,
+            clients[server - 1],
+            [*SERVE, *passed_on, *as_options(each)],
+            admins[server - 1] if admins else None,
+        )
         for server, each in enumerate(own, 1)
     ]
     ensemble = Ensemble(children, environment, data)
@@ -299,6 +306,7 @@ async def end(process: trio.Process, server: int) -> None:
 def welcome(serving: Sequence[Child], data: Path) -> str:
     """How to connect, and how to stop."""
     hosts = ",".join(str(child.client) for child in serving)
+    http = "".join(f"    curl http://{child.admin}/metrics\n" for child in serving if child.admin is not None)
     modes = ", ".join(f"{child.id} {child.mode}" for child in serving)
     return f"""\
 
@@ -323,7 +331,7 @@ To look at the tree and at the servers:
 
     coord shell {hosts}
     coord status {hosts}
-
+{http}
 Ctrl-C stops the servers; their data stays in {data}.
 """
 

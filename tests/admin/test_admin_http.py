@@ -97,7 +97,7 @@ async def test_what_is_asked_badly_is_refused_and_harms_nobody(autojump_clock, m
         assert status_of(await answered(address, b"GET /healthz HTTP/1.1\r\n" + CLOSE)) == 200
 
 
-async def test_http_2_is_not_spoken(autojump_clock, monkeypatch):
+async def test_http_2_is_not_begun_with_and_asking_for_it_harms_nobody(autojump_clock, monkeypatch):
     async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
         assert await answered(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == b""
         upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
