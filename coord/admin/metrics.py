@@ -164,6 +164,11 @@ def _ensemble(console: Console) -> Iterator[Metric]:
     config, proposals = console.config, console.replica.proposals
     yield _gauge("coord_voters", "Servers that vote, of those in the settings", len(config.voters))
     yield _gauge("coord_peer_connections", "Other servers that are connected", len(console.driver.links))
+    yield _gauge(
+        "coord_streams",
+        "On the leader: servers that are sent the log from disk, or a snapshot",
+        console.replica.participant.streaming,
+    )
     lags = console.meters.lags()
     yield _gauge(
         "coord_synced_followers",

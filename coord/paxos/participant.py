@@ -159,6 +159,11 @@ class Participant:
             return ()
         return tuple(peer for peer, progress in self._proposer.progress.items() if progress.established)
 
+    @property
+    def streaming(self) -> int:
+        """On the leader: how many servers are being sent the log from disk, or a snapshot."""
+        return 0 if self._proposer is None else sum(each.streaming for each in self._proposer.progress.values())
+
     def lags(self, wall_ms: int) -> list[Lag]:
         """On the leader: how far those that follow are behind it. By its clock, which stamped the batches."""
         log, found = self.log, []

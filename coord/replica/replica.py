@@ -311,7 +311,9 @@ class Replica:
                 forwarded = self.forwards.applied(run.sequence)
                 pipeline = forwarded.pipeline
                 if pipeline is not None and not pipeline.gone:
-                    answered.append((forwarded.since_s, [type(request) for request in run.requests]))
+                    requests = run.requests
+                    kinds = (type(requests[0]),) if len(requests) == 1 else tuple(map(type, requests))
+                    answered.append((forwarded.since_s, kinds))
             if self._duties is not None:
                 self._duties.liveness.hear(run.session, self.now)  # its client may know of it already
             number = run.number

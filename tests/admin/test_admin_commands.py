@@ -178,3 +178,20 @@ def test_the_readme_tells_every_command_with_its_aliases_and_when_it_is_answered
         if name == action.__name__:
             aliases = [alias for alias, other in ACTIONS.items() if other is action and alias != name]
             assert told[name] == ("", f"{', '.join(aliases)} "), name
+
+
+async def test_the_readme_tells_every_key_of_mntr_that_is_ours(autojump_clock, monkeypatch):
+    readme = Path(coord.admin.__file__).with_name("README.md").read_text(encoding="utf-8")
+    async with open_desk(monkeypatch, 3) as desk:
+        leader = desk.ensemble.leader()
+        shown = (await desk.ask("/commands/monitor", leader)).json.keys() - {"command", "error"}
+    theirs = set(KEYS["monitor"].split()) | set(MONITOR_OF_A_LEADER.split())
+    ours = {re.sub(r"_\d$", "_N", key) for key in shown - theirs}
+    for key in ours - {"forwards_under_way_bytes"}:  # the README says "and `_bytes`"
+        assert f"`{key.replace('write_', 'read_')}`" in readme, key
+
+
+MONITOR_OF_A_LEADER = (
+    "peer_state learners followers synced_followers synced_non_voting_followers synced_observers leader_uptime "
+    "last_proposal_size min_proposal_size max_proposal_size quorum_size"
+)
