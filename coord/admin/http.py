@@ -162,6 +162,8 @@ class GuardedStream:
         except trio.TooSlowError:
             self.close()
             raise trio.BrokenResourceError("the client does not take its answer") from None
+        except trio.BusyResourceError:  # it is just being closed, which hypercorn does not expect
+            raise trio.BrokenResourceError("the connection is being closed") from None
 
     async def send_eof(self) -> None:
         await self._stream.send_eof()

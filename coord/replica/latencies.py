@@ -12,11 +12,14 @@ from collections.abc import Iterable, Sequence
 from typing import get_args
 
 from coord.model.histogram import BOUNDS_S, Histogram, Lately, percentile_s, summed
-from coord.model.requests import Write
+from coord.model.requests import AtLeast, Ping, Sync, Write
 from coord.replica.figures import Sizes
 
 WRITES = frozenset(get_args(Write))
 """The opening of sessions is among them."""
+ROUNDS = frozenset((Sync, Ping, AtLeast))
+"""They wait for the ensemble by their nature: they are counted, but no percentile of reads is spoilt by them."""
+
 LATELY_S = 60.0
 """Percentiles are of the last half to whole minute."""
 
@@ -72,16 +75,19 @@ class Latencies:
     def tick(self, now: float) -> None:
         """Time has passed."""
         if self._lately_read.is_due(now):
-            self._lately_read.turn(now, self._counts(written=False))
-            self._lately_written.turn(now, self._counts(written=True))
+            self._lately_read.turn(now, self._read())
+            self._lately_written.turn(now, self._written())
 
     def read_lately_s(self, fraction: float) -> float:
-        """Of late, so many of those that write nothing took no longer; 0 if there were none."""
-        return percentile_s(self._lately_read.added(self._counts(written=False)), fraction)
+        """Of late, so many of those that read took no longer; 0 if there were none."""
+        return percentile_s(self._lately_read.added(self._read()), fraction)
 
     def written_lately_s(self, fraction: float) -> float:
         """The same of writes, the opening of sessions included."""
-        return percentile_s(self._lately_written.added(self._counts(written=True)), fraction)
+        return percentile_s(self._lately_written.added(self._written()), fraction)
 
-    def _counts(self, *, written: bool) -> list[int]:
-        return summed(each for kind, each in self.by_kind.items() if (kind in WRITES) is written)
+    def _read(self) -> list[int]:
+        return summed(each for kind, each in self.by_kind.items() if kind not in WRITES and kind not in ROUNDS)
+
+    def _written(self) -> list[int]:
+        return summed(each for kind, each in self.by_kind.items() if kind in WRITES)

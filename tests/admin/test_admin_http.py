@@ -1,9 +1,10 @@
 """HTTP over real sockets of this machine, on a virtual clock: limits and slow clients."""
 
 import gc
+import random
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
@@ -144,6 +145,71 @@ async def test_no_more_than_so_many_connections_are_kept(autojump_clock, monkeyp
             while not (answer := await answered(address, b"GET /healthz HTTP/1.1\r\n" + CLOSE)):  # noqa: ASYNC110
                 await trio.sleep(0.1)
         assert status_of(answer) == 200
+
+
+async def test_requests_may_come_one_behind_the_other_and_are_answered_in_order(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        first = b"GET /commands/ruok HTTP/1.1\r\nhost: localhost\r\n\r\n"
+        answer = await answered(address, first + b"GET /readyz HTTP/1.1\r\n" + CLOSE)
+        assert answer.count(b"HTTP/1.1 200") == 2
+        assert answer.index(b'"ruok"') < answer.index(b"ok\n", answer.index(b'"ruok"'))
+
+
+async def test_a_websocket_is_refused(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+        key = b"sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        answer = await answered(address, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n" + upgrade + key + b"\r\n")
+        assert status_of(answer) == 403
+
+
+async def test_a_client_that_goes_in_the_middle_of_a_long_answer_leaves_nothing_behind(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        for _ in range(150):
+            await desk.ensemble.connect(1)
+        for _ in range(3):
+            stream = await trio.open_tcp_stream(*address)
+            await stream.send_all(b"GET /commands/connections HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            await stream.receive_some(10)
+            await stream.aclose()
+        whole = await answered(address, b"GET /commands/connections HTTP/1.1\r\n" + CLOSE)
+        assert whole.count(b"session_id") == 150
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_nonsense_harms_nobody(autojump_clock, monkeypatch, caplog, seed):
+    rng = random.Random(seed)
+    good = (
+        b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        b"POST /commands/shed HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer " + TOKEN + b"\r\n"
+        b'content-length: 18\r\n\r\n{"percentage": 10}',
+        b"POST /commands/srst HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{   }\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade, http2-settings\r\nupgrade: h2c\r\n"
+        b"http2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\nhello",
+    )
+    async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
+        for _ in range(60):
+            request = bytearray(rng.choice(good))
+            for _ in range(rng.randrange(4)):
+                where = rng.randrange(len(request))
+                match rng.randrange(3):
+                    case 0:
+                        request[where] = rng.randrange(256)
+                    case 1:
+                        del request[where : where + rng.randrange(1, 20)]
+                    case 2:
+                        request[where:where] = rng.randbytes(rng.randrange(1, 20))
+                request = request or bytearray(b" ")
+            stream = await trio.open_tcp_stream(*address)
+            with suppress(trio.BrokenResourceError):
+                await stream.send_all(bytes(request))
+                await stream.send_eof()
+            await rest_of(stream)
+            await stream.aclose()
+        await trio.sleep(http.ANSWER_TIMEOUT_S + http.LINGER_S)  # so long some of them take a place
+        assert status_of(await answered(address, b"GET /healthz HTTP/1.1\r\n" + CLOSE)) == 200
+    assert "Traceback" not in caplog.text
 
 
 async def until(condition) -> None:

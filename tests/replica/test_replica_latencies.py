@@ -73,6 +73,7 @@ def test_percentiles_of_reads_and_of_writes_are_of_late():
     latencies = Latencies()
     latencies.tick(0)
     latencies.delivered([(0.0, [GetData] * 100), (0.0, [SetData] * 10)], 0.01)
+    latencies.delivered([(0.0, [Sync] * 100)], 5.0)  # which waits by its nature
     assert 0.007 < latencies.read_lately_s(0.99) <= 0.01
     latencies.delivered([(0.0, [SetData] * 10)], 1.0)
     assert 0.7 < latencies.written_lately_s(0.99) <= 1.0
