@@ -47,8 +47,8 @@ class Guard:
         given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
         if len(given) != 1 or not (ANY in self._names or name_in(given[0]) in self._names):
             return PlainTextResponse(
-                "this server is not called by that name; those it answers to are "
-                f"{', '.join(sorted(self._names))}, and others can be given with --admin-hosts\n",
+                "this server is not called by that name; use localhost or the host of --admin, or add the name to "
+                "--admin-hosts\n",
                 403,
             )
         if scope["method"] not in METHODS:

@@ -84,19 +84,7 @@ async def serve(
         if own_process:
             keep_short()
             resources.enter_context(collector.measured())
-        log.epoch, log.zxid = store.ballot.accepted, replica.participant.log.durable
-        log.info(
-            "the data folder is read",
-            last_zxid=hex(replica.participant.log.last),
-            snapshot=hex(store.last_snapshot_zxid),
-        )
-        damage = store.recovered.damage
-        if damage is not None:
-            log.warning(
-                f"{damage.what}; the other servers are asked for it, and until it is here again this server does not "
-                "lead, nor let anybody lead who has less",
-                good_up_to=hex(damage.after),
-            )
+        _tell_what_was_found(log, replica, store)
         for address in (config.client, *config.client_also):
             listeners += await _listen(network, address, "clients")
         client_listeners = list(listeners)
@@ -180,6 +168,22 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
     replica = Replica(settings, store.ballot, history, machine, rng.getrandbits, trio.current_time(), remains)
     remains.clear()  # the replica lets them go when the log is whole again
     return replica
+
+
+def _tell_what_was_found(log: EventLog, replica: Replica, store: Store) -> None:
+    log.epoch, log.zxid = store.ballot.accepted, replica.participant.log.durable
+    log.info(
+        "the data folder is read",
+        last_zxid=hex(replica.participant.log.last),
+        snapshot=hex(store.last_snapshot_zxid),
+    )
+    damage = store.recovered.damage
+    if damage is not None:
+        log.warning(
+            f"{damage.what}; the other servers are asked for it, and until it is here again this server does not "
+            "lead, nor let anybody lead who has less",
+            good_up_to=hex(damage.after),
+        )
 
 
 def _draw_identity(rng: random.Random) -> int:

@@ -12,6 +12,28 @@ async def test_a_server_that_leads_a_quorum_is_ready(autojump_clock, monkeypatch
             assert (answer.status, answer.text) == (200, "ok\n")
 
 
+async def test_an_observer_is_ready_while_the_voters_have_a_quorum(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch, 3, observers=frozenset((3,))) as desk:
+        assert desk.consoles[3].replica.participant.role == "observing"
+        assert (await desk.ask("/readyz", 3)).status == 200
+        assert (await desk.ask("/commands/observers", desk.ensemble.leader())).json["observers"] == [{"id": 3}]
+        assert (await desk.metrics(desk.ensemble.leader()))["coord_synced_observers"] == 1
+
+
+async def test_who_asks_at_the_same_time_shares_one_round(autojump_clock, monkeypatch):
+    async with open_desk(monkeypatch, 3) as desk:
+        replica = desk.consoles[desk.ensemble.followers()[0]].replica
+        asked = []
+        ask_barrier = replica.participant.ask_barrier
+        monkeypatch.setattr(
+            type(replica.participant), "ask_barrier", lambda self, ticket: asked.append(ticket) or ask_barrier(ticket)
+        )
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(desk.ask, "/readyz", replica.server)
+        assert len(asked) == 1
+
+
 async def test_without_a_quorum_nobody_is_ready_and_each_says_why(autojump_clock, monkeypatch):
     async with open_desk(monkeypatch, 3) as desk:
         leader = desk.ensemble.leader()
