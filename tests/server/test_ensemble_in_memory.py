@@ -301,7 +301,13 @@ async def test_servers_that_lose_power_lose_no_acknowledged_write(autojump_clock
 async def test_a_follower_without_data_takes_a_snapshot_and_the_log_above_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1, "history_bytes_max": 4096}
+    small = {
+        "segment_bytes": 8192,
+        "snapshot_after_bytes": 20_000,
+        "snapshots_kept": 1,
+        "past_bytes_max": 0,
+        "history_bytes_max": 4096,
+    }
     async with memory_ensemble(**small) as ensemble:
         lagging = ensemble.followers()[0]
         client = await ensemble.client(ensemble.followers()[1], timeout_ms=60_000)
@@ -344,7 +350,7 @@ async def test_a_follower_that_missed_a_little_takes_the_log_alone(
 
 
 async def test_all_servers_start_again_from_snapshot_and_log(autojump_clock: trio.testing.MockClock) -> None:
-    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1}
+    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1, "past_bytes_max": 0}
     async with memory_ensemble(**small) as ensemble:
         client = await ensemble.client(1, timeout_ms=60_000)
         await client.create("/n")
