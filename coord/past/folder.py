@@ -268,7 +268,7 @@ class _Reading:
             file.close()
 
     def _goes_on_elsewhere(self) -> bool:
-        """Whether another segment goes on where this one ends, perhaps one that was made since the folder was listed."""
+        """Whether another segment goes on where this one ends, perhaps one made since the folder was listed."""
         assert self._file.header is not None
         others = self._following or read_headers(self._disk, self._file.header.identity)
         joint = self._last, self._chain
