@@ -3,7 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from coord.cli.looking_back import Look, argument, make_parser, place, run_look
+from coord.cli.arguments import argument
+from coord.cli.looking_back import Look, make_parser, place, run_look
 from coord.cli.options import parsed
 from coord.past.looking import state_at
 from coord.past.source import Source

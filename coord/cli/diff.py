@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from coord.cli.looking_back import Look, argument, at_or_below, make_parser, place, run_look, znode_path
+from coord.cli.arguments import argument
+from coord.cli.looking_back import Look, at_or_below, make_parser, place, run_look, znode_path
 from coord.cli.options import parsed
 from coord.past.differences import differences
 from coord.past.source import Source

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from coord.cli.looking_back import Look, argument, at_or_below, make_parser, place, run_look, znode_path
+from coord.cli.arguments import argument
+from coord.cli.looking_back import Look, at_or_below, make_parser, place, run_look, znode_path
 from coord.cli.options import parsed
 from coord.past.errors import PastError
 from coord.past.history import Standing, history

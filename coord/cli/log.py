@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from coord.cli.looking_back import Look, add_source, argument, make_parser, place, run_look
+from coord.cli.arguments import argument
+from coord.cli.looking_back import Look, add_source, make_parser, place, run_look
 from coord.cli.options import parsed
 from coord.past.dump import dump_log
 from coord.past.source import Source

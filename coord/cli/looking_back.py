@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import trio
 
@@ -27,8 +27,6 @@ from coord.shell.output import ReaderGone, let_go, standard_output
 from coord.shell.run import tell
 from coord.shell.state import under
 from coord.shell.units import age_s, wall_ms
-
-T = TypeVar("T")
 
 DATA = "coord-data"
 PLACES = """\
@@ -116,18 +114,6 @@ def run_look(name: str, options: argparse.Namespace, work: Work) -> int:
 
 
 # ---- what people write
-
-
-def argument(read: Callable[[str], T]) -> Callable[[str], T]:
-    """For argparse: what `read` refuses is an error of the command line."""
-
-    def parse(text: str) -> T:
-        try:
-            return read(text)
-        except UsageError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
 
 
 def place(text: str) -> Place:
