@@ -287,6 +287,9 @@ def setting(default: T, parse: Callable[[object], T], unit: str, help: str, *, s
 
 NOBODY: Mapping[int, Address] = {}
 
+SUPER, ANYONE, NOBODY_INSPECTS = "super", "anyone", "nobody"
+"""Who may read the past."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -340,6 +343,14 @@ class Config:
         f"four-letter words that are answered; * for all; the costly {', '.join(COSTLY_WORDS)} only if listed",
     )
 
+    inspect: str = setting(
+        SUPER,
+        choice(SUPER, ANYONE, NOBODY_INSPECTS),
+        "super, anyone, nobody",
+        "who may read the stored past, which holds every value whatever its ACL: the superuser and who runs the "
+        "server, anyone, or nobody",
+    )
+
     # ---- what a client may cost
     frame_bytes_max: int = setting(
         MEBIBYTE - 1, whole(1024, 1 << 30), "bytes", "longest request; a longer one ends its connection"
@@ -371,6 +382,9 @@ class Config:
         number(0.001),
         "seconds",
         "longest time a client takes nothing of the replies that wait for it; then it is hung up on",
+    )
+    inspections_max: int = setting(
+        4, whole(1), "clients", "most clients that are told the past at a time, since each reads the disk all the while"
     )
     session_timeout_min_ms: int = setting(
         1000, whole(1), "milliseconds", "shortest session timeout; a client that asks for less gets this"

@@ -24,6 +24,7 @@ from coord.server.config import Address, Config
 from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
+from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
 from coord.server.peers import Peers
 from coord.server.snapshots import SnapshotTaker
@@ -92,7 +93,8 @@ async def serve(
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
             facts = ServerFacts(config, driver, store)
-            port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
+            inspections = Inspections(config, driver, store, writer, log)
+            port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts), inspections)
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
             taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)
             streams = Streams(nursery, driver, peers, store, writer, taker, log)
