@@ -1,7 +1,7 @@
 """Asking a server for its past: one request, one answer of many pieces (pieces.py). README.md has it byte by byte.
 
     client: PREAMBLE, a piece ASKED
-    server: OVERVIEW, or pieces SNAPSHOT or BATCH; then END and how many pieces there were. Or, at any time, REFUSED.
+    server: OVERVIEW, or pieces SNAPSHOT or BATCH; then END and up to where that was. Or, at any time, REFUSED.
 
 Then the server hangs up. What does not end with END or REFUSED is not whole.
 """
@@ -87,17 +87,14 @@ def decode_told(body: bytes) -> Told:
     )
 
 
-def encode_end(pieces: int, last: int) -> bytes:
-    """The body of the piece END: how many pieces went before it, and the zxid up to which they told."""
-    return dump([pieces, last])
+def encode_end(last: int) -> bytes:
+    """The body of the piece END: the zxid up to which the pieces before it told."""
+    return dump(last)
 
 
-def decode_end(body: bytes) -> tuple[int, int]:
-    """(pieces before it, zxid)."""
-    plain = array(load(body))
-    if len(plain) != 2:
-        raise CodecError(f"an end has 2 fields, and here are {len(plain)}")
-    return position(plain[0]), position(plain[1])
+def decode_end(body: bytes) -> int:
+    """The zxid."""
+    return position(load(body))
 
 
 def encode_refused(sentence: str) -> bytes:

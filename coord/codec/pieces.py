@@ -57,9 +57,14 @@ class PieceReader:
         self.count = 0
 
     @property
-    def unread(self) -> bytes:
-        """What has come of a piece that is not whole yet."""
-        return bytes(self._buffer)
+    def begun(self) -> bool:
+        """Whether anything has come at all."""
+        return bool(self.count or self._buffer)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of a piece that is not whole yet have come."""
+        return len(self._buffer)
 
     def feed(self, data: bytes, pieces_max: int = 1 << 62) -> list[Piece]:
         """The pieces that are whole now, at most so many. Raises CodecError for what is damaged."""

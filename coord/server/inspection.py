@@ -249,7 +249,7 @@ class _Answer:
         await self.put(self.writer.add(kind, body))
 
     async def end(self, last: int) -> None:
-        await self.send(inspection.END, inspection.encode_end(self.writer.count, last))
+        await self.send(inspection.END, inspection.encode_end(last))
 
     async def put(self, buffers: Sequence[bytes]) -> None:
         """Send what the writer made. OSError if the receiver stands still or is gone."""
