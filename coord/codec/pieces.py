@@ -1,8 +1,8 @@
 """Pieces in a row, each checksummed together with all before it: what a server tells of its past, and a backup file.
 
 A piece is a kind (u8), a length (u32), a crc (u32) and so many bytes. The crc is over kind, length and bytes, and begun
-with the crc of the piece before: one that is missing, twice there or in another place is found as surely as a bit that
-has changed. All numbers are big-endian.
+with the crc of the piece before (the first one with a seed, 0 unless said otherwise): one that is missing, twice there
+or in another place is found as surely as a bit that has changed. All numbers are big-endian.
 """
 
 from struct import Struct
@@ -29,19 +29,17 @@ class Piece:
 class PieceWriter:
     """Makes the bytes of pieces, in their order."""
 
-    __slots__ = ("_crc", "count")
+    __slots__ = ("crc",)
 
-    def __init__(self) -> None:
-        self._crc = 0
-        self.count = 0
+    def __init__(self, crc: int = 0) -> None:
+        self.crc = crc  # of the last piece
 
     def add(self, kind: int, body: bytes) -> tuple[bytes, bytes]:
         """The bytes of the next piece, as two buffers so that a long body is not copied."""
         assert len(body) <= PIECE_BYTES_MAX, f"a piece of {len(body)} bytes is too long to be read again"
         front = _FRONT.pack(kind, len(body))
-        self._crc = crc32(body, crc32(front, self._crc))
-        self.count += 1
-        return front + _CRC.pack(self._crc), body
+        self.crc = crc32(body, crc32(front, self.crc))
+        return front + _CRC.pack(self.crc), body
 
 
 class PieceReader:
@@ -49,11 +47,11 @@ class PieceReader:
 
     __slots__ = ("_buffer", "_bytes_max", "_crc", "_wanted", "count")
 
-    def __init__(self, piece_bytes_max: int = PIECE_BYTES_MAX) -> None:
+    def __init__(self, piece_bytes_max: int = PIECE_BYTES_MAX, crc: int = 0) -> None:
         self._buffer = bytearray()
         self._bytes_max = piece_bytes_max
         self._wanted = HEAD_BYTES  # so many bytes must be there before it is worth to look again
-        self._crc = 0
+        self._crc = crc
         self.count = 0
 
     @property
