@@ -2,7 +2,6 @@
 
 from copy import deepcopy
 
-import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
