@@ -507,6 +507,15 @@ def load_config(
     return config
 
 
+def is_given(
+    name: str, arguments: Mapping[str, object], environment: Mapping[str, str], file: Path | None = None
+) -> bool:
+    """Whether anybody has set it, of those that `load_config` asks."""
+    return (
+        name in arguments or SETTINGS[name].variable in environment or (file is not None and name in _from_file(file))
+    )
+
+
 def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
     """A sentence for each COORD_ variable that nobody reads but that looks like one of ours.
 
