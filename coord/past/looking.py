@@ -6,6 +6,7 @@ beginning) and takes it forward. A snapshot that is damaged gives way to another
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -140,6 +141,17 @@ async def state_at(source: Source, place: Place, progress: Progress = SILENCE) -
     overview = await source.overview()
     replay = await load(source, overview, place, progress)
     async with aclosing(forward(replay, source, overview, place, progress)) as pending:
+        async for entry in pending:
+            replay.do(entry)
+    return replay.machine
+
+
+async def state_before(source: Source, overview: Overview, zxid: int, progress: Progress = SILENCE) -> Machine:
+    """The state at `zxid` that an older one and the log lead to, whatever snapshot there is at `zxid` itself."""
+    older = tuple([each for each in overview.snapshots if each.zxid != zxid])
+    without = replace(overview, snapshots=older)
+    replay = await load(source, without, Place(zxid), progress)
+    async with aclosing(forward(replay, source, without, Place(zxid), progress)) as pending:
         async for entry in pending:
             replay.do(entry)
     return replay.machine

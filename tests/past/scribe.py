@@ -1,4 +1,4 @@
-"""Writes a past to look back at: entries into batches, with snapshots where they are wanted, in memory or in a folder."""
+"""Writes a past to look back at: batches, with snapshots where they are wanted, in memory or in a folder."""
 
 from dataclasses import replace
 
