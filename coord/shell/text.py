@@ -17,6 +17,7 @@ from coord.client.events import Cause
 from coord.model.stat import Stat
 from coord.shell import values
 from coord.shell.acls import shown_permissions
+from coord.shell.backup_values import BACKUP_SHOWN
 from coord.shell.health import EnsembleStatus, ServerStatus
 from coord.shell.past_text import PAST_SHOWN
 from coord.shell.shown_bytes import as_text, hexadecimal
@@ -311,4 +312,5 @@ SHOWN: dict[type, Callable[[Any, Console], RenderableType]] = {
     values.Help: help_,
     EnsembleStatus: ensemble,
     **PAST_SHOWN,
+    **BACKUP_SHOWN,
 }
