@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--newest", action="store_true", help="without the past: smaller, but it can be restored at few zxids only")
     add_auth(made)
     add("--json", action="store_true", help="a line of JSON for the result, and for errors")
-    return run_look("backup", parsed(made, arguments), make, opened)
+    return run_look("backup", parsed(made, arguments, intermixed=True), make, opened)
 
 
 @asynccontextmanager

@@ -27,7 +27,8 @@ Make a server's data folder of a backup, for a new ensemble. The backup is read 
   coord restore today.backup --data old --at "yesterday 22:17"
 
 Restore on every server before the first one starts: servers that begin with nothing could agree on that without those
-that have the backup. The same file and --at give the same ensemble on each machine; --name makes another one of them.
+that have the backup. The same file and zxid give the same ensemble on each machine (of an age or a moment the first
+restore says the zxid: give the others that); --name makes another one of them.
 
 The tree comes back with its versions, times and zxids. Sessions do not, nor their ephemeral znodes: their clients open
 new ones. The new ensemble's zxids are above all that the old one gave, so that fencing tokens stay in order.

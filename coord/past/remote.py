@@ -5,6 +5,7 @@ What it sends is checked piece by piece, and counts only if the end comes: a ser
 PastError, never a shorter past.
 """
 
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TypeVar
@@ -107,7 +108,7 @@ class ServerSource:
                 return await self._network.connect(host, port)
             except OSError as error:
                 raise PastError(
-                    f"no server answers at {self._name}: {error.strerror or error}; start it, or name another"
+                    f"no server answers at {self._name}: {_why(error)}; start it, or name another"
                 ) from error
         raise PastError(f"no server answers at {self._name} within {DIAL_S:g} s; start it, or name another")
 
@@ -132,3 +133,13 @@ class ServerSource:
             return read(data)
         except CodecError as error:
             raise PastDamaged(f"what the server at {self._name} sends was damaged on its way: {error}") from error
+
+
+def _why(error: OSError) -> str:
+    """Trio says only that all attempts have failed; what it says of the last one tells more."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[-1]
+    known = cause if isinstance(cause, OSError) else error
+    number = known.errno
+    return os.strerror(number) if number is not None and number > 0 else known.strerror or str(known)

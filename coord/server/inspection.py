@@ -76,7 +76,7 @@ class Inspections:
         answer = _Answer(stream, self._config.reply_timeout_s)
         try:
             self._check_allowed(stream, asked)
-            self._log.info("telling the past", client=stream.remote[0], what=repr(asked.wanted))
+            self._note(stream, asked)
             self._open += 1
             try:
                 await self._tell(answer, asked)
@@ -96,6 +96,14 @@ class Inspections:
         """Answer what could not even be read."""
         answer = _Answer(stream, self._config.reply_timeout_s)
         await answer.send(inspection.REFUSED, inspection.encode_refused(sentence))
+
+    def _note(self, stream: Stream, asked: Inspection) -> None:
+        """Who reads what has to be found out afterwards, too: it is all there is, whatever the ACLs say."""
+        wanted = asked.wanted
+        if isinstance(wanted, AskSnapshot):
+            self._log.info(f"telling the snapshot at {wanted.zxid:#x}", client=stream.remote[0])
+        elif isinstance(wanted, AskBatches):
+            self._log.info(f"telling the log after {wanted.after:#x}", client=stream.remote[0])
 
     # ---- who may
 
