@@ -119,21 +119,16 @@ def run_look(name: str, options: argparse.Namespace, work: Work, opening: Openin
 
 def place(text: str) -> Place:
     """A zxid, an age or a moment. Raises UsageError."""
-    if re.fullmatch(r"0x[0-9a-fA-F]+|[0-9]+", text):
-        return Place(int(text, 0))
+    if re.fullmatch(r"0x[0-9a-fA-F]+", text):
+        return Place(int(text, 16))
+    if re.fullmatch(r"[0-9]+", text):
+        return Place(int(text))
     if re.fullmatch(r"[0-9.]+ ?[smhd]( ago)?", text):
-        return Place(None, int(wall_ms() - age_s(text.removesuffix(" ago")) * 1000))
-    now = datetime.fromtimestamp(wall_ms() / 1000, UTC)
-    day, _, hour = text.partition(" ")
-    days = {"today": now.date(), "yesterday": (now - timedelta(days=1)).date()}
+        return Place(None, round(wall_ms() - age_s(text.removesuffix(" ago")) * 1000))
     if text == "now":
-        return Place(None, int(wall_ms()))
-    if day in days:
-        text = f"{days[day]}T{hour or '00:00'}"
-    elif re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?", text):
-        text = f"{now.date()}T{text:0>5}"
+        return Place(None, round(wall_ms()))
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(_with_its_day(text))
     except ValueError:
         raise UsageError(
             f"{text!r} is no place in the past; write a zxid such as 0x10000000036, an age such as 15m or 3d, or a "
@@ -141,6 +136,16 @@ def place(text: str) -> Place:
         ) from None
     moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return Place(None, round(moment.timestamp() * 1000))
+
+
+def _with_its_day(text: str) -> str:
+    """`yesterday 9:05` as 2026-11-25T09:05; what names its day itself stays."""
+    today = datetime.fromtimestamp(wall_ms() / 1000, UTC).date()
+    found = re.fullmatch(r"(today|yesterday)?(?:(?:^| )([0-9]{1,2})(:[0-9]{2}\S*))?", text)
+    if not text or found is None:
+        return text
+    day = today - timedelta(days=found[1] == "yesterday")
+    return f"{day}T{found[2] or '0':0>2}{found[3] or ':00'}"
 
 
 def znode_path(text: str) -> str:

@@ -17,7 +17,7 @@ from coord.shell.past_values import (
     difference_shown,
     kind_of,
 )
-from coord.shell.values import Hex, Moment
+from coord.shell.values import Done, Hex, Moment
 from coord.state.machine import Machine
 
 DESCRIPTION = """\
@@ -100,7 +100,9 @@ async def show_differences(look: Look, source: Source) -> None:
         one, other = await state_before(source, overview, stored.zxid, look.progress), one
     found = compare(one, other, at_or_below("/"))
     await look.show([difference_shown(each, options.values) for each in found])
-    if options.other is None and (found or one.digest != other.digest):
+    if options.other is None and not found and one.digest == other.digest:
+        await look.show([Done(f"the snapshot at {stored.zxid:#x} is what the log leads to", zxid=Hex(stored.zxid))])
+    elif options.other is None:
         look.failed(
             PastDamaged(
                 f"the snapshot at {stored.zxid:#x} has the digest {other.digest:016x}, and the log leads to a state "

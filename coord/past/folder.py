@@ -120,6 +120,15 @@ class FolderSource:
 
     def _current(self) -> tuple[list[SegmentFile], dict[int, Origin | None]]:
         """The segments and the snapshots that count; None is the origin of a snapshot whose header cannot be read."""
+        for _ in range(LOOKS - 1):
+            try:
+                return self._list()
+            except StorageFailure as failure:
+                if not isinstance(failure.__cause__, FileNotFoundError):
+                    raise  # else a server has removed what it does not need any more: that list was out of date
+        return self._list()
+
+    def _list(self) -> tuple[list[SegmentFile], dict[int, Origin | None]]:
         origins: dict[int, Origin | None] = {}
         for zxid in snapshots.zxids(self._disk):
             try:
@@ -215,7 +224,7 @@ class _Reading:
         if self._last == self._limit:
             return False
         while True:
-            if self._following and self._joins(self._following[0]):
+            if self._goes_on_elsewhere():
                 return False
             # The witnesses first: what they speak for was there before them.
             tail = find_tail(self._disk)
@@ -225,6 +234,8 @@ class _Reading:
             proof = self._proof(tail, [record for _, record in behind.records])
             if not proof and (behind.clean or behind.first_gap_torn):
                 return False
+            if behind.clean and self._following and self._following[0].header is None:
+                return False  # that one is what is damaged
             self._looks += 1
             if self._looks >= LOOKS:
                 raise PastDamaged(
@@ -256,9 +267,12 @@ class _Reading:
         finally:
             file.close()
 
-    def _joins(self, file: SegmentFile) -> bool:
-        """Whether the next segment goes on where this one ends."""
-        return file.header is not None and (file.header.base, file.header.seed) == (self._last, self._chain)
+    def _goes_on_elsewhere(self) -> bool:
+        """Whether another segment goes on where this one ends, perhaps one made since the folder was listed."""
+        assert self._file.header is not None
+        others = self._following or read_headers(self._disk, self._file.header.identity)
+        joint = self._last, self._chain
+        return any(file.header is not None and (file.header.base, file.header.seed) == joint for file in others)
 
     def _proof(self, tail: Tail | None, behind: Sequence[Record]) -> str:
         """What shows that the record that cannot be read had been durable; empty if nothing does."""

@@ -133,7 +133,11 @@ async def _nothing_there(source: Source, overview: Overview, place: Place | None
 def shown(place: Place) -> str:
     if place.zxid is not None:
         return f"zxid {place.zxid:#x}"
-    return datetime.fromtimestamp(place.time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    try:
+        when = datetime.fromtimestamp(place.time_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"a time {place.time_ms / 1000:.0f} s after 1970"  # that no calendar has
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 async def state_at(source: Source, place: Place, progress: Progress = SILENCE) -> Machine:

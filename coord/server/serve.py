@@ -57,7 +57,12 @@ async def serve(
     StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
     """
     log = EventLog(config.id)
-    settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
+    settings = StoreSettings(
+        segment_bytes=config.segment_bytes,
+        snapshots_kept=config.snapshots_kept,
+        past_bytes_max=config.past_bytes_max,
+        past_age_max_s=config.past_age_max_s,
+    )
     store = Store.open(
         disk,
         server=config.id,
