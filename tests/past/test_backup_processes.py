@@ -23,7 +23,16 @@ COORD = (sys.executable, "-m", "coord")
 TIMEOUT_S = 60
 SUPER = f"root:{base64.b64encode(hashlib.sha1(b'root:secret').digest()).decode()}"
 AUTH = ("--auth", "digest:root:secret")
-SMALL = ("--segment-bytes", "100000", "--snapshot-after-bytes", "200000", "--snapshots-kept", "2")
+SMALL = (
+    "--segment-bytes",
+    "100000",
+    "--snapshot-after-bytes",
+    "200000",
+    "--snapshots-kept",
+    "2",
+    "--past-bytes-max",
+    "0",
+)
 
 
 def run(*arguments) -> tuple[int, str, str]:

@@ -85,7 +85,9 @@ async def wait_served(servers: MemoryEnsemble, count: int) -> None:
 
 
 async def test_a_backup_taken_while_writes_go_on_is_a_state_that_was_and_starts_again(autojump_clock, tmp_path) -> None:
-    old = await lived(tmp_path / "file", segment_bytes=8192, snapshot_after_bytes=20_000, snapshots_kept=2)
+    old = await lived(
+        tmp_path / "file", segment_bytes=8192, snapshot_after_bytes=20_000, snapshots_kept=2, past_bytes_max=0
+    )
     source = BackupSource(old.file)
     assert 0 < source.header.start < source.end.last  # it begins with a snapshot, and goes on with the log
     backed_up = await state_at(source, Place(source.end.last))

@@ -22,7 +22,7 @@ from tools.wire.jute import Op
 
 ROOT = ("digest", b"root:secret")
 SUPER_DIGEST = f"root:{base64.b64encode(hashlib.sha1(b'root:secret').digest()).decode()}"
-SMALL = {"segment_bytes": 4096, "snapshot_after_bytes": 20_000}
+SMALL = {"segment_bytes": 4096, "snapshot_after_bytes": 20_000, "past_bytes_max": 0}
 """Segments and snapshots come and go after a few dozen writes."""
 
 
@@ -268,7 +268,9 @@ async def test_a_server_that_goes_away_in_the_middle_is_one_sentence(autojump_cl
 
 
 async def test_a_snapshot_that_is_removed_while_it_is_told_is_told_to_its_end(autojump_clock: Any) -> None:
-    async with memory_ensemble(1, inspect="anyone", snapshots_kept=1, snapshot_after_bytes=1_500_000) as servers:
+    async with memory_ensemble(
+        1, inspect="anyone", snapshots_kept=1, past_bytes_max=0, snapshot_after_bytes=1_500_000
+    ) as servers:
         client = await servers.client(1)
         for number in range(8):
             await client.create(f"/{number}", bytes(200_000))
@@ -289,7 +291,7 @@ async def test_a_snapshot_that_is_removed_while_it_is_told_is_told_to_its_end(au
 
 async def test_a_log_that_is_removed_while_it_is_told_ends_in_a_sentence(autojump_clock: Any) -> None:
     async with memory_ensemble(
-        1, inspect="anyone", snapshots_kept=1, snapshot_after_bytes=3_000_000, segment_bytes=1 << 20
+        1, inspect="anyone", snapshots_kept=1, past_bytes_max=0, snapshot_after_bytes=3_000_000, segment_bytes=1 << 20
     ) as servers:
         client = await servers.client(1)
         await client.create("/a", b"")
