@@ -38,8 +38,11 @@ class Scribe:
 
     def write(self, *runs: Run, later_ms: int = 1000) -> Batch:
         """The runs as the next batch, applied."""
+        return self.write_as_it_is(*[self._numbered(run) for run in runs], later_ms=later_ms)
+
+    def write_as_it_is(self, *runs: Run, later_ms: int = 1000) -> Batch:
+        """Also a run that has come before."""
         self.time_ms += later_ms
-        runs = [self._numbered(run) for run in runs]
         body = b"".join(map(encode_run, runs))
         first = max(self.last + 1, zxid_of(self.epoch, 1))
         count = sum(len(run.requests) for run in runs)
@@ -49,9 +52,12 @@ class Scribe:
         self.batches.append(batch)
         zxid = first
         for run in runs:
-            assert machine.admit(run)
+            new = machine.admit(run)
             for index, request in enumerate(run.requests):
-                machine.apply(zxid, self.time_ms, run, request, [], run.number and run.number + index)
+                if new:
+                    machine.apply(zxid, self.time_ms, run, request, [], run.number and run.number + index)
+                else:
+                    machine.skip(zxid, self.time_ms)
                 zxid += 1
         return batch
 

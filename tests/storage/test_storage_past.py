@@ -122,6 +122,24 @@ def test_rot_in_the_past_of_the_log_does_not_end_a_server_that_serves() -> None:
     assert store.last_snapshot_zxid == store.last
 
 
+def test_a_past_that_a_damaged_log_has_lost_is_not_kept_in_snapshots_alone() -> None:
+    disk = MemoryDisk()
+    kept = settings(past_bytes_max=1 << 20)
+    store = open_store(disk, kept)
+    taken = grown(store, 60, every=10)
+    store.close()
+    names = sorted(name for name in disk.contents() if name.startswith("log/"))
+    disk.damage(names[len(names) // 2], 200, b"??")  # below the newest snapshot: nothing before that is needed
+    store = open_store(disk, kept)
+    assert store.log_start == taken[-1]
+    later = []
+    for _ in range(2):
+        store.perform([Append(timed(store.last, 61_000))])
+        take_snapshot(store, store.last)
+        later.append(store.last)
+    assert store.snapshot_zxids == [taken[-1], *later]
+
+
 def test_a_server_far_behind_is_worth_a_snapshot_if_that_is_shorter_than_the_log() -> None:
     store = open_store(MemoryDisk(), settings(past_bytes_max=1 << 20))
     taken = grown(store, 60, every=10)
