@@ -46,7 +46,7 @@ def backup(made: BackupMade, console: Console) -> Text:
 def restore(made: RestoreMade, console: Console) -> Text:
     ended = ""
     if made.sessions_ended:
-        ended = f"; {made.sessions_ended} sessions were ended and their {made.ephemerals_removed} ephemerals removed"
+        ended = f"; sessions ended: {made.sessions_ended}, ephemerals removed: {made.ephemerals_removed}"
     lines = [
         f"{', '.join(made.folders)}: the state at zxid {made.place} ({moment(made.time)}), {made.znodes} znodes{ended}",
         f"the new ensemble is {made.cluster} and begins at zxid {made.zxid} with the digest {made.digest}",
