@@ -2,21 +2,27 @@
 
 import base64
 import hashlib
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import trio
 from memory_ensemble import CLIENT_PORT, MemoryEnsemble, memory_ensemble
 
 from coord.codec import inspection
+from coord.codec.batch import decode_batch, encode_batch
 from coord.codec.pieces import PieceReader, PieceWriter
-from coord.model.entries import Batch
+from coord.model.entries import Batch, counter_of, zxid_of
 from coord.model.inspection import AskBatches, AskOverview, Inspection
 from coord.past.errors import PastError
 from coord.past.remote import ServerSource
 from coord.past.replay import Replay
+from coord.server.config import Config
+from coord.server.inspection import Inspections
+from coord.server.log_lines import EventLog
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring
+from coord.storage.writer import Writer
 from tools.wire import jute
 from tools.wire.jute import Op
 
@@ -328,3 +334,83 @@ async def test_where_there_is_no_snapshot_that_is_said(autojump_clock: Any) -> N
     async with memory_ensemble(1, inspect="anyone") as servers:
         with pytest.raises(PastError, match="it has none"):
             await all_of(source(servers, 1).snapshot(0))
+
+
+# ---- what the disk still holds and must not be told
+
+
+class Recorded:
+    """A stream that keeps what is sent."""
+
+    remote = "10.0.0.1", 1
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    async def send_all(self, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self.sent += data
+
+
+class Desk:
+    """A server's parts as an inspection sees them, set as it would hardly meet them."""
+
+    def __init__(self, *, commit: int, durable: int, start: int) -> None:
+        self.log = SimpleNamespace(commit=commit, durable=durable, start=start)
+        self.pumps = 0
+        self.batches = [_batch(zxid) for zxid in range(1, 6)]  # on the disk
+        participant = SimpleNamespace(log=self.log, ballot=SimpleNamespace(cluster=7))
+        driver = SimpleNamespace(replica=SimpleNamespace(participant=participant), wait_pumped=self._pumped)
+        store: Any = SimpleNamespace(
+            instant=True, end_before=lambda zxid: zxid_of(1, 0) + zxid, read_batches=self._read, log_start=0
+        )
+        self.inspections = Inspections(Config(inspect="anyone"), cast(Any, driver), store, Writer(store), EventLog(1))
+
+    async def _pumped(self) -> None:
+        await trio.sleep(1)
+        self.pumps += 1
+        self.log.durable += 1
+
+    def _read(self, after: int, bytes_max: int) -> list[Batch]:
+        return [batch for batch in self.batches if batch.previous >= after]
+
+    async def told(self, after: int) -> tuple[list[int], str]:
+        """The counters of the batches that were told, and the refusal."""
+        stream = Recorded()
+        await self.inspections.answer(cast(Any, stream), Inspection(AskBatches(after), ()))
+        pieces = PieceReader().feed(stream.sent)
+        refused = "".join(inspection.decode_refused(each.body) for each in pieces if each.kind == inspection.REFUSED)
+        batches = [decode_batch(each.body) for each in pieces if each.kind == inspection.BATCH]
+        return [counter_of(each.last) for each in batches], refused
+
+
+def _batch(counter: int) -> Batch:
+    batch = Batch(1, zxid_of(1, counter), 1, zxid_of(1, counter - 1) if counter > 1 else zxid_of(1, 0), 0, 0, 0, b"")
+    encode_batch(batch)
+    return batch
+
+
+async def test_what_a_cut_is_on_its_way_to_is_not_told(autojump_clock: Any) -> None:
+    """The replica has cut its log at 3: whatever follows there on the disk counts only when the replica says so."""
+    desk = Desk(commit=zxid_of(1, 5), durable=zxid_of(1, 3), start=0)
+    assert await desk.told(0) == ([1, 2, 3, 4, 5], "")
+    assert desk.pumps == 2  # each of the last two only when the replica knew that it was on the disk
+
+
+async def test_a_disk_that_stays_late_is_said_to_be(autojump_clock: Any) -> None:
+    desk = Desk(commit=zxid_of(1, 5), durable=zxid_of(1, 3), start=0)
+
+    async def never() -> None:
+        await trio.sleep_forever()
+
+    desk.inspections._driver.wait_pumped = never  # type: ignore[method-assign]
+    counters, refused = await desk.told(0)
+    assert counters == [1, 2, 3]
+    assert "is 10 s late" in refused
+
+
+async def test_a_log_that_a_leaders_snapshot_is_about_to_replace_is_not_told(autojump_clock: Any) -> None:
+    desk = Desk(commit=zxid_of(2, 9), durable=zxid_of(1, 5), start=zxid_of(2, 9))
+    counters, refused = await desk.told(0)
+    assert counters == []
+    assert "has removed its log" in refused
