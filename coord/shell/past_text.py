@@ -8,7 +8,7 @@ from rich.text import Text
 
 from coord.shell import past_values
 from coord.shell.past_values import OK
-from coord.shell.shown_bytes import as_text, hexadecimal, safe
+from coord.shell.printable import as_text, hexadecimal, safe
 from coord.shell.units import moment, size
 
 COLOURS = {"created": "green", "deleted": "red", "set": "yellow", "acl": "magenta", "there": "dim"}

@@ -20,7 +20,7 @@ from coord.shell.acls import shown_permissions
 from coord.shell.backup_values import BACKUP_SHOWN
 from coord.shell.health import EnsembleStatus, ServerStatus
 from coord.shell.past_text import PAST_SHOWN
-from coord.shell.shown_bytes import as_text, hexadecimal
+from coord.shell.printable import as_text, hexadecimal
 from coord.shell.units import duration, moment, size, wall_ms
 
 COLOURED_BYTES_MAX = 64 << 10
