@@ -54,13 +54,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @asynccontextmanager
-async def opened(options: argparse.Namespace) -> AsyncIterator[Source]:
+async def opened(look: Look) -> AsyncIterator[Source]:
+    options = look.options
     if options.data is not None:
         if options.addresses is not None:
             raise UsageError("--data and ADDRESSES name two places to back up; give one of them")
         yield FolderSource(options.data)
     else:
-        yield await open_server(options.addresses or ADDRESSES, auth_of(getattr(options, "auth", [])))
+        yield await open_server(
+            options.addresses or ADDRESSES, auth_of(getattr(options, "auth", [])), look.progress.note
+        )
 
 
 async def make(look: Look, source: Source) -> None:

@@ -60,9 +60,9 @@ def add_source(to: argparse.ArgumentParser) -> None:
 
 
 @asynccontextmanager
-async def open_source(options: argparse.Namespace) -> AsyncIterator[Source]:
+async def open_source(look: "Look") -> AsyncIterator[Source]:
     """Where the options say that the past is. Raises PastError."""
-    yield await open_where(options)
+    yield await open_where(look.options, look.progress.note)
 
 
 class Look:
@@ -92,7 +92,7 @@ class Look:
 
     async def run(self) -> None:
         try:
-            async with self._opening(self.options) as source:
+            async with self._opening(self) as source:
                 await self._work(self, source)
         except ReaderGone:
             pass
@@ -103,7 +103,7 @@ class Look:
 
 
 Work = Callable[[Look, Source], Awaitable[None]]
-Opening = Callable[[argparse.Namespace], AbstractAsyncContextManager[Source]]
+Opening = Callable[[Look], AbstractAsyncContextManager[Source]]
 
 
 def run_look(name: str, options: argparse.Namespace, work: Work, opening: Opening = open_source) -> int:

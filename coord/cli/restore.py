@@ -60,8 +60,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 @asynccontextmanager
-async def opened(options: argparse.Namespace) -> AsyncIterator[Source]:
-    yield BackupSource(options.file)
+async def opened(look: Look) -> AsyncIterator[Source]:
+    yield BackupSource(look.options.file)
 
 
 async def make(look: Look, source: Source) -> None:

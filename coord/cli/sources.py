@@ -1,6 +1,7 @@
 """Where commands about the past look: the options that say it, and the source that they mean."""
 
 import argparse
+from collections.abc import Callable
 from functools import partial
 
 from coord.client.addresses import TcpAddress, parse_addresses
@@ -16,6 +17,9 @@ from coord.shell.errors import UsageError
 
 DATA = "coord-data"
 ADDRESSES = "127.0.0.1:2181"
+
+Note = Callable[[str], None]
+"""Takes a sentence that is to be known."""
 
 PLACE_OPTIONS = ("data", "server", "backup")
 
@@ -41,27 +45,32 @@ def add_auth(to: argparse.ArgumentParser) -> None:
     )
 
 
-async def open_where(options: argparse.Namespace) -> Source:
+async def open_where(options: argparse.Namespace, note: Note) -> Source:
     """What the options name, a folder if they name nothing. Raises PastError, UsageError."""
     named = {name: value for name in PLACE_OPTIONS if (value := getattr(options, name, None)) is not None}
     if len(named) > 1:
         raise UsageError(f"{' and '.join(f'--{name}' for name in named)} name two places to look; give one of them")
     if "server" in named:
-        return await open_server(named["server"], auth_of(getattr(options, "auth", [])))
+        return await open_server(named["server"], auth_of(getattr(options, "auth", [])), note)
     if "backup" in named:
         return BackupSource(named["backup"])
     return FolderSource(named.get("data", DATA))
 
 
-async def open_server(addresses: str, auth: Auth) -> Source:
-    """Of these servers the one that knows most. Raises PastError if none answers, UsageError."""
+async def open_server(addresses: str, auth: Auth, note: Note) -> Source:
+    """Of these servers the one that knows most; those that do not tell are noted. PastError if none does tell."""
     try:
         parsed, _ = parse_addresses(addresses)
     except AddressError as error:
         raise UsageError(str(error)) from None
     network = TcpNetwork()
     where = [((each.host, each.port) if isinstance(each, TcpAddress) else (each.path, 0), str(each)) for each in parsed]
-    return await most_advanced([ServerSource(network, host, port, name, auth) for (host, port), name in where])
+    source, failures = await most_advanced(
+        [ServerSource(network, host, port, name, auth) for (host, port), name in where]
+    )
+    for each in failures:
+        note(f"{each}; {source.name} is asked, and may know less")
+    return source
 
 
 def auth_of(given: list[str]) -> Auth:

@@ -13,7 +13,7 @@ import trio
 
 from coord.model.message import message
 from coord.past.backup_file import NAME_BYTES, BackupEnd, BackupHeader, BackupWriter
-from coord.past.errors import PastError
+from coord.past.errors import NobodyThere, PastError
 from coord.past.looking import SILENCE, Progress
 from coord.past.source import Overview, Source
 
@@ -29,8 +29,11 @@ class BackedUp:
     size_bytes: int
 
 
-async def most_advanced(sources: Sequence[Source]) -> Source:
-    """The source that knows most: asked all at once, those that do not answer are left out. PastError if none does."""
+async def most_advanced(sources: Sequence[Source]) -> tuple[Source, list[PastError]]:
+    """The source that knows most, and what keeps others from telling what they know. PastError if none does tell.
+
+    All are asked at once. Of several reasons why not, one that came from a server is told rather than that it is away.
+    """
     found: list[tuple[int, Source]] = []
     failures: list[PastError] = []
 
@@ -46,8 +49,8 @@ async def most_advanced(sources: Sequence[Source]) -> Source:
         for source in sources:
             nursery.start_soon(ask, source)
     if not found:
-        raise failures[0]
-    return max(found, key=lambda each: each[0])[1]
+        raise min(failures, key=lambda error: isinstance(error, NobodyThere))
+    return max(found, key=lambda each: each[0])[1], failures
 
 
 async def back_up(

@@ -19,7 +19,7 @@ from coord.codec.pieces import Piece, PieceReader
 from coord.model.entries import Batch
 from coord.model.inspection import AskBatches, AskOverview, AskSnapshot, Auth, Inspection, Told, Wanted
 from coord.net.network import Network, Stream
-from coord.past.errors import PastDamaged, PastError
+from coord.past.errors import NobodyThere, PastDamaged, PastError
 from coord.past.source import Overview, StoredSnapshot
 
 T = TypeVar("T")
@@ -107,10 +107,10 @@ class ServerSource:
             try:
                 return await self._network.connect(host, port)
             except OSError as error:
-                raise PastError(
+                raise NobodyThere(
                     f"no server answers at {self._name}: {_why(error)}; start it, or name another"
                 ) from error
-        raise PastError(f"no server answers at {self._name} within {DIAL_S:g} s; start it, or name another")
+        raise NobodyThere(f"no server answers at {self._name} within {DIAL_S:g} s; start it, or name another")
 
     async def _receive(self, stream: Stream, reader: PieceReader) -> bytes:
         with trio.move_on_after(SILENT_S):

@@ -15,7 +15,7 @@ from coord.model.entries import epoch_of
 from coord.model.requests import CloseSession, Create, CreateSession, SetData
 from coord.past.backup import back_up, most_advanced
 from coord.past.backup_file import BackupSource
-from coord.past.errors import PastDamaged, PastError
+from coord.past.errors import NobodyThere, PastDamaged, PastError
 from coord.past.folder import FolderSource
 from coord.past.looking import Place, state_at
 from coord.past.restore import EPOCHS_AHEAD, Target, restore
@@ -162,18 +162,25 @@ async def test_the_empty_ensemble_can_be_backed_up(tmp_path) -> None:
     assert told.digest == Machine().digest == loaded(tmp_path / "data").digest
 
 
-async def test_the_one_who_knows_most_is_backed_up(tmp_path) -> None:
+async def test_the_one_who_knows_most_is_backed_up_and_who_does_not_tell_is_known() -> None:
     behind, ahead = written(writes=5), written(writes=9)
 
-    class Gone(MemorySource):
-        async def overview(self):
-            raise PastError("nobody answers")
+    class Mute(MemorySource):
+        def __init__(self, error: PastError) -> None:
+            super().__init__(behind)
+            self.error = error
 
-    gone = Gone(behind)
-    sources = [MemorySource(behind), gone, MemorySource(ahead)]
-    assert await most_advanced(sources) is sources[2]
+        async def overview(self):
+            raise self.error
+
+    away, wrong = Mute(NobodyThere("nobody answers")), Mute(PastError("who are you?"))
+    sources = [MemorySource(behind), away, MemorySource(ahead)]
+    assert await most_advanced(sources) == (sources[2], [away.error])
+    for mute in ([away, wrong], [wrong, away]):
+        with pytest.raises(PastError, match=r"who are you\?"):
+            await most_advanced(mute)
     with pytest.raises(PastError, match="nobody answers"):
-        await most_advanced([gone, gone])
+        await most_advanced([away, away])
 
 
 # ---- a new ensemble
