@@ -18,6 +18,7 @@ from typing import TypeAlias, TypeVar
 import trio
 
 from coord.codec import inspection
+from coord.codec.errors import CodecError
 from coord.codec.pieces import PieceReader, PieceWriter
 from coord.model.acl import SUPER_SCHEME, Identity
 from coord.model.errors import AuthFailedError
@@ -66,6 +67,8 @@ class Inspections:
         data = begun
         while True:
             for piece in reader.feed(data, 1):
+                if piece.kind != inspection.ASKED:
+                    raise CodecError(f"a piece of the kind {piece.kind} asks for nothing")
                 return inspection.decode_inspection(piece.body)
             data = await stream.receive()
             if not data:

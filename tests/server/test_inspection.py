@@ -108,6 +108,20 @@ async def test_an_entry_in_the_middle_of_a_batch_is_told_with_its_batch(autojump
             ]
 
 
+async def test_a_server_without_a_leader_tells_its_past(autojump_clock: Any) -> None:
+    async with memory_ensemble(3, inspect="anyone") as servers:
+        client = await servers.client(1)
+        await client.create("/a", b"here")
+        await servers.wait_converged()
+        expected = digest(servers, 1)
+        servers.crash(2)
+        servers.crash(3)
+        await trio.sleep(5)
+        assert not servers.replicas[1].participant.serving
+        machine = await restored(source(servers, 1), 0)
+        assert (machine.zxid, machine.digest) == expected
+
+
 async def test_what_is_not_committed_is_not_told(autojump_clock: Any) -> None:
     """A leader that is cut off keeps what it proposes on its disk, and a new leader makes it void."""
     async with memory_ensemble(3, inspect="anyone") as servers:
@@ -168,6 +182,7 @@ async def test_what_is_not_there_is_refused_with_what_there_is(autojump_clock: A
         inspection.PREAMBLE + bytes(9),
         inspection.PREAMBLE + b"\xff" * 9,
         inspection.PREAMBLE + b"".join(PieceWriter().add(0, b"\xff")),
+        inspection.PREAMBLE + b"".join(PieceWriter().add(4, b"\x83\x01\x80\x00")),
         inspection.PREAMBLE + b"".join(PieceWriter().add(0, b"\x83\x02\x80\x00")),
         inspection.PREAMBLE + b"".join(PieceWriter().add(0, b"\x83\x01\x80\x09")),
         inspection.PREAMBLE + b"".join(PieceWriter().add(0, b"\x84\x01\x80\x01\x20")),
