@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import Look, make_parser, place, run_look
 from coord.cli.options import parsed
 from coord.past.looking import state_at
@@ -23,17 +24,16 @@ quota get. Nothing is changed.
 
 def main(arguments: Sequence[str]) -> int:
     made = make_parser("at", "[--data DIR] [--json] PLACE COMMAND ...", DESCRIPTION)
-    made.add_argument("place", metavar="PLACE", help="a zxid, an age or a moment")
+    made.add_argument("place", metavar="PLACE", type=argument(place), help="a zxid, an age or a moment")
     made.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="of the shell, with its options")
     return run_look("at", parsed(made, arguments), show)
 
 
 async def show(look: Look, source: Source) -> None:
     options = look.options
-    where = place(options.place)
     if not options.words:
         raise UsageError(f"say what to look at: {', '.join(each for each in PAST_COMMANDS.by_name if each.islower())}")
     refuse_waiting(options.words)  # before what may take long
-    machine = await state_at(source, where, look.progress)
+    machine = await state_at(source, options.place, look.progress)
     look.progress.end()
     await run_words(past_shell(machine), options.words, look.output, PAST_COMMANDS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import Look, at_or_below, make_parser, place, run_look, znode_path
 from coord.cli.options import parsed
 from coord.past.differences import differences
@@ -20,15 +21,16 @@ What is not the same at two places of the past: znodes created, deleted, or with
 def main(arguments: Sequence[str]) -> int:
     made = make_parser("diff", "[--data DIR] [-v] [--json] PLACE PLACE [PATH]", DESCRIPTION)
     add = made.add_argument
-    add("first", metavar="PLACE", help="the earlier one")
-    add("second", metavar="PLACE", help="the later one")
-    add("path", metavar="PATH", nargs="?", default="/", help="only this znode and what is below it")
+    add("first", metavar="PLACE", type=argument(place), help="the earlier one")
+    add("second", metavar="PLACE", type=argument(place), help="the later one")
+    add(
+        "path", metavar="PATH", type=argument(znode_path), nargs="?", default="/", help="only this and what is below it"
+    )
     add("-v", "--values", action="store_true", help="with the values")
     return run_look("diff", parsed(made, arguments), show)
 
 
 async def show(look: Look, source: Source) -> None:
     options = look.options
-    wanted = at_or_below(znode_path(options.path))
-    found = await differences(source, place(options.first), place(options.second), wanted, look.progress)
+    found = await differences(source, options.first, options.second, at_or_below(options.path), look.progress)
     await look.show([difference_shown(each, options.values) for each in found])

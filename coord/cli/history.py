@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import Look, at_or_below, make_parser, place, run_look, znode_path
 from coord.cli.options import parsed
 from coord.past.errors import PastError
@@ -23,22 +24,22 @@ from which address, as whom.
 def main(arguments: Sequence[str]) -> int:
     made = make_parser("history", "[--data DIR] [-R] [-v] [--since PLACE] [--until PLACE] [--json] PATH", DESCRIPTION)
     add = made.add_argument
-    add("path", metavar="PATH", help="of the znode; it need not be there any more")
+    add("path", metavar="PATH", type=argument(znode_path), help="of the znode; it need not be there any more")
     add("-R", "--recursive", action="store_true", help="all that is below it too")
     add("-v", "--values", action="store_true", help="with the values")
-    add("--since", metavar="PLACE", help="only what came after it")
-    add("--until", metavar="PLACE", help="only what came before it, or with it")
+    add("--since", metavar="PLACE", type=argument(place), help="only what came after it")
+    add("--until", metavar="PLACE", type=argument(place), help="only what came before it, or with it")
     return run_look("history", parsed(made, arguments), show)
 
 
 async def show(look: Look, source: Source) -> None:
     options = look.options
-    path = znode_path(options.path)
+    path: str = options.path
     found = history(
         source,
         at_or_below(path) if options.recursive else lambda each: each == path,
-        since=place(options.since) if options.since else None,
-        until=place(options.until) if options.until else None,
+        since=options.since,
+        until=options.until,
         standing=() if options.recursive else (path,),
         progress=look.progress,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import aclosing
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import Look, add_source, make_parser, place, run_look
 from coord.cli.options import parsed
 from coord.past.dump import dump_log
@@ -23,8 +24,8 @@ def main(arguments: Sequence[str]) -> int:
     made = make_parser("log", "dump|verify [--data DIR] [--json]", DESCRIPTION)
     commands = made.add_subparsers(dest="command", metavar="dump|verify", required=True)
     dump = commands.add_parser("dump", help="every entry, also of writes that failed", allow_abbrev=False)
-    dump.add_argument("--since", metavar="PLACE", help="only what came after it")
-    dump.add_argument("--until", metavar="PLACE", help="only what came before it, or with it")
+    dump.add_argument("--since", metavar="PLACE", type=argument(place), help="only what came after it")
+    dump.add_argument("--until", metavar="PLACE", type=argument(place), help="only what came before it, or with it")
     dump.add_argument("-v", "--values", action="store_true", help="with the values that were written")
     verify = commands.add_parser("verify", help="read and replay all of it", allow_abbrev=False)
     for each in (dump, verify):
@@ -37,8 +38,8 @@ async def show(look: Look, source: Source) -> None:
     options = look.options
     found = dump_log(
         source,
-        since=place(options.since) if options.since else None,
-        until=place(options.until) if options.until else None,
+        since=options.since,
+        until=options.until,
         progress=look.progress,
     )
     async with aclosing(found):

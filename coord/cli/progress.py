@@ -10,6 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 PATIENCE_S = 0.4
 """What is done sooner shows no bar."""
 EVERY_S = 0.1
+COLUMNS_OF_FIGURES = 70
+"""A narrower terminal gets the bar alone."""
 
 
 class Bar:
@@ -54,9 +56,11 @@ class Bar:
 
     def _draw(self) -> None:
         if self._bar is None:
+            console = Console(stderr=True)
+            figures = (DownloadColumn(), TimeRemainingColumn()) if console.width >= COLUMNS_OF_FIGURES else ()
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(bar_width=None), DownloadColumn(), TimeRemainingColumn(),
-                console=Console(stderr=True), transient=True, auto_refresh=False,
+                TextColumn("{task.description}"), BarColumn(bar_width=None), *figures,
+                console=console, transient=True, auto_refresh=False,
             )  # fmt: skip
             self._bar.add_task(self._what, total=max(self._total, self._done))
             self._bar.start()

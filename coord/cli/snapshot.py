@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import Look, add_source, at_or_below, make_parser, place, run_look, znode_path
 from coord.cli.options import parsed
 from coord.past.differences import compare
 from coord.past.errors import PastDamaged, PastError
-from coord.past.looking import restored, state_before
+from coord.past.looking import Place, restored, state_before
 from coord.past.source import Overview, Source, StoredSnapshot
 from coord.shell.acls import shown_acl
 from coord.shell.errors import UsageError
@@ -36,14 +37,18 @@ def main(arguments: Sequence[str]) -> int:
     made = make_parser("snapshot", "dump|verify|compare [ZXID ...] [--data DIR] [--json]", DESCRIPTION)
     commands = made.add_subparsers(dest="command", metavar="dump|verify|compare", required=True)
     dump = commands.add_parser("dump", help="what one holds", allow_abbrev=False)
-    dump.add_argument("zxid", metavar="ZXID", nargs="?", help="of the snapshot (default: the newest)")
-    dump.add_argument("path", metavar="PATH", nargs="?", default="/", help="only this znode and what is below it")
+    dump.add_argument(
+        "zxid", metavar="ZXID", type=argument(place), nargs="?", help="of the snapshot (default: the newest)"
+    )
+    dump.add_argument(
+        "path", metavar="PATH", type=argument(znode_path), nargs="?", default="/", help="only this and what is below it"
+    )
     dump.add_argument("-v", "--values", action="store_true", help="with the values")
     verify = commands.add_parser("verify", help="read it to its end", allow_abbrev=False)
-    verify.add_argument("zxid", metavar="ZXID", nargs="?", help="of the snapshot (default: all)")
+    verify.add_argument("zxid", metavar="ZXID", type=argument(place), nargs="?", help="of the snapshot (default: all)")
     both = commands.add_parser("compare", help="two of them, or one with the log", allow_abbrev=False)
-    both.add_argument("zxid", metavar="ZXID", help="of the older one, or of the only one")
-    both.add_argument("other", metavar="ZXID", nargs="?", help="of the newer one")
+    both.add_argument("zxid", metavar="ZXID", type=argument(place), help="of the older one, or of the only one")
+    both.add_argument("other", metavar="ZXID", type=argument(place), nargs="?", help="of the newer one")
     both.add_argument("-v", "--values", action="store_true", help="with the values")
     for each in (dump, verify, both):
         add_source(each)
@@ -54,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
 
 async def show(look: Look, source: Source) -> None:
     options = look.options
-    wanted = at_or_below(znode_path(options.path))
+    wanted = at_or_below(options.path)
     overview = await source.overview()
     stored = _stored(source, overview, options.zxid)
     machine = await restored(source, stored.zxid, look.progress, stored.size_bytes)
@@ -111,14 +116,14 @@ async def show_differences(look: Look, source: Source) -> None:
         )
 
 
-def _stored(source: Source, overview: Overview, text: str | None) -> StoredSnapshot:
+def _stored(source: Source, overview: Overview, where: Place | None) -> StoredSnapshot:
     if not overview.snapshots:
         raise PastError(f"{source.name} has no snapshot yet")
-    if text is None:
+    if where is None:
         return overview.snapshots[-1]
-    zxid = place(text).zxid
+    zxid = where.zxid
     if zxid is None:
-        raise UsageError(f"{text!r} is no zxid of a snapshot; coord snapshot verify lists them")
+        raise UsageError("a snapshot is named by its zxid; coord snapshot verify lists them")
     for each in overview.snapshots:
         if each.zxid == zxid:
             return each

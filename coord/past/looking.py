@@ -169,14 +169,22 @@ async def forward(
     if place is not None and place.zxid is not None and machine.zxid >= place.zxid:
         return
     progress.begin("reading the log", overview.log_bytes)
-    async with aclosing(source.batches(machine.zxid)) as batches:
-        async for batch in batches:
-            progress.advance(len(batch.encoded))
-            if place is not None and place.before(batch.first, batch.time_ms):
-                return
-            for entry in replay.pending(batch):
-                if place is not None and place.before(entry.zxid, entry.time_ms):
+    try:
+        async with aclosing(source.batches(machine.zxid)) as batches:
+            async for batch in batches:
+                progress.advance(len(batch.encoded))
+                if place is not None and place.before(batch.first, batch.time_ms):
                     return
-                yield entry
+                for entry in replay.pending(batch):
+                    if place is not None and place.before(entry.zxid, entry.time_ms):
+                        return
+                    yield entry
+    except PastDamaged as damaged:
+        later = [each.zxid for each in overview.snapshots if each.zxid > machine.zxid]
+        if not later:
+            raise
+        raise PastDamaged(
+            f"{damaged}; what came after {later[0]:#x} can be looked at, a snapshot is there"
+        ) from damaged
     if place is not None and place.zxid is not None and place.zxid > machine.zxid:
         raise PastError(f"zxid {place.zxid:#x} is not there: the log of {source.name} ends with {machine.zxid:#x}")

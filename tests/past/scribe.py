@@ -11,6 +11,7 @@ from coord.paxos.effects import Append
 from coord.state.machine import Machine
 from coord.storage.disk import FolderDisk
 from coord.storage.store import Store, StoreSettings
+from tests.storage.storage_model import take_snapshot
 
 ADDRESS = ("ip", "10.1.2.3")
 START_MS = 1_700_000_000_000
@@ -82,10 +83,7 @@ class Scribe:
         for batch in self.batches:
             store.perform([Append(batch)])
             if batch.last in self.snapshots:
-                writer = store.begin_snapshot(batch.last)
-                for chunk in self.snapshots[batch.last]:
-                    writer.write(chunk)
-                writer.finish()
+                take_snapshot(store, batch.last, tuple(self.snapshots[batch.last]))
         if close:
             store.close()
         return store

@@ -15,6 +15,7 @@ from coord.storage.disk import FolderDisk
 from coord.storage.store import Store, StoreSettings
 from tests.past.scribe import Scribe, run_of
 from tests.state.world import PASSWORD, everything
+from tests.storage.storage_model import take_snapshot
 
 
 def written(batches: int, *, snapshot_every: int = 0) -> Scribe:
@@ -128,6 +129,18 @@ async def test_a_record_that_was_durable_is_damage_with_its_place(tmp_path):
     with pytest.raises(PastDamaged):
         await verify_log(FolderSource(tmp_path))
     assert contents(tmp_path) == before
+
+
+async def test_who_meets_damage_is_told_from_where_on_all_is_well(tmp_path):
+    scribe = written(40, snapshot_every=30)
+    scribe.save(tmp_path, segment_bytes=1 << 20)
+    (segment,) = segments(tmp_path)
+    damage(segment, segment.read_bytes().index(scribe.batches[10].encoded), b"??")
+    (good,) = scribe.snapshots
+    source = FolderSource(tmp_path)
+    with pytest.raises(PastDamaged, match=f"what came after {good:#x} can be looked at"):
+        await state_at(source, Place(scribe.batches[20].last))
+    assert everything(await state_at(source, Place(scribe.last))) == everything(scribe.machine)
 
 
 async def test_the_last_record_is_damaged_if_the_note_of_the_end_says_that_it_was_durable(tmp_path):
@@ -267,10 +280,7 @@ async def test_beside_a_server_that_writes_takes_snapshots_and_drops_its_log_all
             for batch in scribe.batches[1:]:
                 store.perform([Append(batch)])
                 if batch.last in scribe.snapshots:
-                    writer = store.begin_snapshot(batch.last)
-                    for chunk in scribe.snapshots[batch.last]:
-                        writer.write(chunk)
-                    writer.finish()
+                    take_snapshot(store, batch.last, tuple(scribe.snapshots[batch.last]))
         finally:
             finished.set()
 
