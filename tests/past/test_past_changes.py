@@ -94,6 +94,7 @@ async def test_a_run_that_was_logged_twice_is_done_once():
 
 def spoiled(scribe, index, **fields):
     """One batch says something else, with a checksum that is right."""
+    fields = {"unencoded": scribe.batches[index].body, "encoded": b"", "body_at": 0} | fields
     batch = scribe.batches[index] = replace(scribe.batches[index], **fields)
     encode_batch(batch)
 
@@ -123,7 +124,7 @@ async def test_a_batch_that_does_not_hold_what_it_says_is_damage():
     spoiled(scribe, 0, count=2)
     with pytest.raises(PastDamaged, match="says 2 entries, and holds 1"):
         await verify_log(MemorySource(scribe))
-    spoiled(scribe, 0, count=1, body=b"\x01")
+    spoiled(scribe, 0, count=1, unencoded=b"\x01")
     with pytest.raises(PastDamaged, match="cannot be understood"):
         await verify_log(MemorySource(scribe))
 
