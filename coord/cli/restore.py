@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from coord.cli.arguments import argument
 from coord.cli.looking_back import EPILOG, PLACES, Look, place, run_look
 from coord.cli.options import Parser, parsed
 from coord.cli.up import SERVERS_MAX, UpError, claim
@@ -47,8 +48,19 @@ def main(arguments: Sequence[str]) -> int:
     add = made.add_argument
     add("file", metavar="FILE", type=Path, help="that coord backup has made")
     add("--data", metavar="DIR", type=Path, required=True, help="the folder to make: empty, or not there yet")
-    add("--at", metavar="PLACE", help="a zxid, an age or a moment (default: the end of the backup)")
-    add("--id", metavar="N", default="1", help="of the server (default 1); of several: DIR/server-N for each")
+    add(
+        "--at",
+        metavar="PLACE",
+        type=argument(place),
+        help="a zxid, an age or a moment (default: the backup's end)",
+    )
+    add(
+        "--id",
+        metavar="N",
+        type=argument(server_numbers),
+        default=[1],
+        help="of the server (default 1); of several: DIR/server-N for each",
+    )
     add(
         "--name",
         metavar="NAME",
@@ -67,26 +79,26 @@ async def opened(look: Look) -> AsyncIterator[Source]:
 async def make(look: Look, source: Source) -> None:
     options = look.options
     assert isinstance(source, BackupSource)
-    ids = _ids(options.id)
+    ids = options.id
     folders = [options.data / f"server-{each}" for each in ids] if len(ids) > 1 else [options.data]
     if len(ids) > 1:
         check_empty(options.data)
     targets = [Target(server, folder) for server, folder in zip(ids, folders, strict=True)]
-    where = place(options.at) if options.at else None
     restored = await restore(
-        source, targets, random.SystemRandom(), place=where, name=options.name, progress=look.progress
+        source, targets, random.SystemRandom(), place=options.at, name=options.name, progress=look.progress
     )
     look.progress.end()
     await look.show([_shown(targets, restored, _then(options.data, ids))])
 
 
-def _ids(text: str) -> list[int]:
+def server_numbers(text: str) -> list[int]:
+    """Ids with commas between them, ascending. Raises UsageError."""
     try:
         ids = sorted(server_ids(text))
     except Unacceptable as error:
-        raise UsageError(f"--id {text!r} is wrong: it {error}") from None
+        raise UsageError(f"{text!r} is wrong: it {error}") from None
     if not ids:
-        raise UsageError("--id names no server; give a number such as 1, or several such as 1,2,3")
+        raise UsageError("it names no server; give a number such as 1, or several such as 1,2,3")
     return ids
 
 

@@ -85,6 +85,8 @@ async def restore(
         async for entry in pending:
             replay.do(entry)
     machine = replay.machine
+    if place is not None and place.zxid not in (None, machine.zxid):  # a digit too few would restore next to nothing
+        raise PastError(f"zxid {place.zxid:#x} is not in {source.name}; the last one before it is {machine.zxid:#x}")
     cluster = _cluster(source, machine, name)
     restored = begin_anew(machine, cluster)
     for target in targets:

@@ -460,6 +460,7 @@ async def test_a_place_that_is_not_in_the_backup_is_refused_before_anything_is_w
     for place, sentence in (
         (Place(scribe.last + 1), f"the log of .*file ends with {scribe.last:#x}"),
         (Place(5), "keeps the past from zxid"),
+        (Place(scribe.last + (1 << 39)), f"ends with {scribe.last:#x}"),
         (Place(None, 5), "1970-01-01T00:00:00Z cannot be shown"),
     ):
         with pytest.raises(PastError, match=sentence):
