@@ -6,7 +6,7 @@ from contextlib import aclosing
 from coord.model.message import message
 from coord.past.changes import Change, Seen, Tracker, Wanted, seen
 from coord.past.errors import PastError
-from coord.past.looking import SILENCE, Place, Progress, forward, load
+from coord.past.looking import SILENCE, Place, Progress, forward, load, shown
 from coord.past.replay import Replay
 from coord.past.source import Source
 from coord.state.machine import Machine
@@ -35,6 +35,8 @@ async def history(
 
     Without `since` it begins with the oldest state that is kept.
     """
+    if since is not None and until is not None and since.known_behind(until):
+        raise PastError(f"{shown(since)} does not come before {shown(until)}: give the earlier one first")
     overview = await source.overview()
     try:
         replay = await load(source, overview, since, progress)
@@ -43,6 +45,11 @@ async def history(
             raise
         replay = await load(source, overview, None, progress)
         progress.note(f"{error}; it begins there")
+    if until is not None and until.before(replay.machine.zxid, replay.machine.time_ms):
+        raise PastError(
+            f"nothing is kept of what came up to {shown(until)}: the past in {source.name} begins with zxid "
+            f"{replay.machine.zxid:#x}"
+        )
     tracker = Tracker(replay, wanted)
     began = False
     last = 0

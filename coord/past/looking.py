@@ -55,6 +55,12 @@ class Place:
         """Whether it lies before the entry `zxid` of that time."""
         return zxid > self.zxid if self.zxid is not None else time_ms > self.time_ms
 
+    def known_behind(self, other: "Place") -> bool:
+        """Whether it comes after another; a zxid and a moment cannot be told apart so."""
+        if self.zxid is not None and other.zxid is not None:
+            return self.zxid > other.zxid
+        return self.zxid is None and other.zxid is None and self.time_ms > other.time_ms
+
 
 # ---- states
 

@@ -94,8 +94,8 @@ async def test_a_run_that_was_logged_twice_is_done_once():
 
 def spoiled(scribe, index, **fields):
     """One batch says something else, with a checksum that is right."""
-    fields = {"unencoded": scribe.batches[index].body, "encoded": b"", "body_at": 0} | fields
-    batch = scribe.batches[index] = replace(scribe.batches[index], **fields)
+    old = scribe.batches[index]
+    batch = scribe.batches[index] = replace(old, **{"unencoded": old.body, "encoded": b"", "body_at": 0, **fields})
     encode_batch(batch)
 
 

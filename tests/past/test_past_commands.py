@@ -149,6 +149,22 @@ def test_history_between_two_places_begins_with_what_was_there(desk):
     assert [(each["what"], each["zxid"]) for each in rows] == [("there", "0x10000000009"), ("set", "0x1000000000a")]
 
 
+def test_history_of_a_time_that_is_not_kept_or_upside_down_is_refused(desk, tmp_path):
+    refusal = desk.refused("history", "--since", "0x10000000009", "--until", "0x10000000005", "/app")
+    assert "zxid 0x10000000009 does not come before zxid 0x10000000005" in refusal
+    assert "give the earlier one first" in desk.refused("history", "--since", "now", "--until", "1h", "/app")
+    mixed = desk.lines("history", "--since", "0x10000000009", "--until", "2026-11-25T10:00", "/app/config")
+    assert [line.split()[2] for line in mixed] == ["there", "set"]
+    scribe = Story()
+    scribe.save(tmp_path / "short", segment_bytes=300, snapshots_kept=1)
+    (tmp_path / "changed").touch()
+    short = "--data", str(tmp_path / "short")
+    assert "begins with zxid 0x1000000000f" in desk.refused("history", *short, "--until", "0x10000000009", "/app")
+    rows = desk.lines("history", *short, "--since", "0x10000000009", "-R", "/")
+    assert rows[0].split()[1:4] == ["0x10000000010", "deleted", "/app/worker"]
+    assert "keeps the past from zxid 0x1000000000f on; look at another server's, or at a backup; it begins" in desk.told
+
+
 def test_history_says_so_where_the_log_does_not_prove_that_it_was_committed(desk):
     desk.run("history", "/app/config")
     assert desk.told == ""
