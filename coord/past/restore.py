@@ -14,6 +14,7 @@ before or after the backup, and a client of the old one does not take the new on
 
 import hashlib
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,9 @@ EPOCHS_AHEAD = 1000
 """The old ensemble has not had so many elections between its backup and the restoring."""
 
 IDENTITY_BITS = 63
+
+OF_THE_FILE_SYSTEM = "lost+found"
+"""Is in a folder that is a disk of its own, and in nobody's way."""
 
 
 @message
@@ -97,7 +101,7 @@ async def restore(
 def check_empty(folder: Path) -> None:
     """Raise PastError unless a data folder can be made here."""
     try:
-        names = sorted(each.name for each in folder.iterdir())
+        names = sorted(each.name for each in folder.iterdir() if each.name != OF_THE_FILE_SYSTEM)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -185,9 +189,12 @@ async def _write_snapshot(disk: FolderDisk, machine: Machine, identity: int, pro
 
 def _clear(folder: Path) -> None:
     """Remove what was made in a folder that had been empty."""
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for made in folder.iterdir():
         with suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
+            if made.name == snapshots.FOLDER:
+                shutil.rmtree(made)
+            elif made.name != OF_THE_FILE_SYSTEM:
+                made.unlink()
 
 
 @contextmanager

@@ -406,6 +406,7 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path, monkeypatch) -> Non
     from coord.storage.errors import StorageFailure
 
     source = await backed_up(written(), tmp_path / "file")
+    (tmp_path / "data" / "lost+found").mkdir(parents=True)  # the folder is a disk of its own
 
     def fail(self) -> None:
         raise StorageFailure("syncing failed: No space left on device")
@@ -413,7 +414,10 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path, monkeypatch) -> Non
     monkeypatch.setattr(FolderFile, "sync", fail)
     with pytest.raises(PastError, match=r"restoring into .*data failed, and nothing is left there.*No space left"):
         await restore(source, [Target(1, tmp_path / "data")], random.Random(1))
-    assert not list((tmp_path / "data").iterdir())
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["lost+found"]
+    monkeypatch.undo()
+    await restore(source, [Target(1, tmp_path / "data")], random.Random(1))
+    assert loaded(tmp_path / "data").tree.nodes["/a"].data
 
 
 async def test_no_server_starts_with_a_folder_that_was_only_half_made(tmp_path, monkeypatch) -> None:
