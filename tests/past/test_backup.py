@@ -406,7 +406,8 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path, monkeypatch) -> Non
     from coord.storage.errors import StorageFailure
 
     source = await backed_up(written(), tmp_path / "file")
-    (tmp_path / "data" / "lost+found").mkdir(parents=True)  # the folder is a disk of its own
+    (tmp_path / "data").mkdir(mode=0o700)
+    (tmp_path / "data" / "lost+found").mkdir()  # the folder is a disk of its own
 
     def fail(self) -> None:
         raise StorageFailure("syncing failed: No space left on device")
