@@ -3,9 +3,8 @@
 import argparse
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import trio
@@ -15,11 +14,11 @@ from coord.cli.options import Parser
 from coord.cli.progress import Bar
 from coord.cli.shell import INTERRUPTED, TERMINATED
 from coord.cli.signals import until_stopped
+from coord.cli.sources import add_where, open_where
 from coord.model.errors import CoordError
 from coord.model.paths import check_path
 from coord.past.changes import Wanted, everything
 from coord.past.errors import PastError
-from coord.past.folder import FolderSource
 from coord.past.looking import Place
 from coord.past.source import Source
 from coord.shell.errors import ShellError, UsageError
@@ -28,7 +27,6 @@ from coord.shell.run import tell
 from coord.shell.state import under
 from coord.shell.units import age_s, wall_ms
 
-DATA = "coord-data"
 PLACES = """\
 A place in the past is a zxid (0x10000000036), an age (90s, 15m, 2h, 3d), or a moment in UTC (2026-11-26T22:17:01Z,
 2026-11-26, 22:17, today, yesterday, "yesterday 22:17").
@@ -49,32 +47,34 @@ def make_parser(name: str, usage: str, description: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source(made)
-    made.set_defaults(data=DATA, json=False)
+    made.set_defaults(json=False)
     return made
 
 
 def add_source(to: argparse.ArgumentParser) -> None:
     """The options that say where to look, and how to show it; a command and its second word may both have them."""
-    add = partial(to.add_argument, default=argparse.SUPPRESS)
-    add("--data", metavar="DIR", help=f"a server's data folder, also while it runs (default ./{DATA})")
-    add("--json", action="store_true", help="a line of JSON for each value, and for errors")
+    add_where(to)
+    to.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="a line of JSON for each value, and for errors"
+    )
 
 
 @asynccontextmanager
-async def open_source(options: argparse.Namespace) -> AsyncIterator[Source]:
+async def open_source(look: "Look") -> AsyncIterator[Source]:
     """Where the options say that the past is. Raises PastError."""
-    yield FolderSource(options.data)
+    yield await open_where(look.options, look.progress.note)
 
 
 class Look:
     """One command at work: its source, and where it shows what it finds. `status` is how the process ends."""
 
-    def __init__(self, who: str, options: argparse.Namespace, work: "Work") -> None:
+    def __init__(self, who: str, options: argparse.Namespace, work: "Work", opening: "Opening") -> None:
         self.options = options
         self.status: int = ExitCode.STOPPED
         self.progress = Bar(who, json=options.json)
         self._who = who
         self._work = work
+        self._opening = opening
         self.output = standard_output(options.json)
 
     async def show(self, values: Sequence[Any]) -> None:
@@ -92,7 +92,7 @@ class Look:
 
     async def run(self) -> None:
         try:
-            async with open_source(self.options) as source:
+            async with self._opening(self) as source:
                 await self._work(self, source)
         except ReaderGone:
             pass
@@ -103,11 +103,12 @@ class Look:
 
 
 Work = Callable[[Look, Source], Awaitable[None]]
+Opening = Callable[[Look], AbstractAsyncContextManager[Source]]
 
 
-def run_look(name: str, options: argparse.Namespace, work: Work) -> int:
+def run_look(name: str, options: argparse.Namespace, work: Work, opening: Opening = open_source) -> int:
     """Do the work, and give the exit status."""
-    look = Look(f"coord {name}", options, work)
+    look = Look(f"coord {name}", options, work, opening)
     trio.run(until_stopped, look.run, look.heard)
     let_go()
     return look.status

@@ -22,6 +22,8 @@ COMMANDS = MappingProxyType(
         "diff": "what differs between two zxids or moments",
         "log": "what stands in a server's log, and whether it is whole",
         "snapshot": "what is in stored snapshots, and whether they are whole",
+        "backup": "a copy of all that an ensemble keeps, in one file",
+        "restore": "data folders for a new ensemble, made of a backup",
     }
 )
 """What each command is for; its code is main(arguments) -> exit status in the module of its name."""

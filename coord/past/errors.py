@@ -7,3 +7,7 @@ class PastError(Exception):
 
 class PastDamaged(PastError):
     """What is there was written whole once and is not what was written; the text names the place."""
+
+
+class NobodyThere(PastError):
+    """No server answers at an address."""

@@ -17,13 +17,13 @@ from coord.client.events import Cause
 from coord.model.stat import Stat
 from coord.shell import values
 from coord.shell.acls import shown_permissions
+from coord.shell.backup_values import BACKUP_SHOWN
 from coord.shell.health import EnsembleStatus, ServerStatus
 from coord.shell.past_text import PAST_SHOWN
 from coord.shell.printable import as_text, hexadecimal
 from coord.shell.units import duration, milliseconds, moment, size, wall_ms
 
 COLOURED_BYTES_MAX = 64 << 10
-
 TABLE_COLUMNS = 72
 """With less room each server is shown as a list."""
 COLUMN_GAP = 2
@@ -338,4 +338,5 @@ SHOWN: dict[type, Callable[[Any, Console], RenderableType]] = {
     values.Help: help_,
     EnsembleStatus: ensemble,
     **PAST_SHOWN,
+    **BACKUP_SHOWN,
 }

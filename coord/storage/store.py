@@ -220,6 +220,11 @@ class Store:
         return self._snapshots.get(zxid, 0)
 
     @property
+    def snapshot_sizes(self) -> list[tuple[int, int]]:
+        """(zxid, bytes) of all of them."""
+        return list(self._snapshots.items())
+
+    @property
     def taking_snapshot(self) -> bool:
         """One was begun, and is neither abandoned nor, with its name and durable, the newest one."""
         return self._taken is not None
@@ -241,6 +246,13 @@ class Store:
         Empty if `after` is where the log ends, None if no batch that is on the disk ends there. From any thread.
         """
         return self._log.read(after, bytes_max)
+
+    def end_before(self, zxid: int) -> int | None:
+        """Where the last batch ends that ends at or before `zxid`, or the log's base; None if that is after `zxid`.
+
+        From any thread.
+        """
+        return self._log.end_before(zxid)
 
     def read_back(self, upto: int, above: int, bytes_max: int) -> list[Batch]:
         """The batches up to the one that ends with `upto`, back to `above` at most: for a server that lost them.
