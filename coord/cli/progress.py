@@ -1,11 +1,13 @@
 """How far a long look has come: a bar on standard error, at a terminal only, and only where it takes long."""
 
-import json
 import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from coord.shell.plain import json_line
+from coord.shell.printable import safe
 
 PATIENCE_S = 0.4
 """What is done sooner shows no bar."""
@@ -41,7 +43,7 @@ class Bar:
 
     def note(self, sentence: str) -> None:
         self._clear()
-        text = json.dumps({"note": sentence}, ensure_ascii=False) if self._json else f"{self._who}: {sentence}"
+        text = json_line({"note": sentence}) if self._json else safe(f"{self._who}: {sentence}")
         print(text, file=sys.stderr, flush=True)
 
     def hide(self) -> None:

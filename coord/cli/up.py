@@ -321,6 +321,8 @@ def welcome(serving: Sequence[Child], data: Path) -> str:
     """How to connect, and how to stop."""
     hosts = ",".join(str(child.client) for child in serving)
     http = "".join(f"    curl http://{child.admin}/metrics\n" for child in serving if child.admin is not None)
+    if http:
+        http = f"\nTheir figures, over HTTP (coord/admin/README.md):\n\n{http}"
     modes = ", ".join(f"{child.id} {child.mode}" for child in serving)
     return f"""\
 

@@ -5,8 +5,7 @@ from contextlib import aclosing
 
 from coord.model.entries import Batch
 from coord.past.errors import PastDamaged, PastError
-from coord.past.history import note_uncommitted
-from coord.past.looking import SILENCE, Place, Progress, load
+from coord.past.looking import SILENCE, Place, Progress, load, note_uncommitted
 from coord.past.replay import Entry, Outcome, Replay, entries_of
 from coord.past.source import Overview, Source
 
@@ -38,7 +37,7 @@ async def dump_log(
                 last = shown[-1][0].zxid
                 yield shown
     if replay is not None:
-        note_uncommitted(replay, last, progress)
+        note_uncommitted(replay, overview, last, progress)
 
 
 async def _replay(source: Source, overview: Overview, since: Place | None, progress: Progress) -> Replay | None:

@@ -153,6 +153,10 @@ async def state_at(source: Source, place: Place, progress: Progress = SILENCE) -
     async with aclosing(forward(replay, source, overview, place, progress)) as pending:
         async for entry in pending:
             replay.do(entry)
+    reached = replay.machine.zxid
+    if place.zxid not in (None, reached):
+        progress.note(f"zxid {place.zxid:#x} is not in the log; this is the state at {reached:#x}, the last before it")
+    note_uncommitted(replay, overview, reached, progress)
     return replay.machine
 
 
@@ -194,3 +198,12 @@ async def forward(
         ) from damaged
     if place is not None and place.zxid is not None and place.zxid > machine.zxid:
         raise PastError(f"zxid {place.zxid:#x} is not there: the log of {source.name} ends with {machine.zxid:#x}")
+
+
+def note_uncommitted(replay: Replay, overview: Overview, last: int, progress: Progress) -> None:
+    """Say so if what was told goes further than what this log proves to be committed; alone a server commits all."""
+    if last > replay.committed and not overview.committed and len(replay.machine.servers) > 1:
+        progress.note(
+            f"what came after zxid {replay.committed:#x} was in this server's log; whether a majority had it too, its "
+            "log does not say"
+        )

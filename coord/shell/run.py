@@ -2,7 +2,6 @@
 
 import inspect
 import io
-import json
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
@@ -14,6 +13,8 @@ from coord.model.errors import CoordError, NoAuthError, SessionLostError
 from coord.shell.errors import ShellError
 from coord.shell.grammar import Commands, split
 from coord.shell.output import Output
+from coord.shell.plain import json_line
+from coord.shell.printable import safe
 from coord.shell.state import Shell
 from coord.shell.table import COMMANDS
 
@@ -67,11 +68,9 @@ async def run_script(
 def tell(error: Exception, where: str, json_wanted: bool, who: str = "coord shell") -> None:
     """On standard error, in one line."""
     if json_wanted:
-        text = json.dumps(
-            {"error": type(error).__name__, "message": sentence(error), "where": where}, ensure_ascii=False
-        )
+        text = json_line({"error": type(error).__name__, "message": sentence(error), "where": where})
     else:
-        text = f"{who}: {where}: {sentence(error)}" if where else f"{who}: {sentence(error)}"
+        text = safe(f"{who}: {where}: {sentence(error)}" if where else f"{who}: {sentence(error)}")
     print(text, file=sys.stderr, flush=True)
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import stat
 from contextlib import aclosing, suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -298,6 +299,14 @@ async def test_a_foreign_file_is_refused(tmp_path, content) -> None:
         BackupSource(tmp_path / "file")
 
 
+async def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PastError, match="is not even a file"):
+        BackupSource(tmp_path / "pipe")
+    with pytest.raises(PastError, match="cannot be read: Is a directory"):
+        BackupSource(tmp_path)
+
+
 async def test_a_file_of_a_later_version_is_not_called_damaged(tmp_path) -> None:
     from zlib import crc32
 
@@ -337,6 +346,21 @@ async def test_an_existing_file_is_left_alone(tmp_path) -> None:
         await back_up(MemorySource(written()), tmp_path / "file", MADE_MS)
     assert (tmp_path / "file").read_bytes() == b"precious"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("", ".", "..", "/", "a" * 300, "missing/file"):
+        with pytest.raises(PastError, match=r"exists already|cannot be written"):
+            await back_up(MemorySource(written()), Path(name), MADE_MS)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_link_that_leads_nowhere_is_left_alone(tmp_path) -> None:
+    (tmp_path / "file").symlink_to("nowhere")
+    with pytest.raises(PastError, match="exists already"):
+        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS)
+    assert (tmp_path / "file").is_symlink()
 
 
 async def test_a_backup_is_its_owners_alone(tmp_path) -> None:

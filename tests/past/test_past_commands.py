@@ -299,6 +299,41 @@ def test_an_age_that_no_calendar_reaches_is_no_crash(desk):
     assert desk.lines("at", "99999999999d", "ls", "/") == ["zookeeper"]
 
 
+def test_a_number_that_nobody_can_reckon_with_is_refused(desk):
+    for text in ("9" * 5000, "9" * 400 + "d", "9" * 306 + "d", "0x" + "f" * 17, "9" * 20):
+        refused = desk.refused("at", text, "ls", "/", status=2)
+        assert "is no place in the past" in refused or "is no age" in refused
+
+
+def test_at_says_so_where_a_zxid_is_not_in_the_log(desk):
+    assert desk.lines("at", "0x0ffffffffff", "ls", "/") == ["zookeeper"]
+    assert desk.told == (
+        "coord at: zxid 0xffffffffff is not in the log; this is the state at 0x0, the last before it\n"
+    )
+    desk.run("at", "0x10000000009", "ls", "/")
+    assert desk.told == ""
+
+
+def test_at_and_diff_say_so_where_the_log_does_not_prove_that_it_was_committed(desk):
+    for command in (("at", "now", "ls", "/"), ("diff", "0x10000000009", "0x10000000014")):
+        desk.run(*command)
+        assert "after zxid 0x10000000013 was in this server's log; whether a majority had it too" in desk.told
+
+
+def test_the_hash_of_a_password_is_shown_by_nothing_that_lists(desk):
+    looks = (
+        ("history", "-R", "-v", "/"),
+        ("log", "dump", "-v"),
+        ("snapshot", "dump", "-v"),
+        ("diff", "-v", "0x10000000009", "0x10000000013"),
+    )
+    for look in looks:
+        for form in ((), ("--json",)):
+            shown = desk.run(*look, *form)
+            assert ":cdrwa" in shown or look[0] in ("snapshot", "log")
+            assert "7RJfAeIvrl4zdj6sS2fXrQHDvHM" not in shown
+
+
 # ---- places
 
 

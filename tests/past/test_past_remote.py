@@ -138,6 +138,12 @@ async def test_a_refusal_is_told_as_it_was_said_also_in_the_middle(scribe: Scrib
             await all_of(source(Answering(answer(*pieces))).batches(0))
 
 
+async def test_an_overview_that_announces_more_than_any_server_has_is_refused_at_once() -> None:
+    told = answer((inspection.OVERVIEW, bytes(2 << 20)))
+    with pytest.raises(PastDamaged, match="a piece of 2097152 bytes was announced"):
+        await source(Answering(told)).overview()
+
+
 async def test_nobody_there_is_one_sentence(autojump_clock: Any) -> None:
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     grouped = OSError("all attempts to connect to h:1 failed")
@@ -157,4 +163,8 @@ async def test_nobody_there_is_one_sentence(autojump_clock: Any) -> None:
             return Mute(self)
 
     with pytest.raises(PastError, match=r"gave no answer \(nothing came for 60 s\)"):
+        await all_of(source(Silent(b"")).batches(0))
+    with pytest.raises(
+        PastError, match=r"gave no answer \(nothing came for 5 s\)"
+    ):
         await source(Silent(b"")).overview()

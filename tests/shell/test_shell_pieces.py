@@ -1,5 +1,6 @@
 """The shell's pure pieces: grammar, completion, units, ACLs, what is wrong with an ensemble, how values look."""
 
+import json
 import re
 from pathlib import Path as LocalPath
 from typing import Annotated
@@ -14,6 +15,8 @@ from coord.shell.copying import Copied, parts, read_export
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import HERE, Commands, Path, command, full_help, read_command, split
 from coord.shell.health import ServerStatus, judge
+from coord.shell.plain import as_json
+from coord.shell.run import tell
 from coord.shell.table import COMMANDS
 from coord.shell.units import age_s, duration, moment, size, size_bytes
 from coord.shell.values import Hex
@@ -298,6 +301,18 @@ def test_text_that_would_do_things_to_a_terminal_is_none():
 
 HEAD, FOOT = '{"coord_export": 1, "path": "/a"}\n', '{"znodes": 1}\n'
 ROW = '{"below": "", "value": "x", "acl": "world:anyone:r"}\n'
+
+
+def test_what_a_server_says_does_nothing_to_a_terminal(capsys):
+    error = ShellError("no \x1b[2J\x9b2J way")
+    tell(error, "\x1b[31m", False)
+    tell(error, "", True)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "coord shell: \\x1b[31m: no \\x1b[2J\\x9b2J way"
+    assert all(each.isprintable() for each in told)
+    assert json.loads(told[1])["message"] == str(error)
+    assert json.loads(as_json("\x9b\x7fä")) == "\x9b\x7fä"
+    assert as_json("\x9b\x7fä") == '"\\u009b\\u007fä"'
 
 
 def test_a_file_of_export_is_read():
