@@ -164,7 +164,5 @@ async def test_nobody_there_is_one_sentence(autojump_clock: Any) -> None:
 
     with pytest.raises(PastError, match=r"gave no answer \(nothing came for 60 s\)"):
         await all_of(source(Silent(b"")).batches(0))
-    with pytest.raises(
-        PastError, match=r"gave no answer \(nothing came for 5 s\)"
-    ):
+    with pytest.raises(PastError, match=r"gave no answer \(nothing came for 5 s\)"):
         await source(Silent(b"")).overview()
