@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from coord.model.entries import Batch
 from coord.past.errors import PastDamaged, PastError
-from coord.past.looking import SILENCE, Place, Progress, load, note_uncommitted
+from coord.past.looking import SILENCE, Place, Progress, load, note_uncommitted, prove
 from coord.past.replay import Entry, Outcome, Replay, entries_of
 from coord.past.source import Overview, Source
 
@@ -26,6 +26,8 @@ async def dump_log(
         async for batch in batches:
             progress.advance(len(batch.encoded))
             if until is not None and until.before(batch.first, batch.time_ms):
+                if replay is not None:
+                    await prove(replay, batch, batches)
                 break
             shown = [
                 (entry, outcome)

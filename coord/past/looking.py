@@ -4,12 +4,13 @@ Every look begins at a state that is there (a stored snapshot, or the empty tree
 beginning) and takes it forward. A snapshot that is damaged gives way to another, with a note.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from coord.model.entries import Batch
 from coord.model.message import message
 from coord.past.errors import PastDamaged, PastError
 from coord.past.replay import Entry, Replay
@@ -184,9 +185,11 @@ async def forward(
             async for batch in batches:
                 progress.advance(len(batch.encoded))
                 if place is not None and place.before(batch.first, batch.time_ms):
+                    await prove(replay, batch, batches)
                     return
                 for entry in replay.pending(batch):
                     if place is not None and place.before(entry.zxid, entry.time_ms):
+                        await prove(replay, batch, batches)
                         return
                     yield entry
     except PastDamaged as damaged:
@@ -198,6 +201,20 @@ async def forward(
         ) from damaged
     if place is not None and place.zxid is not None and place.zxid > machine.zxid:
         raise PastError(f"zxid {place.zxid:#x} is not there: the log of {source.name} ends with {machine.zxid:#x}")
+
+
+async def prove(replay: Replay, batch: Batch, following: AsyncIterator[Batch]) -> None:
+    """Read on from a batch that is not done any more, until what was done is known to be committed. Mostly it is one.
+
+    Closes nothing. What is damaged there is nothing to a look that ends before it: then there is just no proof.
+    """
+    replay.hear(batch)
+    with suppress(PastError):
+        while replay.committed < replay.machine.zxid:
+            later = await anext(following, None)
+            if later is None:
+                break
+            replay.hear(later)
 
 
 def note_uncommitted(replay: Replay, overview: Overview, last: int, progress: Progress) -> None:

@@ -80,7 +80,7 @@ class ServerSource:
                         raise PastDamaged(f"the server at {self._name} has told up to {last:#x}, and says {end:#x}")
                     continue
                 batch = self._understood(decode_batch, piece.body)
-                if last is not None and batch.previous != last:
+                if batch.previous > after if last is None else batch.previous != last:
                     raise PastDamaged(f"the server at {self._name} has left out what stands before {batch.first:#x}")
                 last = batch.last
                 yield batch

@@ -320,6 +320,18 @@ def test_at_and_diff_say_so_where_the_log_does_not_prove_that_it_was_committed(d
         assert "after zxid 0x10000000013 was in this server's log; whether a majority had it too" in desk.told
 
 
+def test_what_the_log_proves_only_behind_the_place_is_not_doubted(desk):
+    for command in (
+        ("at", "0x1000000000d", "ls", "/"),
+        ("at", "0x10000000013", "ls", "/"),
+        ("diff", "0x10000000009", "0x1000000000d"),
+        ("history", "--until", "0x1000000000d", "/app/config"),
+        ("log", "dump", "--until", "0x1000000000d"),
+    ):
+        desk.run(*command)
+        assert desk.told == ""
+
+
 def test_the_hash_of_a_password_is_shown_by_nothing_that_lists(desk):
     looks = (
         ("history", "-R", "-v", "/"),

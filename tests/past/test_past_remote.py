@@ -123,6 +123,8 @@ async def test_batches_that_were_left_out_are_missed(scribe: Scribe) -> None:
     end = (inspection.END, inspection.encode_end(scribe.last))
     with pytest.raises(PastDamaged, match="has left out what stands before"):
         await all_of(source(Answering(answer(bodies[0], *bodies[2:], end))).batches(0))
+    with pytest.raises(PastDamaged, match="has left out what stands before"):
+        await all_of(source(Answering(answer(*bodies[1:], end))).batches(0))
     with pytest.raises(PastDamaged, match=rf"has told up to {scribe.batches[-2].last:#x}, and says {scribe.last:#x}"):
         await all_of(source(Answering(answer(*bodies[:-1], end))).batches(0))
     with pytest.raises(PastDamaged, match="answers with what was not asked for"):
