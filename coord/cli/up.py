@@ -96,12 +96,11 @@ def main(arguments: Sequence[str]) -> int:
     except UpError as error:
         return fail("up", error, error.code)
     passed_on = ["--config", str(options.config)] if options.config else []
-    passed_on += as_options(extra)
     children = [
         Child(
             server,
             clients[server - 1],
-            [*SERVE, *passed_on, *as_options(each)],
+            [*SERVE, *passed_on, *as_options(extra | each)],
             admins[server - 1] if admins else None,
         )
         for server, each in enumerate(own, 1)

@@ -24,7 +24,7 @@ from coord.codec.pieces import HEAD_BYTES, Piece, PieceReader, PieceWriter
 from coord.codec.shapes import array, position, raw
 from coord.model.entries import Batch
 from coord.model.message import message
-from coord.past.errors import PastDamaged, PastError
+from coord.past.errors import CannotWrite, PastDamaged, PastError
 from coord.past.looking import SILENCE, Progress
 from coord.past.source import Overview, StoredSnapshot
 from coord.storage.errors import Damaged, OtherVersion
@@ -158,7 +158,7 @@ class BackupWriter:
         try:
             yield
         except OSError as error:
-            raise PastError(
+            raise CannotWrite(
                 f"{self.path} cannot be written: {error.strerror or error}; nothing is left of it"
             ) from error
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 from coord.model.entries import Batch
 from coord.past.errors import PastDamaged, PastError
-from coord.past.looking import SILENCE, Place, Progress, load, note_uncommitted, prove
+from coord.past.looking import SILENCE, Place, Progress, check_order, load, note_uncommitted, prove
 from coord.past.replay import Entry, Outcome, Replay, entries_of
 from coord.past.source import Overview, Source
 
@@ -17,6 +17,7 @@ async def dump_log(
     source: Source, *, since: Place | None = None, until: Place | None = None, progress: Progress = SILENCE
 ) -> AsyncGenerator[Dumped, None]:
     """Every entry between two places, those of writes that failed included."""
+    check_order(since, until)
     overview = await source.overview()
     replay = await _replay(source, overview, since, progress)
     start = overview.log_start if since is None or replay is None else replay.machine.zxid

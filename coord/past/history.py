@@ -6,7 +6,7 @@ from contextlib import aclosing
 from coord.model.message import message
 from coord.past.changes import Change, Seen, Tracker, Wanted, seen
 from coord.past.errors import PastError
-from coord.past.looking import SILENCE, Place, Progress, forward, load, note_uncommitted, shown
+from coord.past.looking import SILENCE, Place, Progress, check_order, forward, load, note_uncommitted, shown
 from coord.past.source import Source
 from coord.state.machine import Machine
 
@@ -34,8 +34,7 @@ async def history(
 
     Without `since` it begins with the oldest state that is kept.
     """
-    if since is not None and until is not None and since.known_behind(until):
-        raise PastError(f"{shown(since)} does not come before {shown(until)}: give the earlier one first")
+    check_order(since, until)
     overview = await source.overview()
     try:
         replay = await load(source, overview, since, progress)

@@ -63,6 +63,12 @@ class Place:
         return self.zxid is None and other.zxid is None and self.time_ms > other.time_ms
 
 
+def check_order(first: Place | None, second: Place | None) -> None:
+    """Raise PastError if two places are known to be the wrong way round."""
+    if first is not None and second is not None and first.known_behind(second):
+        raise PastError(f"{shown(first)} does not come before {shown(second)}: give the earlier one first")
+
+
 # ---- states
 
 

@@ -18,7 +18,7 @@ from coord.past.backup import back_up, most_advanced
 from coord.past.backup_file import BackupSource
 from coord.past.errors import NobodyThere, PastDamaged, PastError
 from coord.past.folder import FolderSource
-from coord.past.looking import Place, state_at
+from coord.past.looking import Place, Silence, state_at
 from coord.past.restore import EPOCHS_AHEAD, Target, restore
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring
@@ -397,15 +397,24 @@ async def test_a_backup_that_is_interrupted_leaves_nothing(tmp_path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+class Told(Silence):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
 async def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch) -> None:
-    real = os.open
+    real, told = os.open, Told()
 
     def full(path, flags, mode=0o777, **options):
         return real("/dev/full", os.O_WRONLY) if ".part-" in str(path) else real(path, flags, mode, **options)
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(PastError, match="file cannot be written: No space left on device; nothing is left of it"):
-        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS)
+        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS, progress=told)
+    assert told.notes == []  # another state would not fit either
     assert not list(tmp_path.iterdir())
 
 

@@ -184,6 +184,7 @@ def test_nothing_known_of_a_path_is_said(desk):
 def test_at_shows_the_tree_as_the_shell_does(desk):
     assert desk.lines("at", "0x1000000000c", "ls", "/app") == ["config", "worker"]
     assert desk.run("at", "2026-11-25T12:00", "cat", "/app/config") == '{"db": "10.0.0.8"}\n'
+    assert desk.lines("at", "0x1000000000c", "ls -R /app") == desk.lines("at", "0x1000000000c", "ls", "-R", "/app")
     assert desk.run("at", "0x10000000009", "get", "--raw", "/app/config") == '{"db": "10.0.0.9"}'
     assert desk.lines("at", "0x1000000000d", "find", "--ephemeral") == ["/app/worker", "/locks/db/lock-0000000000"]
     assert desk.lines("at", "0x1000000000f", "acl", "get", "/app/config")[-2:] == ["'world,'anyone", ": r"]
@@ -197,6 +198,8 @@ def test_at_refuses_what_cannot_be_shown(desk):
     assert "/app/config does not exist" in desk.refused("at", "0x10000000001", "get", "/app/config")
     assert "nothing changes in the past" in desk.refused("at", "0x10000000009", "ls", "-w")
     assert "say what to look at" in desk.refused("at", "0x10000000009", status=2)
+    assert "say what to look at" in desk.refused("at", "0x10000000009", "", status=2)
+    assert "cannot be taken apart" in desk.refused("at", "0x10000000009", "get '/x", status=2)
     assert "'set' is not a command" in desk.refused("at", "0x10000000009", "set", "/app/config", "x", status=2)
     assert "is no place in the past" in desk.refused("at", "once", "ls", status=2)
 
@@ -228,6 +231,12 @@ def test_a_znode_that_was_made_again_is_another_one(tmp_path, monkeypatch, capfd
     scribe.save(tmp_path)
     (row,) = Desk(tmp_path, capfdbinary).json("diff", "--data", str(tmp_path), "0x10000000002", "0x10000000004")
     assert row["what"] == ["made anew"]
+
+
+def test_log_dump_between_two_places_that_are_upside_down_is_refused(desk):
+    assert "0x10000000009 does not come before zxid 0x10000000008: give the earlier one first" in desk.refused(
+        "log", "dump", "--since", "0x10000000009", "--until", "0x10000000008"
+    )
 
 
 def test_log_dump_shows_every_entry_with_what_came_of_it_and_no_password(desk):
