@@ -454,6 +454,21 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path, monkeypatch) -> Non
     assert loaded(tmp_path / "data").tree.nodes["/a"].data
 
 
+async def test_a_restore_that_fails_at_a_later_folder_says_which_are_whole(tmp_path) -> None:
+    class Meddling(Silence):
+        def begin(self, what: str, total_bytes: int) -> None:
+            if what.endswith("first"):
+                (tmp_path / "second").mkdir()
+                (tmp_path / "second" / "mine").touch()
+
+    source = await backed_up(written(), tmp_path / "file")
+    targets = [Target(1, tmp_path / "first"), Target(2, tmp_path / "second")]
+    with pytest.raises(PastError, match=r"second is not empty.*first was made before and is whole"):
+        await restore(source, targets, random.Random(1), progress=Meddling())
+    assert loaded(tmp_path / "first").tree.nodes["/a"].data
+    assert [path.name for path in (tmp_path / "second").iterdir()] == ["mine"]
+
+
 async def test_no_server_starts_with_a_folder_that_was_only_half_made(tmp_path, monkeypatch) -> None:
     """A killed restore leaves what it has written. At whatever write that was."""
     source = await backed_up(written(), tmp_path / "file")
