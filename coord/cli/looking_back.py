@@ -98,6 +98,8 @@ class Look:
             pass
         except (PastError, ShellError, CoordError) as error:
             self.failed(error)
+        except MemoryError:
+            self.failed(PastError("there is not memory enough here: a state takes as much as a server that holds it"))
         finally:
             self.progress.end()
 

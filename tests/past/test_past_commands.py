@@ -308,6 +308,14 @@ def test_an_age_that_no_calendar_reaches_is_no_crash(desk):
     assert desk.lines("at", "99999999999d", "ls", "/") == ["zookeeper"]
 
 
+def test_too_little_memory_is_one_sentence(desk, monkeypatch):
+    async def too_big(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("coord.cli.at.state_at", too_big)
+    assert desk.refused("at", "now", "ls", "/").startswith("coord at: there is not memory enough here")
+
+
 def test_a_number_that_nobody_can_reckon_with_is_refused(desk):
     for text in ("9" * 5000, "9" * 400 + "d", "9" * 306 + "d", "0x" + "f" * 17, "9" * 20):
         refused = desk.refused("at", text, "ls", "/", status=2)
