@@ -141,7 +141,9 @@ class ServerSource:
         try:
             return read(data)
         except CodecError as error:
-            raise PastDamaged(f"what the server at {self._name} sends was damaged on its way: {error}") from error
+            raise PastDamaged(
+                f"what the server at {self._name} sends was damaged on its way, or is no server's of coord: {error}"
+            ) from error
 
 
 def _why(error: OSError) -> str:
