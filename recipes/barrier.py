@@ -16,9 +16,10 @@ import anyio
 
 import coord
 from recipes.errors import MemberDied, MisuseError
-from recipes.holding import USES, Held, body, check_margin
+from recipes.holding import USES, Held, body, check_margin, token_of
 from recipes.inside import Reusable
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
+from recipes.shielded import shielded
 
 READY_KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED)
 
@@ -97,7 +98,7 @@ class DoubleBarrier(Reusable[Party]):
         margin: float | None = None,
         layout: str = COORD,
     ) -> None:
-        if count < 1:
+        if type(count) is not int or count < 1:
             raise MisuseError(f"at {path} meets a number of members from 1, not {count!r}")
         self._places = Places(client, path, (), layout)
         self.client = client
@@ -125,7 +126,7 @@ class DoubleBarrier(Reusable[Party]):
         with USES.use(self.client, self.path, "a barrier"):
             try:
                 with anyio.move_on_after(self._timeout):
-                    await self._come(path)
+                    await shielded(lambda: self._come(path))
                     while own not in members:
                         members, ready = await self._look(own)
                 if own not in members:
@@ -138,24 +139,21 @@ class DoubleBarrier(Reusable[Party]):
                 await self._wait_others(members, ready, own)
             except BaseException:
                 await delete(self.client, path)
-                with anyio.CancelScope(shield=True):
-                    await insist(self.client, lambda: self._clear_round_of(own))
+                await shielded(lambda: insist(self.client, lambda: self._clear_round_of(own)))
                 raise
 
     async def _party(self, path: str) -> Party:
-        stat = await self.client.exists(path)
-        party = Party(self.client, path, stat.czxid if stat else 0, self.name, self._margin)
+        party = Party(self.client, path, await token_of(self.client, path), self.name, self._margin)
         party.check()
         return party
 
     async def _come(self, path: str) -> None:
-        with anyio.CancelScope(shield=True):
-            while True:
-                try:
-                    await self.client.create(path, self.name.encode(), ephemeral=True)
-                    return
-                except coord.NoNodeError:
-                    await self._places.ensure()
+        while True:
+            try:
+                await self.client.create(path, self.name.encode(), ephemeral=True)
+                return
+            except coord.NoNodeError:
+                await self._places.ensure()
 
     async def _look(self, own: str) -> tuple[dict[str, str], int]:
         """Who belongs to the present round, and its zxid, once it is this member's round. Else wait a while."""
@@ -172,7 +170,7 @@ class DoubleBarrier(Reusable[Party]):
                     elif own not in here:
                         raise MisuseError(f"{self.path}/{own} was deleted by somebody else while it waited") from None
                     return {}, 0
-                members = _listed(value)
+                members = self._listed(value)
                 if own in members:
                     return members, stat.czxid
                 await self._wait_round_over(members, stat.czxid)
@@ -253,11 +251,21 @@ class DoubleBarrier(Reusable[Party]):
 
     async def _clear_round_of(self, own: str) -> None:
         """As `_clear`, for a member that may have begun a round without having come to know it."""
-        with suppress(coord.NoNodeError):
+        with suppress(coord.NoNodeError, MisuseError):
             value, stat = await self.client.get(self._ready)
-            members = _listed(value)
+            members = self._listed(value)
             if own in members:
                 await self._clear(members, stat.czxid)
+
+    def _listed(self, ready: bytes) -> dict[str, str]:
+        """Who belongs to a round: znode and name."""
+        lines = [line.partition("\t") for line in ready.decode(errors="replace").split("\n")]
+        if not all(tab for _, tab, _ in lines):
+            raise MisuseError(
+                f"{self._ready} holds {ready!r:.40}, and not who belongs to a round: a process that uses kazoo's layout "
+                "is at work there, or has left it behind; use layout='kazoo' everywhere, or delete it"
+            )
+        return {znode: name for znode, _, name in lines}
 
     # ---- kazoo's layout: its own way, step by step
 
@@ -286,7 +294,7 @@ class DoubleBarrier(Reusable[Party]):
             with suppress(coord.WatchWindowLostError):
                 async with self.client.watch(self._ready, kinds=[coord.EventKind.CREATED]) as events:
                     with suppress(coord.NodeExistsError):
-                        await self._come(path)
+                        await shielded(lambda: self._come(path))
                     if len(await self.client.children(self.path)) >= self.count:
                         with suppress(coord.NodeExistsError):
                             await self.client.create(self._ready)
@@ -307,8 +315,3 @@ class DoubleBarrier(Reusable[Party]):
             else:
                 await delete(self.client, path)
                 await wait_gone(self.client, f"{self.path}/{names[0]}")
-
-
-def _listed(ready: bytes) -> dict[str, str]:
-    """Who belongs to a round: znode and name."""
-    return dict(line.split("\t", 1) for line in ready.decode().split("\n"))

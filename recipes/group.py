@@ -85,6 +85,7 @@ class Group:
         token = await self._claim(path, name, value, wait)
         try:
             membership = Membership(self.client, path, token, name, margin)
+            membership.check()
             async with body(membership.wait_lost):
                 yield membership
         finally:

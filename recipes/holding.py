@@ -116,6 +116,14 @@ class Held:
         )
 
 
+async def token_of(client: coord.Client, path: str) -> int:
+    """Of a znode that this session has just made. Raises LockLost if it was deleted by hand since."""
+    stat = await client.exists(path)
+    if stat is None or stat.ephemeral_owner != client.session.id:
+        raise LockLost(f"{path} is held no more: it was deleted before its body began")
+    return stat.czxid
+
+
 @asynccontextmanager
 async def body(wait_lost: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
     """Runs the block until it ends or `wait_lost` does; then it is cancelled, and LockLost raised.

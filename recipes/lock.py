@@ -21,6 +21,7 @@ from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import Reusable
 from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
+from recipes.shielded import shielded
 
 MARK = "delay"
 """The name of the mark; it sorts before all places, so that it is seen with the first of them."""
@@ -177,8 +178,7 @@ class Lock(Reusable[Held]):
                     txn.delete(f"{self.path}/{MARK}")
                 place.left = True
 
-        with anyio.CancelScope(shield=True):
-            await insist(self.client, leave)
+        await shielded(lambda: insist(self.client, leave))
 
 
 async def acquire(

@@ -136,6 +136,7 @@ class Partitioner:
     async def _serve(self, owned: "Owned", serve: Callable[["Owned"], Awaitable[None]]) -> None:
         try:
             with owned.scope:
+                owned.check()
                 async with body(owned.wait_lost):
                     await serve(owned)
                     await anyio.sleep_forever()  # it stays this member's, though there is nothing more to do

@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 import coord
+from recipes.inside import check_path
 from recipes.shielded import shielded
 
 COORD, KAZOO = "coord", "kazoo"
@@ -66,10 +67,8 @@ class Places:
     def __init__(self, client: coord.Client, path: str, kinds: Sequence[str], layout: str = COORD) -> None:
         if layout not in LAYOUTS:
             raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
-        if not path.startswith("/") or path == "/" or path.endswith("/"):
-            raise ValueError(f"the path of a recipe is absolute and not the root, such as '/locks/db'; not {path!r}")
         self.client = client
-        self.path = path
+        self.path = check_path(path)
         self.layout = layout
         self.sorts_by_name = layout == COORD and len(kinds) == 1 and kinds[0].isalpha()
         found = "|".join(kinds)
@@ -265,10 +264,13 @@ class Place:
             before = entry or before
         return None
 
-    async def leave(self) -> None:
-        """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
+    async def leave(self, *, felt: bool = True) -> None:
+        """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session.
+
+        `felt`: as that of `shielded`.
+        """
         if not self.left:
-            await shielded(lambda: insist(self.client, self._delete))
+            await shielded(lambda: insist(self.client, self._delete), felt=felt)
             self.left = True
 
     async def _delete(self) -> None:

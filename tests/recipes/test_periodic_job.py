@@ -65,7 +65,7 @@ async def take_part(ensemble: coord.testing.Ensemble, rng: random.Random, runs: 
 
             try:
                 with trio.move_on_after(rng.uniform(5, 30)):
-                    await PeriodicJob(client, "/job", every=3, clock=clock, **options).run(work)
+                    await PeriodicJob(client, "/job", every=3, **options).run(work)
             except (LockLost, coord.CoordError, ZeroDivisionError):
                 pass
             ensemble.network.rejoin(host)
@@ -74,8 +74,8 @@ async def take_part(ensemble: coord.testing.Ensemble, rng: random.Random, runs: 
 async def run_seed(seed: int, options: dict[str, bool]) -> None:
     rng, runs = random.Random(seed), Runs()
     async with coord.testing.ensemble(seed=seed) as ensemble, ensemble.client(session_timeout=60) as client:
-        job = PeriodicJob(client, "/job", every=3, clock=clock, **options)
-        first = job.latest() + 1
+        job = PeriodicJob(client, "/job", every=3, **options)
+        first = await job.latest() + 1
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(take_part, ensemble, random.Random(rng.random()), runs, options)
@@ -136,8 +136,8 @@ async def test_runs_that_were_missed_are_made_up_for_or_told(ensemble, virtual_c
 
         await client.create("/job/last", b'{"number": 0}', parents=True)
         for make_up in (False, True):
-            job = PeriodicJob(client, "/job", every=10, clock=clock, make_up=make_up)
-            first = job.latest()
+            job = PeriodicJob(client, "/job", every=10, make_up=make_up)
+            first = await job.latest()
             await client.set("/job/last", b'{"number": %d}' % (first - 3))
             with trio.move_on_after(1):
                 await job.run(note)
@@ -147,8 +147,6 @@ async def test_runs_that_were_missed_are_made_up_for_or_told(ensemble, virtual_c
 
 @on_both
 async def test_a_run_that_raises_is_repeated_and_what_it_writes_with_its_end_is_written_once():
-    now = [1000.0]
-
     async def fail(run: Run) -> None:
         raise ZeroDivisionError(run.repeated)
 
@@ -163,9 +161,10 @@ async def test_a_run_that_raises_is_repeated_and_what_it_writes_with_its_end_is_
                 run.finish_with(client.transaction())
             raise KeyboardInterrupt
 
-        await PeriodicJob(client, "/job", every=10, clock=lambda: now[0])._ensure()
-        now[0] = 1011.0
-        job = PeriodicJob(client, "/job", every=10, clock=lambda: now[0])
+        await client.create("/job/last", b'{"number": 100}', parents=True)
+        job = PeriodicJob(
+            client, "/job", every=1000, first=await PeriodicJob(client, "/job", every=1).latest() - 101_500
+        )
         for repeated in (False, True):
             with pytest.raises(ZeroDivisionError, match=str(repeated)):
                 await job.run(fail)

@@ -140,7 +140,7 @@ async def test_a_full_queue_says_so_or_waits():
         queue = PriorityQueue(client, "/queue", limit=2)
         await queue.put(b"1", 5)
         await queue.put_nowait(b"2")
-        with pytest.raises(QueueFull, match="/queue holds 2 items, and its limit is 2"):
+        with pytest.raises(QueueFull, match="/queue is full: its limit is 2 items"):
             await queue.put_nowait(b"3")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(queue.put, b"3")
