@@ -262,7 +262,7 @@ class DoubleBarrier(Reusable[Party]):
         lines = [line.partition("\t") for line in ready.decode(errors="replace").split("\n")]
         if not all(tab for _, tab, _ in lines):
             raise MisuseError(
-                f"{self._ready} holds {ready!r:.40}, and not who belongs to a round: a process that uses kazoo's layout "
+                f"{self._ready} holds {ready!r:.40}, and not who belongs to a round: a process with kazoo's layout "
                 "is at work there, or has left it behind; use layout='kazoo' everywhere, or delete it"
             )
         return {znode: name for znode, _, name in lines}
