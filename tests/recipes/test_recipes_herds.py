@@ -148,22 +148,27 @@ def test_one_of_each_of_the_first_three_sessions_watches_and_the_others_wait_in_
 
 async def test_when_a_program_dies_with_all_who_wait_in_it_others_are_awake(virtual_clock):
     got: list[str] = []
-    async with coord.testing.ensemble() as ensemble, ensemble.client() as putter, trio.open_nursery() as nursery:
-        async with ensemble.client() as dying, ensemble.client() as living:
+    async with (
+        coord.testing.ensemble() as ensemble,
+        ensemble.client() as putter,
+        ensemble.client() as dying,
+        ensemble.client() as living,
+        trio.open_nursery() as nursery,
+    ):
 
-            async def wait(client: coord.Client, name: str) -> None:
-                await Queue(client, "/queue").get()
-                got.append(name)
+        async def wait(client: coord.Client, name: str) -> None:
+            await Queue(client, "/queue").get()
+            got.append(name)
 
-            for _ in range(5):
-                nursery.start_soon(wait, dying, "dying")
-            await trio.sleep(1)
-            nursery.start_soon(wait, living, "living")
-            await trio.sleep(1)
-            ensemble.isolate(dying)
-            await Queue(putter, "/queue").put(b"item")
-            begun = trio.current_time()
-            await ensemble.wait(lambda: got == ["living"])
-            assert trio.current_time() - begun < 0.1
-            ensemble.heal()
-            nursery.cancel_scope.cancel()
+        for _ in range(5):
+            nursery.start_soon(wait, dying, "dying")
+        await trio.sleep(1)
+        nursery.start_soon(wait, living, "living")
+        await trio.sleep(1)
+        ensemble.isolate(dying)
+        await Queue(putter, "/queue").put(b"item")
+        begun = trio.current_time()
+        await ensemble.wait(lambda: got == ["living"])
+        assert trio.current_time() - begun < 0.1
+        ensemble.heal()
+        nursery.cancel_scope.cancel()
