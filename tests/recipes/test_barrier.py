@@ -103,7 +103,7 @@ async def test_a_double_barrier_where_kazoo_is_at_work_says_so_and_leaves_nothin
     async with ensemble.client() as client:
         for ready in (b"", b"nonsense", b"\xff"):
             await client.create("/d/ready", ready, parents=True)
-            with pytest.raises(MisuseError, match="/d/ready holds .*use layout='kazoo' everywhere, or delete it"):
+            with pytest.raises(MisuseError, match=r"/d/ready holds .*use layout='kazoo' everywhere, or delete it"):
                 async with DoubleBarrier(client, "/d", 1):
                     pass
             assert await client.children("/d") == ["ready"]
