@@ -188,3 +188,67 @@ async def test_misuse_is_told():
         await client.create("/job/last", b"nonsense", parents=True)
         with pytest.raises(RecipeError, match="/job/last holds b'nonsense', which no job has written"):
             await PeriodicJob(client, "/job", every=1).record()
+
+
+async def test_no_run_begins_before_it_is_due_by_the_servers_clock(ensemble, virtual_clock):
+    """This member believes that the servers are a minute ahead."""
+    begun: list[float] = []
+    async with ensemble.client() as client:
+        job = PeriodicJob(client, "/job", every=10)
+        ask = job._ask_time
+
+        async def ask_and_err() -> float:
+            told = await ask()
+            job._ahead_s += 60 if len(begun) < 1 and not errors else 0
+            errors.append(told)
+            return told
+
+        errors: list[float] = []
+        job._ask_time = ask_and_err
+
+        async def note(run: Run) -> None:
+            begun.append(clock() - run.due)
+            if len(begun) == 3:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await job.run(note)
+    assert all(0 <= late < 0.1 for late in begun)
+    assert len(errors) < 12, "it does not ask again and again"
+
+
+async def test_a_member_that_goes_by_a_clock_of_its_own_is_found(virtual_clock, monkeypatch):
+    async def latest(job: PeriodicJob) -> int:
+        return int((clock() + 2 - job.first) // job.every)
+
+    async def wait_due(job: PeriodicJob, number: int) -> None:
+        await trio.sleep(max(0.01, job.due(number) - clock() - 2))
+
+    monkeypatch.setattr(PeriodicJob, "latest", latest)
+    monkeypatch.setattr(PeriodicJob, "_wait_due", wait_due)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        await run_seed(1, {})
+
+
+async def test_two_objects_of_one_client_are_two_members(ensemble, virtual_clock):
+    begun: list[int] = []
+    async with ensemble.client() as client:
+        one, two = PeriodicJob(client, "/job", every=10), PeriodicJob(client, "/job", every=10)
+        assert one.name != two.name
+
+        async def note(run: Run) -> None:
+            begun.append(run.number)
+            await trio.sleep(1)
+
+        with trio.move_on_after(55):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.run, note)
+                nursery.start_soon(two.run, note)
+        assert begun == list(range(begun[0], begun[0] + 5))
+
+
+async def test_a_first_run_at_no_time_is_told(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        for first in (float("nan"), float("inf"), "today"):
+            with pytest.raises(ValueError, match="due at a Unix time in seconds"):
+                PeriodicJob(client, "/job", every=1, first=first)
