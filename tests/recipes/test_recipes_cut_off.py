@@ -194,4 +194,4 @@ class AnyLibrary:
 def test_a_mutant_that_trusts_the_shield_of_anyio_is_found(monkeypatch):
     monkeypatch.setattr(recipes.shielded, "sniffio", AnyLibrary)
     found = sorted(asyncio.run(leave_all()))
-    assert found == sorted(set(LEAVE) - {"partitioner"}), "a partitioner gives back in tasks that nobody else knows"
+    assert found == sorted(set(LEAVE) - {"partitioner", "periodic job"})  # these run in a task that nobody else knows
