@@ -17,7 +17,7 @@ import anyio
 import coord
 from recipes.errors import MemberDied, MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
-from recipes.inside import Reusable
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
 from recipes.shielded import shielded
 
@@ -60,7 +60,7 @@ class Barrier:
 
     async def wait(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  as the other recipes
         """Until it is open, or was for a moment. Raises TimeoutError."""
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(check_timeout(self.path, timeout)):
             if await self.is_closed():
                 await wait_gone(self.client, self.path)
             return
@@ -104,8 +104,8 @@ class DoubleBarrier(Reusable[Party]):
         self.client = client
         self.path = path
         self.count = count
-        self.name = name
-        self._timeout = timeout
+        self.name = check_contender(path, name)
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
         self._ready = f"{path}/ready"
 

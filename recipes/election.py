@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import Held, body, check_margin
+from recipes.inside import check_contender
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
 from recipes.shielded import shielded
@@ -108,7 +109,7 @@ class Election:
             raise MisuseError(f"election {path}: kazoo's layout has no priorities; use coord's")
         self.client = client
         self.path = path
-        self.name = name
+        self.name = check_contender(path, name)
         self.margin = check_margin(client, path, margin)
         self._kind = "lock" if layout == KAZOO else f"candidate.{priority}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)

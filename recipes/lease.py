@@ -24,7 +24,7 @@ import anyio
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import NOTHING_S, USES, Held, body
-from recipes.inside import Reusable
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.lock import acquire
 from recipes.place import Place, PlaceGone, Places, contender, insist, unique_id, wait_gone
 from recipes.shielded import shielded
@@ -107,16 +107,18 @@ class Lease(Reusable[HeldLease]):
         timeout: float | None = None,
         margin: float | None = None,
     ) -> None:
+        if not (isinstance(seconds, int | float) and 0.001 <= seconds < math.inf):
+            raise MisuseError(f"the lease {path} is for a number of seconds from 0.001, not {seconds!r}")
         self.margin = seconds * MARGIN_OF_LEASE if margin is None else margin
-        if not 0 <= self.margin < seconds < math.inf:
+        if not (isinstance(self.margin, int | float) and 0 <= self.margin < seconds):
             raise MisuseError(f"the lease {path} of {seconds!r} s needs a margin from 0 to less, not {self.margin!r}")
         self.client = client
         self.path = path
         self.seconds = seconds
-        self.name = name
+        self.name = check_contender(path, name)
         self._holder = f"{path}/holder"
         self._places = Places(client, f"{path}/queue", ("lock",))
-        self._timeout = timeout
+        self._timeout = check_timeout(path, timeout)
 
     def __repr__(self) -> str:
         return f"<Lease {self.path} of {self.seconds:g} s{', in use' if self._block else ''}>"

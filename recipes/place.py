@@ -288,8 +288,11 @@ class Place:
 
 
 def unique_id(client: coord.Client) -> str:
-    """One that no other contender has; it depends on no chance."""
-    return f"{client.session.id:x}-{next(_ids)}"
+    """One that no other contender has, or had: session, place in the log, count. It depends on no chance.
+
+    A session that was saved may be gone on with by a process that counts from 1 again: it has seen more of the log.
+    """
+    return f"{client.session.id:x}-{client.session.seen_zxid:x}-{next(_ids)}"
 
 
 def contender(value: bytes) -> str:
@@ -348,8 +351,13 @@ async def delete(client: coord.Client, path: str) -> None:
     """Delete a znode of this session's. Not stopped by a cancellation; returns when it is gone, or the session."""
 
     async def once() -> None:
-        with suppress(coord.NoNodeError):
+        try:
             await client.delete(path)
+        except coord.NoNodeError:
+            return
+        except coord.NoAuthError:
+            if await client.exists(path):
+                raise
 
     await shielded(lambda: insist(client, once))
 

@@ -19,7 +19,7 @@ import anyio
 import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
-from recipes.inside import Reusable
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
 from recipes.shielded import shielded
@@ -51,12 +51,12 @@ class Semaphore(Reusable[Held]):
         _check_capacity(path, capacity)
         self.client = client
         self.path = path
-        self.name = name
+        self.name = check_contender(path, name)
         self._first_capacity = capacity
         self._holders = path if layout == KAZOO else f"{path}/holders"
         queue = f"{path}-__lock__" if layout == KAZOO else f"{path}/queue"
         self._places = Places(client, queue, ("lock",), layout)
-        self._timeout = timeout
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
 
     def __repr__(self) -> str:
