@@ -22,7 +22,7 @@ from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import Held, Lease, ReadWriteLock, Semaphore
 from tests.recipes.contention import EXCLUSIVE, Inside, Violation, alone, at_most, ends_with, readers_or_one_writer
-from tests.recipes.test_recipes_cancelled import MAKE, cancel_everywhere
+from tests.recipes.test_recipes_cancelled import MAKE, cancel_a_double_barrier_everywhere, cancel_everywhere
 from tests.recipes.test_recipes_directed import a_holder_is_cut_off, entered_in_turn, late_write
 
 
@@ -79,6 +79,12 @@ async def test_a_block_that_can_be_cancelled_while_it_leaves_is_found(name, ense
     monkeypatch.setattr(recipes.shielded, "anyio", Unshielded)
     with ends_with(AssertionError, trio.TooSlowError, coord.CoordError):
         await cancel_everywhere(ensemble, MAKE[name])
+
+
+async def test_a_double_barrier_that_can_be_cancelled_while_it_leaves_is_found(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(recipes.shielded, "anyio", Unshielded)
+    with ends_with(AssertionError, trio.TooSlowError, coord.CoordError):
+        await cancel_a_double_barrier_everywhere(ensemble)
 
 
 # ---- who may be inside together

@@ -120,6 +120,34 @@ async def test_a_careless_worker_is_found(mutant, virtual_clock, monkeypatch):
         await run_seeds()
 
 
+def acknowledge_unchecked(task: Task, txn: coord.Transaction) -> None:
+    """Whoever has it by now."""
+    txn.delete(task.item)
+
+
+async def test_a_worker_that_acknowledges_what_it_has_no_more_is_found(virtual_clock, monkeypatch):
+    async def run_seeds() -> None:
+        for seed in range(1, 8):
+            await run_seed(seed)
+
+    monkeypatch.setattr(Task, "_add_steps", acknowledge_unchecked)
+    monkeypatch.setattr(Task, "wait_lost", never_lost)
+    with pytest.raises((AssertionError, ExceptionGroup, trio.TooSlowError)):
+        await run_seeds()
+
+
+async def set_nothing_aside(queue: TaskQueue, name: str, value: bytes, stat: coord.Stat) -> None:
+    await queue.client.exists(queue.path)
+
+
+async def test_an_item_that_is_tried_too_often_and_not_set_aside_is_found(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(TaskQueue, "_set_aside", set_nothing_aside)
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks", tries=1)
+        await set_aside(tasks, b"poison")
+        assert await tasks.failed() == {}
+
+
 async def test_an_item_of_a_worker_that_dies_comes_back_and_its_late_writes_are_refused(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=4) as first, ensemble.client() as second:
         await TaskQueue(second, "/tasks").put(b"work")
