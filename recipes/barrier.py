@@ -177,11 +177,12 @@ class DoubleBarrier(Reusable[Party]):
         return {}, 0
 
     async def _members(self) -> dict[str, str]:
-        return {
-            child.name: contender(child.data or b"").replace("\t", " ")
-            async for child in self.client.each_child(self.path, data=True)
-            if child.name.startswith("member-")
-        }
+        found = {}
+        with suppress(coord.NoNodeError):
+            async for child in self.client.each_child(self.path, data=True):
+                if child.name.startswith("member-"):
+                    found[child.name] = contender(child.data or b"").replace("\t", " ")
+        return found
 
     async def _begin(self, members: dict[str, str]) -> bool:
         """Let the round begin, if all of these are still there."""

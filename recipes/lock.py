@@ -213,6 +213,8 @@ async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = p
     place = await places.take(kind, name)
     try:
         free = await place.is_free(blocker)
+    except PlaceGone:
+        return None
     except BaseException:
         await place.leave()
         raise

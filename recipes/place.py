@@ -237,13 +237,16 @@ class Place:
         while (ahead := await self._blocker(blocker)) is not None:
             await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
             if blocker is predecessor and self._sorts:
-                self.note_head(await self.client.children_page(self._places.path, limit=2))
+                with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
+                    self.note_head(await self.client.children_page(self._places.path, limit=2))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
         if self._first:
             return None
-        if blocker is predecessor and self._sorts and (near := await self._near()) is not None:
-            return near
+        if blocker is predecessor and self._sorts:
+            with suppress(coord.NoNodeError):
+                if (near := await self._near()) is not None:
+                    return near
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
             if self.is_own(entry):

@@ -73,14 +73,31 @@ class Semaphore(Reusable[Held]):
         With `below_holders` there may be more holders now: nobody is let in until enough of them have left.
         """
         _check_capacity(self.path, capacity)
-        await self._read()
+        while True:
+            before, stat = await self._read()
+            if not below_holders:
+                await self._count_below(capacity)
+            try:
+                changed = await self.client.set(self._holders, b"%d" % capacity, version=stat.version)
+            except (coord.BadVersionError, coord.NoNodeError):
+                continue
+            try:
+                if not below_holders:
+                    await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
+            except MisuseError:
+                with suppress(coord.BadVersionError, coord.NoNodeError):
+                    await self.client.set(self._holders, b"%d" % before, version=changed.version)
+                raise
+            return
+
+    async def _count_below(self, capacity: int) -> None:
+        """Raises MisuseError if more hold it than that."""
         holders = len(await self.client.children(self._holders, linearizable=True))
-        if capacity < holders and not below_holders:
+        if capacity < holders:
             raise MisuseError(
                 f"{self.path} is held by {holders}, which is more than {capacity}; say below_holders=True to let them "
                 "finish and nobody else in until enough have left"
             )
-        await self.client.set(self._holders, b"%d" % capacity)
 
     async def holders(self) -> list[str]:
         """The names of those who hold it, in no particular order."""
