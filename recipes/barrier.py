@@ -133,10 +133,11 @@ class DoubleBarrier(Reusable[Party]):
                     raise TimeoutError(f"fewer than {self.count} came to {self.path} within {self._timeout:g} s")
                 party = await self._party(path)
                 party.members = members
-                async with body(party.wait_lost):
-                    yield party
-                await delete(self.client, path)
-                await self._wait_others(members, ready, own)
+                async with self._departures(ready) as departures:
+                    async with body(party.wait_lost):
+                        yield party
+                    await delete(self.client, path)
+                    await self._wait_others(members, ready, own, departures)
             except BaseException:
                 await delete(self.client, path)
                 await shielded(lambda: insist(self.client, lambda: self._clear_round_of(own)))
@@ -205,12 +206,30 @@ class DoubleBarrier(Reusable[Party]):
         else:
             await self._clear(members, ready)
 
-    async def _wait_others(self, members: dict[str, str], ready: int, own: str) -> None:
+    @asynccontextmanager
+    async def _departures(self, ready: int) -> AsyncIterator[coord.Watch | None]:
+        """Tells how each of a round went, from its beginning on. It is armed then: a round may be longer than the
+        servers' memory. None if that is short indeed."""
+        kinds = [coord.EventKind.DELETED]
+        watch = self.client.watch(self.path, recursive=True, depth=1, kinds=kinds, since=ready)
+        try:
+            await watch.__aenter__()
+        except coord.WatchWindowLostError:
+            yield None
+            return
+        try:
+            yield watch
+        finally:
+            await watch.__aexit__(None, None, None)
+
+    async def _wait_others(self, members: dict[str, str], ready: int, own: str, departures: coord.Watch | None) -> None:
         died: list[str] = []
         waited = set(members) - {own}
         with anyio.move_on_after(self._timeout) as scope:
             try:
-                await self._watch_others(waited, ready, members, died)
+                if departures is None:
+                    raise coord.WatchWindowLostError(f"how the members of {self.path} went is not remembered")
+                await self._watch_others(waited, departures, members, died)
             except coord.WatchWindowLostError:
                 while waited & set(await self._members()):
                     await self._wait_round_over(members, ready)
@@ -221,20 +240,17 @@ class DoubleBarrier(Reusable[Party]):
         if died:
             raise MemberDied(f"{', '.join(died)} died inside the barrier {self.path}", died)
 
-    async def _watch_others(self, waited: set[str], ready: int, members: dict[str, str], died: list[str]) -> None:
-        """Until all are gone, and how each of them went: a watch tells it, from the beginning of the round on."""
-        kinds = [coord.EventKind.DELETED]
-        if not waited:
-            return
-        async with self.client.watch(self.path, recursive=True, depth=1, kinds=kinds, since=ready) as events:
-            async for event in events:
-                znode = event.path.rpartition("/")[2]
-                if znode in waited:
-                    waited.discard(znode)
-                    if event.cause is coord.Cause.SESSION_EXPIRED:
-                        died.append(members[znode] or znode)
-                    if not waited:
-                        return
+    async def _watch_others(
+        self, waited: set[str], departures: coord.Watch, members: dict[str, str], died: list[str]
+    ) -> None:
+        """Until all are gone, and how each of them went."""
+        while waited:
+            event = await anext(departures)
+            znode = event.path.rpartition("/")[2]
+            if znode in waited:
+                waited.discard(znode)
+                if event.cause is coord.Cause.SESSION_EXPIRED:
+                    died.append(members[znode] or znode)
 
     async def _clear(self, members: dict[str, str], ready: int) -> None:
         """Take `ready` away if nobody of its round is there."""
