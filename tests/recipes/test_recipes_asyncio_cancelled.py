@@ -154,5 +154,28 @@ def test_cancelled_by_asyncio_at_any_await_a_get_takes_no_item_or_returns_it(aga
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("again", [0, 4])
+def test_cancelled_by_asyncio_at_any_await_a_get_that_waits_takes_no_item_or_returns_it(again):
+    async def main() -> None:
+        async with coord.embedded() as client:
+            queue, others = Queue(client, "/x"), Queue(client, "/x")
+            for at in range(1, 300):
+                run = CancelledAt(queue.get(), at, again)
+                waiting = asyncio.create_task(_awaiting(run))
+                await asyncio.sleep(0.003)
+                await others.put(b"item")
+                got = None
+                with suppress(asyncio.CancelledError):
+                    got = await waiting
+                if got is None:
+                    got = await others.get_nowait()  # it is still there
+                assert (got, await queue.count(), await client.ephemerals()) == (b"item", 0, []), f"at await {at}"
+                if not run.fired:
+                    return
+            raise AssertionError("there are still awaits after 300 runs")
+
+    asyncio.run(main())
+
+
 async def _awaiting(run: CancelledAt) -> Any:
     return await run
