@@ -1,10 +1,10 @@
 """A right for a stated time, by the servers' clock. It outlives a lost session, and needs nothing to end.
 
 The lease is a znode with a time to live, `lease.seconds` from its creation or last renewal, by the times which the
-leader of the servers gives to writes. Whoever is next waits so long, has the servers tell the time by a write of its
-own, and takes the lease over if it has ended; it need not wait until the servers have swept the old one away. The
-holder counts the same seconds from the moment *before* it asked, on a clock that does not jump and goes on while the
-computer sleeps: so it ends for the holder first. The clocks of the servers need to agree as far as `margin` says.
+leader of the servers gives to writes. Whoever is next has the servers tell the time by a write of its own, waits for
+what is left, and takes the lease over; it need not wait until the servers have swept the old one away. The holder
+counts the same seconds from the moment *before* it asked, on a clock that does not jump and goes on while the computer
+sleeps: so it ends for the holder first. The clocks of the servers need to agree as far as `margin` says.
 
 - One body at a time, as far as that holds. A guarded write is refused as soon as another has the lease.
 - The body is cancelled, and the block ends with LockLost, `margin` seconds before the lease ends.
@@ -119,6 +119,8 @@ class Lease(Reusable[HeldLease]):
         self._holder = f"{path}/holder"
         self._places = Places(client, f"{path}/queue", ("lock",))
         self._timeout = check_timeout(path, timeout)
+        self._ends = 0, 0.0
+        """Of the lease that is waited for: the zxid of its last renewal, and when it ends by the session's clock."""
 
     def __repr__(self) -> str:
         return f"<Lease {self.path} of {self.seconds:g} s{', in use' if self._block else ''}>"
@@ -187,7 +189,17 @@ class Lease(Reusable[HeldLease]):
         return None
 
     async def _left_s(self, before: bytes, seen: coord.Stat, place: Place) -> float:
-        """For how long a holder still has it: by the servers' clock, which does not go back."""
+        """For how long a holder still has it.
+
+        The servers' clock says how old it is when it is first seen. From then on the session's is looked at, so that it
+        does no harm if the servers' is set meanwhile.
+        """
+        if self._ends[0] != seen.mzxid:
+            left_s = await self._ask_left_s(before, seen, place)
+            self._ends = seen.mzxid, self.client.session.now + left_s
+        return self._ends[1] - self.client.session.now
+
+    async def _ask_left_s(self, before: bytes, seen: coord.Stat, place: Place) -> float:
         try:
             milliseconds = int(before.split(b"\n")[2])
         except (IndexError, ValueError):

@@ -5,10 +5,11 @@ import trio
 
 import coord.testing
 from coord.client.sessions import ClientSession
+from coord.replica.replica import Replica
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import Lease, LockLost
-from tests.recipes.contention import ends_with
+from tests.recipes.contention import Inside, alone, ends_with
 
 
 async def test_a_computer_that_has_slept_finds_its_lease_ended(ensemble, virtual_clock, monkeypatch):
@@ -101,3 +102,33 @@ async def test_who_waits_for_a_lease_and_has_its_place_deleted_takes_another(ens
             for place in await one.children("/lease/queue"):
                 await one.delete(f"/lease/queue/{place}")
             await trio.sleep(0.1)
+
+
+async def test_the_servers_clock_may_be_set_while_a_lease_is_waited_for(virtual_clock, monkeypatch):
+    """It is set forward by a day, once for all servers."""
+    ahead_ms = 0
+    take = Replica.take
+    monkeypatch.setattr(Replica, "take", lambda replica, now, wall_ms: take(replica, now, wall_ms + ahead_ms))
+    inside = Inside(alone)
+    async with (
+        coord.testing.ensemble(reap_interval_s=3600) as ensemble,
+        ensemble.client() as one,
+        ensemble.client() as two,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def hold(client: coord.Client, name: str) -> None:
+            with ends_with(LockLost):
+                async with Lease(client, "/lease", 30, name=name) as lease, inside.body(name, lease):
+                    await trio.sleep(100)
+
+        begun = trio.current_time()
+        nursery.start_soon(hold, one, "one")
+        await trio.sleep(1)
+        nursery.start_soon(hold, two, "two")
+        await trio.sleep(5)
+        ahead_ms = 86_400_000
+        await one.create("/written")
+        ensemble.isolate(one)  # it cannot give it back
+        await ensemble.wait(lambda: inside.entered == ["one", "two"])
+        assert 30 <= trio.current_time() - begun < 30.1
