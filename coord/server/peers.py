@@ -56,6 +56,10 @@ class PeerLink:
     def send(self, frame: bytes) -> None:
         self.outbox.put(frame)
 
+    @property
+    def bytes_waiting(self) -> int:
+        return self.outbox.bytes_waiting
+
     def hang_up(self, why: str) -> None:
         self.outbox.close(why)
 
@@ -309,7 +313,7 @@ class Peers:
                     self._refused(peer, message.reason)
                 assert not isinstance(message, Hello), "the decoder lets no second one pass"
                 replica.receive(peer, message, now)
-            driver.feed()
+            driver.feed_at_last()
             data = await stream.receive()
             if not data:
                 return
