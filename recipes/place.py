@@ -193,7 +193,7 @@ class Place:
         """Znodes beside the places, as they were when its turn came."""
         self._places = places
         self._first = False
-        self._sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
+        self.sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
 
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
@@ -203,7 +203,7 @@ class Place:
 
         With one kind of places their names are in their order, as long as all of their numbers have ten digits.
         """
-        if not self._sorts:
+        if not self.sorts:
             return
         others = []
         for child in page.children:
@@ -236,16 +236,16 @@ class Place:
         """
         while (ahead := await self._blocker(blocker)) is not None:
             await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
-            if blocker is predecessor and self._sorts:
+            if blocker is predecessor and self.sorts:
                 with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
                     self.note_head(await self.client.children_page(self._places.path, limit=2))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
         if self._first:
             return None
-        if blocker is predecessor and self._sorts:
+        if blocker is predecessor and self.sorts:
             with suppress(coord.NoNodeError):
-                if (near := await self._near()) is not None:
+                if (near := await self.near()) is not None:
                     return near
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
@@ -254,7 +254,7 @@ class Place:
                 return blocker(entries[:number], entry)
         raise PlaceGone(f"{self.path} was deleted while it waited")
 
-    async def _near(self) -> Entry | None:
+    async def near(self) -> Entry | None:
         """The place right before it, if its number is not far below; so a long line need not be read."""
         number = int(self.name[-DIGITS:])
         after = f"{self.kind}-{number - NEAR:0{DIGITS}d}" if number > NEAR else f"{self.kind}-"
