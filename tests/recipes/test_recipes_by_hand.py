@@ -76,7 +76,7 @@ async def who_waited_and_was_cut_off(ensemble, make) -> list[str]:
                 async with make(client):
                     order.append(name)
                     await done.wait()
-                order.append(f"{name} left")
+                    order.append(f"{name} left")  # here: the next one may be told before this one's answer comes
 
         ends = [trio.Event() for _ in range(3)]
         for name, client, end in (("one", one, trio.Event()), ("two", two, ends[0])):
