@@ -9,6 +9,7 @@ from coord.replica.replica import Replica
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import Lease, LockLost
+from tests.recipes.cancelling import Cancellable, at_each_checkpoint
 from tests.recipes.contention import Inside, alone, ends_with
 
 
@@ -132,3 +133,20 @@ async def test_the_servers_clock_may_be_set_while_a_lease_is_waited_for(virtual_
         ensemble.isolate(one)  # it cannot give it back
         await ensemble.wait(lambda: inside.entered == ["one", "two"])
         assert 30 <= trio.current_time() - begun < 30.1
+
+
+async def test_cancelled_at_any_checkpoint_while_it_takes_a_lease_over_it_leaves_no_znode(virtual_clock):
+    async with coord.testing.ensemble(reap_interval_s=3600) as ensemble, ensemble.client() as client:
+
+        async def scenario(cancellable: Cancellable) -> None:
+            await client.create("/x/holder", b"dead\nid\n100", ttl=0.1, parents=True)
+            with cancellable:
+                async with Lease(client, "/x", 10):
+                    await trio.sleep(0.01)
+            assert await client.ephemerals() == []
+            if await client.exists("/x/holder"):
+                assert (await client.get("/x/holder"))[0] == b"dead\nid\n100"
+                assert cancellable.fired
+                await client.delete("/x/holder")
+
+        assert await at_each_checkpoint(scenario) > 10
