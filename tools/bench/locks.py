@@ -15,6 +15,17 @@ from kazoo.client import KazooClient
 import coord
 from coord.model.message import message
 from recipes import Lock
+from tools.bench.figures import Report, Scale
+from tools.bench.goals import (
+    COORD,
+    HANDOVER_MANY,
+    HANDOVER_P50,
+    HANDOVER_P99,
+    KAZOO,
+    LIBRARIES,
+    TAKEN,
+    lock_row,
+)
 from tools.ensembles import Ensemble
 
 PATH = "/bench-locks"
@@ -46,23 +57,22 @@ class Baton:
         self._left_s = time.perf_counter()
 
 
-def measure_locks(ensemble: Ensemble, seconds: float) -> dict[str, LockRates]:
+def locks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """By the library's name; coord's own only where the servers speak its protocol."""
     ensemble.wait_leader()
     address = ensemble.members[(ensemble.followers() or list(ensemble.members))[0]].client_address
-    found = {"kazoo's Lock": _kazoo(address, seconds)}
-    if ensemble.software.name == "coord":
-        for library in ("trio", "asyncio"):
-            found[f"recipes' Lock on {library}"] = anyio.run(_recipes, address, seconds, backend=library)
-    return found
+    _tell(report, KAZOO, _kazoo(address, scale.seconds))
+    if ensemble.software.name == COORD:
+        for backend, library in zip(("trio", "asyncio"), LIBRARIES, strict=True):
+            _tell(report, library, anyio.run(_recipes, address, scale.seconds, backend=backend))
 
 
-def median(turns: list[dict[str, LockRates]]) -> dict[str, LockRates]:
-    """The turn in the middle, by how often the lock was taken."""
-    return {
-        library: sorted((turn[library] for turn in turns), key=lambda each: each.per_second)[len(turns) // 2]
-        for library in (turns[0] if turns else {})
-    }
+def _tell(report: Report, library: str, rates: LockRates) -> None:
+    report.figure(lock_row(library, TAKEN), rates.per_second)
+    report.figure(lock_row(library, HANDOVER_P50), rates.handover_p50_ms)
+    report.figure(lock_row(library, HANDOVER_P99), rates.handover_p99_ms)
+    if rates.handover_many_p50_ms is not None and rates.handover_p50_ms:
+        report.figure(lock_row(library, HANDOVER_MANY), rates.handover_many_p50_ms / rates.handover_p50_ms)
 
 
 def _rates(per_second: float, times_s: list[float], many_s: list[float] | None) -> LockRates:
