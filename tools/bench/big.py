@@ -2,7 +2,7 @@
 
 In this order, on one ensemble, with all settings at their defaults but for one: coord takes a snapshot after 256 MiB of
 log, which at 10,000 sets a second would be minutes; before the stall is measured its servers are started again with
-the limit at SNAPSHOT_AFTER_BYTES. ZooKeeper takes one after 50,000 to 100,000 transactions anyway.
+a lower limit. ZooKeeper takes one after 50,000 to 100,000 transactions anyway.
 """
 
 import contextlib
@@ -25,11 +25,9 @@ PARENTS = 10
 FEW = 1_000
 VALUE = b"v" * 100
 SETS_PER_SECOND = 10_000
-SNAPSHOT_AFTER_BYTES = 32 << 20
 _WINDOW = 100
 _FILL_LIMIT_S = 3_600.0
 _SNAPSHOT_LIMIT_S = 120.0
-_SNAPSHOT_ENDS_S = 5.0  # ZooKeeper's has its name when it begins: it is given so long to end, and coord as well
 _RESTART_LIMIT_S = 120.0
 _MEGABYTE = 1e6
 _POLL_S = 0.005
@@ -54,7 +52,7 @@ def big(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     report.figure(SETS_KEPT.format(many=scale.znodes), _sets(ensemble, many, scale.seconds, report) / with_few)
     _restart(ensemble, scale, report)
     if isinstance(ensemble.software, CoordSoftware):
-        _start_again(ensemble, ("--snapshot-after-bytes", str(SNAPSHOT_AFTER_BYTES)))
+        _start_again(ensemble, ("--snapshot-after-bytes", str(scale.snapshot_after_bytes)))
     _stall(ensemble, scale, report)
     _new_follower(ensemble, scale, report)
 
@@ -94,7 +92,7 @@ def _stall(ensemble: Ensemble, scale: Scale, report: Report) -> None:
                 "a snapshot of each server",
                 _SNAPSHOT_LIMIT_S,
             )
-            time.sleep(_SNAPSHOT_ENDS_S)
+            time.sleep(scale.snapshot_ends_s)
             found = ticker.end()
         _note_load(load, report)
     report.figure(of_znodes(scale.znodes, STALL), max(found["longest_s"]) * 1000)
@@ -156,6 +154,8 @@ def _fill(ensemble: Ensemble, first: int, upto: int) -> None:
     wanted = (upto - first) * PARENTS
     if outcome.errors or outcome.replies != wanted:
         raise EnsembleError(f"{outcome.replies} of {wanted} znodes were created; {error_text(outcome)}")
+    close(clients)  # some may have been idle for so long that their sessions are over
+    clients = connect(ensemble, len(ensemble.members))
     for client in clients:
         client.sync()
     close(clients)

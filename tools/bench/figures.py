@@ -19,6 +19,8 @@ class Scale:
     watch_rounds: int = 20
     znodes: int = 1_000_000
     sessions: int = 10_000
+    snapshot_after_bytes: int = 32 << 20  # of coord's log, where a snapshot is waited for
+    snapshot_ends_s: float = 5.0  # ZooKeeper's has its name when it begins: it is given so long to end, coord as well
     idle_s: float = 15.0
     rows: tuple[Row, ...] = ()  # of throughput; none: the issue's
 

@@ -21,6 +21,7 @@ WINDOW = 200
 VALUE = b"w" * 100
 _WAKE_S = 0.002
 _TIMEOUT_MS = 60_000
+_CONNECT_LIMIT_S = 60.0
 
 
 def pace(flows: Sequence[Flow], per_second: float) -> float:
@@ -57,7 +58,7 @@ def main() -> None:
     flows = []
     for place in sys.argv[3:]:
         path, _, port = place.rpartition(":")
-        client = RawClient(int(port), timeout_ms=_TIMEOUT_MS)
+        client = RawClient(int(port), timeout_ms=_TIMEOUT_MS, wait_s=_CONNECT_LIMIT_S)
         flows.append(Flow(client.stream, sets_among(path, children, VALUE, WINDOW), WINDOW))
     print(READY, flush=True)
     seconds = pace(flows, per_second)

@@ -1,7 +1,7 @@
 """Throughput and latency: how one row is run against an ensemble."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tools.bench import loads
@@ -64,34 +64,16 @@ def close(clients: Iterable[RawClient]) -> None:
         client.stream.close()
 
 
-@contextlib.contextmanager
-def parents(clients: Sequence[RawClient], root: str, value: bytes = b"") -> Iterator[list[str]]:
-    """A znode for each connection below `root`, which is removed in the end, with all that is left below."""
-    paths = [f"{root}/c{index:03d}" for index in range(len(clients))]
-    clients[0].create(root)
-    for path, client in zip(paths, clients, strict=True):
-        client.sync(root)
-        client.create(path, value)
-    yield paths
-    clients[0].sync()
-    clients[0].delete_all(root)
-
-
 def measure(ensemble: Ensemble, row: Row, seconds: float) -> Measurement:
     """Run one row on znodes of its own, and remove them again."""
     clients = connect(ensemble, row.connections)
-    with connect(ensemble, 1)[0] as keeper, parents([keeper, *clients], _ROOT, b"v" * row.value_bytes) as paths:
-        measured = _measure(ensemble, row, seconds, clients, paths[1:])
-        close(clients)
-    return measured
-
-
-def _measure(
-    ensemble: Ensemble, row: Row, seconds: float, clients: Sequence[RawClient], paths: Sequence[str]
-) -> Measurement:
+    paths = [f"{_ROOT}/c{index:03d}" for index in range(len(clients))]
     value = b"v" * row.value_bytes
-    if row.operation == "multi":
-        for path, client in zip(paths, clients, strict=True):
+    clients[0].create(_ROOT)
+    for path, client in zip(paths, clients, strict=True):
+        client.sync(_ROOT)
+        client.create(path, value)
+        if row.operation == "multi":
             for child in loads.multi_paths(path):
                 client.create(child, value)
     budget = _CREATES_MAX // row.connections if row.operation == "create" else None
@@ -102,6 +84,11 @@ def _measure(
     measured = run_flows(ensemble, flows, seconds)
     if row.operation == "create":
         delete_children(flows, paths)
+    close(clients)
+    with connect(ensemble, 1)[0] as client:
+        client.sync()
+        client.delete_all(_ROOT)
+        client.close_session()
     return measured
 
 

@@ -27,6 +27,7 @@ INTERVAL_S = 0.001
 _PING = jute.request(jute.PING_XID, Op.PING)
 _PONG_BYTES = 4 + jute.REPLY_HEADER.size
 _TIMEOUT_MS = 60_000
+_CONNECT_LIMIT_S = 60.0
 _NICER_BY = -10  # where it may: the ticker must not be what stalls
 
 
@@ -79,7 +80,7 @@ def tick(pinged: list[Pinged]) -> float:
 
 
 def main() -> None:
-    pinged = [Pinged(RawClient(int(port), timeout_ms=_TIMEOUT_MS)) for port in sys.argv[1:]]
+    pinged = [Pinged(RawClient(int(port), timeout_ms=_TIMEOUT_MS, wait_s=_CONNECT_LIMIT_S)) for port in sys.argv[1:]]
     with contextlib.suppress(OSError):
         os.nice(_NICER_BY)
     print(READY, flush=True)

@@ -6,6 +6,7 @@ anew. The sessions are spread over the servers.
 """
 
 import select
+import statistics
 import time
 
 from tools.bench.figures import Report, Scale
@@ -23,19 +24,18 @@ _DATA_CHANGED = 3
 
 def watchers(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """One figure a turn: the median of the rounds, the first of which does not count."""
-    (writer,) = connect(ensemble, 1)
-    writer.create(PATH, b"")
-    clients = connect(ensemble, scale.watchers)
-    for client in clients:
-        client.sync(PATH)
-    try:
-        rounds = [_round(writer, clients) for _ in range(scale.watch_rounds + 1)][1:]
-        rounds.sort()
-        report.figure(counted(scale.watchers, LAST_EVENT), rounds[len(rounds) // 2] * 1000)
-    finally:
-        close(clients)
-    writer.delete(PATH)
-    writer.close_session()
+    with connect(ensemble, 1)[0] as writer:
+        writer.create(PATH, b"")
+        clients = connect(ensemble, scale.watchers)
+        for client in clients:
+            client.sync(PATH)
+        try:
+            rounds = [_round(writer, clients) for _ in range(scale.watch_rounds + 1)][1:]
+            report.figure(counted(scale.watchers, LAST_EVENT), statistics.median(rounds) * 1000)
+        finally:
+            close(clients)
+        writer.delete(PATH)
+        writer.close_session()
 
 
 def _round(writer: RawClient, clients: list[RawClient]) -> float:
