@@ -81,6 +81,7 @@ def test_etcd_is_driven_where_it_is_installed(tmp_path: Path) -> None:
     figures = Figures()
     with etcd.started(tmp_path, 1) as ensemble:
         report = Reporter(figures, ETCD, print)
+        etcd.prepare(ensemble, tmp_path)
         for row in (etcd.ROWS[0], etcd.ROWS[2]):
             report.figure(str(row), etcd.measure(ensemble, tmp_path, row, 1).per_second)
     assert len(figures.values) == 2

@@ -32,7 +32,7 @@ class EtcdSoftware:
             *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--initial-cluster", ",".join(f"s{each.id}=http://{HOST}:{each.peer_port}" for each in members)),
-            *("--initial-cluster-state", "new", "--log-level", "warn"),
+            *("--initial-cluster-state", "new", "--log-level", "error"),
         ]
 
     def mode(self, member: Member, timeout_s: float = 2.0) -> str | None:

@@ -208,9 +208,13 @@ class Server:
 
 
 async def run_pump(server: Server) -> None:
+    def abort(raise_cancel: object) -> trio.lowlevel.Abort:
+        server.parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
     while True:
         server.parked = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(lambda _: trio.lowlevel.Abort.SUCCEEDED)
+        await trio.lowlevel.wait_task_rescheduled(abort)
         server.pump()
 
 
