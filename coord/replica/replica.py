@@ -88,8 +88,9 @@ class Replica:
         self.window = Window(machine.zxid, settings.watch_window_bytes)
         self.forwards = Forwards()
         self.participant = Participant(settings.paxos, ballot, history, now, remains)
-        self.participant.touched_here = self._take_touched
         self.clients = Clients(self, draw)
+        self.participant.touched_here = self._take_touched
+        self.participant.attended_here = self.clients.attended
         self.now = now
         self.wall_ms = 0
         self.serving_since_s = now
