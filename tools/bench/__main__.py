@@ -11,6 +11,7 @@ import json
 import shutil
 import signal
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -210,8 +211,10 @@ class Bench:
     @contextlib.contextmanager
     def _noting(self, report: Report, group: str) -> Iterator[None]:
         """What goes wrong in one group must not take the other figures with it."""
+        begin = time.perf_counter()
         try:
             yield
+            say(f"  ({group} took {time.perf_counter() - begin:.0f} s)")
         except (EnsembleError, HungUpError, RawError, SessionRefusedError, OSError) as error:
             report.note(f"{group} ended early: {error}")
 
