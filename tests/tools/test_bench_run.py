@@ -1,11 +1,13 @@
 """Every group of rows of the benchmark once against real servers, with few requests: that it measures, not how fast."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tools.bench import etcd, locks
+from tools.bench import __main__ as command
+from tools.bench import etcd
 from tools.bench.big import big
 from tools.bench.failover import failover
 from tools.bench.figures import Figures, Reporter, Scale
@@ -14,6 +16,7 @@ from tools.bench.idle import idle
 from tools.bench.libraries import libraries
 from tools.bench.limit.measure import measure_limit
 from tools.bench.loads import OPERATIONS
+from tools.bench.locks import locks
 from tools.bench.rows import throughput
 from tools.bench.shapes import LIMIT_ROWS, Row
 from tools.bench.watchers import watchers
@@ -24,6 +27,7 @@ SCALE = Scale(
     trials=1,
     watchers=10,
     watch_rounds=2,
+    contenders=20,
     znodes=2_000,
     sessions=10,
     snapshot_after_bytes=1 << 20,
@@ -41,17 +45,14 @@ def ensemble(tmp_path: Path) -> Iterator[Ensemble]:
         yield started
 
 
-def test_the_groups_that_share_an_ensemble_report_every_row_of_theirs(
-    ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(locks, "MANY", 20)
+def test_the_groups_that_share_an_ensemble_report_every_row_of_theirs(ensemble: Ensemble) -> None:
     figures = Figures()
     report = Reporter(figures, COORD, print)
-    for group in (throughput, watchers, idle, locks.locks, libraries, failover):
+    for group in (throughput, watchers, idle, locks, libraries, failover):
         group(ensemble, SCALE, report)
     assert figures.notes == []
     assert {f"{row}, {unit}" for row in SCALE.rows for unit in ("/s", "p50 ms", "p99 ms")} <= set(figures.values)
-    expected = {goal.row for goal in GOALS if goal.row.startswith(("leader", "Lock"))}
+    expected = {goal.row.replace("1,000", "20") for goal in GOALS if goal.row.startswith(("leader", "Lock"))}
     assert [row for row in expected if not figures.of(row, COORD)] == []
     assert figures.of("10 watchers of one znode: set to last event, ms", COORD)
     assert figures.of("10 idle sessions (10 s timeout): cpu of all servers, % of one core", COORD)
@@ -74,6 +75,22 @@ def test_the_bare_skeleton_answers_every_operation_it_knows(tmp_path: Path) -> N
         measure_limit(tmp_path, row, SCALE.seconds, Reporter(figures, LIMIT, print))
         assert figures.median(f"{row}, /s", LIMIT)
     assert figures.notes == []
+
+
+def test_the_command_measures_judges_and_writes_what_it_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "WARM_UP_S", {COORD: 0.1})
+    monkeypatch.setattr(command, "print_ceiling", lambda: None)
+    files = ["--json", str(tmp_path / "new" / "bench.json"), "--svg", str(tmp_path / "new" / "bench.svg")]
+    chosen = ["--only-rows", "throughput", "--only", "coord", "--row", "set:2x5", "--seconds", "0.1", "--repeat", "1"]
+    assert command.main([*chosen, *files]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("set 2 x 5 of 100 B, /s") for line in lines)
+    assert lines[-1] == f"0 goals met, 0 missed, {len(GOALS)} not measured"
+    written = json.loads((tmp_path / "new" / "bench.json").read_text())
+    assert len(written["figures"]["set 2 x 5 of 100 B, p99 ms"][COORD]) == 1
+    assert (tmp_path / "new" / "bench.svg").read_text().startswith("<svg")
 
 
 @pytest.mark.skipif(etcd.missing() is not None, reason=str(etcd.missing()))

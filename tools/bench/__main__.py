@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         say(f"error: {error}")
         return 2
-    figures, facts = Figures(), ground.facts(folder)
+    figures, facts = Figures(), ground.facts(folder) | {"settings": settings(options)}
     print("\n".join(f"{name}: {text}" for name, text in facts.items()), flush=True)
     print_ceiling()
     bench = Bench(options, folder, figures, facts)
@@ -143,7 +143,7 @@ class Bench:
         self._folder = folder
         self._figures = figures
         self._facts = facts
-        quick = Scale(watch_rounds=5, idle_s=5.0) if options.quick else Scale()
+        quick = Scale(watch_rounds=5, contenders=0, idle_s=5.0) if options.quick else Scale()
         self._scale = dataclasses.replace(
             quick,
             seconds=options.seconds,
@@ -217,6 +217,14 @@ class Bench:
             say(f"  ({group} took {time.perf_counter() - begin:.0f} s)")
         except (EnsembleError, HungUpError, RawError, SessionRefusedError, OSError) as error:
             report.note(f"{group} ended early: {error}")
+
+
+def settings(options: argparse.Namespace) -> str:
+    warm_up = ", ".join(f"{who} {seconds:g} s" for who, seconds in WARM_UP_S.items())
+    return (
+        f"{options.servers} servers, {options.seconds:g} s a row, turns: {options.repeat}, failovers a turn: "
+        f"{options.trials}, load before the first row: {warm_up}; ZooKeeper's heap 1 GB (big: 2 GB)"
+    )
 
 
 def print_ceiling() -> None:

@@ -17,6 +17,7 @@ class Scale:
     trials: int = 2  # of each failover, a turn
     watchers: int = 1_000
     watch_rounds: int = 20
+    contenders: int = 1_000  # of a lock, where ten are not enough; none: not measured
     znodes: int = 1_000_000
     sessions: int = 10_000
     snapshot_after_bytes: int = 32 << 20  # of coord's log, where a snapshot is waited for

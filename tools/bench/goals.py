@@ -80,7 +80,7 @@ def lock_row(library: str, rest: str) -> str:
 
 
 TAKEN, HANDOVER_P50, HANDOVER_P99 = "take and give back, /s", "hand-over p50, ms", "hand-over p99, ms"
-HANDOVER_MANY = "hand-over p50 with 1,000 contenders / with 10, ratio"
+HANDOVER_MANY = "hand-over p50 with {many:,} contenders / with 10, ratio"
 
 _SCALE = Scale()
 
@@ -98,7 +98,7 @@ def _locks(library: str) -> tuple[Goal, ...]:
         Goal(lock_row(library, TAKEN), 2, True, theirs=lock_row(KAZOO, TAKEN)),
         Goal(lock_row(library, HANDOVER_P50), 0.5, False, theirs=lock_row(KAZOO, HANDOVER_P50)),
         Goal(lock_row(library, HANDOVER_P99), 0.5, False, theirs=lock_row(KAZOO, HANDOVER_P99)),
-        _absolute(lock_row(library, HANDOVER_MANY), 1.5),
+        _absolute(lock_row(library, HANDOVER_MANY.format(many=_SCALE.contenders)), 1.5),
     )
 
 

@@ -28,13 +28,13 @@ def picture(figures: Figures, panels: Sequence[tuple[str, Sequence[Row]]]) -> st
 
 
 def points(figures: Figures, rows: Sequence[Row], who: str) -> list[Point]:
-    """Of one of those measured, by throughput."""
+    """Of one of those measured, by how much was in flight."""
     found = []
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.connections * row.window):
         rate, latency = figures.median(f"{row}, /s", who), figures.median(f"{row}, p50 ms", who)
         if rate and latency:
             found.append((rate, latency, f"{row.connections} x {row.window}"))
-    return sorted(found)
+    return found
 
 
 def _panel(figures: Figures, title: str, rows: Sequence[Row], offset: int) -> str:
@@ -47,7 +47,7 @@ def _panel(figures: Figures, title: str, rows: Sequence[Row], offset: int) -> st
         for power in across.powers:
             x = across.at(power)
             parts.append(f'<path d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}" stroke="#ddd"/>')
-            parts.append(_text(x, _HEIGHT - _BOTTOM + 15, f"{power:,.0f}", anchor="middle"))
+            parts.append(_text(x, _HEIGHT - _BOTTOM + 15, _thousands(power), anchor="middle"))
         for power in up.powers:
             y = up.at(power)
             parts.append(f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" stroke="#ddd"/>')
@@ -68,6 +68,13 @@ def _line(line: Sequence[Point], across: "_Axis", up: "_Axis", colour: str) -> l
         parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')
         parts.append(_text(x + 6, y - 6, shape, colour=colour))
     return parts
+
+
+def _thousands(value: float) -> str:
+    for unit, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:g}{letter}"
+    return f"{value:g}"
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = "black", size: int = 11) -> str:

@@ -28,7 +28,7 @@ from tools.ensembles.ports import HOST
 from tools.wire import jute
 
 LEADER = 1
-_LOG_BYTES = 1 << 30
+_LOG_BYTES = 1 << 29
 _CONNECT_AGAIN_S = 0.02
 _OUTBOX_BYTES_MAX = 64 << 20
 _CONNECT_REPLY = jute.frame(jute.int32(0) + jute.int32(30_000) + jute.int64(1) + jute.buffer(bytes(16)))
