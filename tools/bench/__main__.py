@@ -67,7 +67,7 @@ PANELS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, _end)  # so that servers and folders are cleaned up on the way out
+    signal.signal(signal.SIGTERM, _end)  # so that servers and folders are cleaned up, and what was found is told
     try:
         folder = ground.data_folder(options.data)
     except OSError as error:
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         bench.run()
     except KeyboardInterrupt:
-        figures.notes.append("interrupted: what follows is not all")
+        figures.notes.append("interrupted: this is not all")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_report(figures, facts)
@@ -275,7 +275,7 @@ def say(line: str) -> None:
 
 
 def _end(number: int, frame: types.FrameType | None) -> None:
-    raise SystemExit(128 + number)
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
