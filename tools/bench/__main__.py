@@ -193,7 +193,7 @@ class Bench:
         """Groups of rows on one ensemble, which is warmed up before."""
         report = self._reporter(who)
         software = SOFTWARES[who].get(name, SOFTWARES[who][""])
-        with self._noting(report, "start"), Ensemble(software, folder, self._options.servers) as ensemble:
+        with self._noting(report, "ensemble"), Ensemble(software, folder, self._options.servers) as ensemble:
             ensemble.start_all()
             ensemble.wait_serving()
             if who == ZOOKEEPER:
