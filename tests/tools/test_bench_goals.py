@@ -132,11 +132,21 @@ def test_quick_leaves_out_what_takes_long() -> None:
     assert parse(["--quick", "--only-rows", "big"]).groups == ["big"]
 
 
-@pytest.mark.parametrize("wrong", [["--only-rows", "small"], ["--only", "raft"], ["--row", "set:10"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [["--only-rows", "small"], ["--only", "raft"], ["--row", "set:10"], ["--row", "add:1x1"], ["--row", "set:0x1"]],
+)
 def test_a_wrong_choice_is_told_with_its_option(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(wrong)
     assert f"{wrong[0]}: {wrong[1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--seconds", "0.0"], ["--znodes", "999"], ["--repeat", "0"]])
+def test_too_few_of_anything_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(wrong)
+    assert f"{wrong[0]}: {wrong[1]} is too few" in capsys.readouterr().err
 
 
 def test_a_row_is_named_on_the_command_line_by_its_shape() -> None:

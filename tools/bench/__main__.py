@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tools.bench import etcd, ground, svg, table
-from tools.bench.big import big
+from tools.bench.big import FEW, big
 from tools.bench.ceiling import ceiling
 from tools.bench.failover import failover
 from tools.bench.figures import Figures, Report, Reporter, Scale
@@ -25,6 +25,7 @@ from tools.bench.goals import COORD, ETCD, LIMIT, ZOOKEEPER
 from tools.bench.idle import idle
 from tools.bench.libraries import libraries
 from tools.bench.limit.measure import limit
+from tools.bench.loads import OPERATIONS
 from tools.bench.locks import locks
 from tools.bench.rows import throughput, warm_up
 from tools.bench.shapes import Row
@@ -102,7 +103,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="instead of the rows of throughput this one: C connections with W in flight each; may be repeated",
     )
     parser.add_argument("--only", metavar="WHO,...", help=f"measure these alone: {', '.join(WHO)} (all)")
-    parser.add_argument("--servers", type=int, default=3, help="servers of each ensemble (3, which the goals are for)")
     parser.add_argument("--seconds", type=float, help="of each row (3; with --quick 0.7)")
     parser.add_argument("--repeat", type=int, help="turns of each software; medians are shown (3; with --quick 1)")
     parser.add_argument("--trials", type=int, help="of each failover in a turn (2; with --quick 1)")
@@ -118,11 +118,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     options.who = _chosen(parser, "--only", options.only, WHO, WHO)
     try:
         options.rows = tuple(Row.parse(each) for each in options.row)
-    except (TypeError, ValueError):
-        parser.error(f"--row: {' '.join(options.row)} is not of the form set:10x100 or set:10x100:1024")
+    except ValueError:
+        parser.error(
+            f"--row: {' '.join(options.row)} is not of the form set:10x100 or set:10x100:1024; "
+            f"operations are {', '.join(OPERATIONS)}"
+        )
     for name, usual, quick in (("seconds", 3.0, 0.7), ("repeat", 3, 1), ("trials", 2, 1)):
         if getattr(options, name) is None:
             setattr(options, name, quick if options.quick else usual)
+    for name, least in (("seconds", 0.05), ("repeat", 1), ("trials", 0), ("znodes", FEW), ("sessions", 1)):
+        if getattr(options, name) < least:
+            parser.error(f"--{name}: {getattr(options, name)} is too few, {least:,} is the least")
     return options
 
 
@@ -185,7 +191,7 @@ class Bench:
                 limit(folder, self._scale, report)
         elif "throughput" in together:
             self._facts.setdefault(ETCD, ground.etcd_facts())
-            with self._noting(report, "throughput"), etcd.started(folder, self._options.servers) as ensemble:
+            with self._noting(report, "throughput"), etcd.started(folder) as ensemble:
                 etcd.etcd(ensemble, folder, self._scale, report)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -193,7 +199,7 @@ class Bench:
         """Groups of rows on one ensemble, which is warmed up before."""
         report = self._reporter(who)
         software = SOFTWARES[who].get(name, SOFTWARES[who][""])
-        with self._noting(report, "ensemble"), Ensemble(software, folder, self._options.servers) as ensemble:
+        with self._noting(report, "ensemble"), Ensemble(software, folder) as ensemble:
             ensemble.start_all()
             ensemble.wait_serving()
             if who == ZOOKEEPER:
@@ -222,7 +228,7 @@ class Bench:
 def settings(options: argparse.Namespace) -> str:
     warm_up = ", ".join(f"{who} {seconds:g} s" for who, seconds in WARM_UP_S.items())
     return (
-        f"{options.servers} servers, {options.seconds:g} s a row, turns: {options.repeat}, failovers a turn: "
+        f"three servers, {options.seconds:g} s a row, turns: {options.repeat}, failovers a turn: "
         f"{options.trials}, load before the first row: {warm_up}; ZooKeeper's heap 1 GB (big: 2 GB)"
     )
 
@@ -256,7 +262,7 @@ def write_files(options: argparse.Namespace, figures: Figures, facts: dict[str, 
 
 
 def as_json(options: argparse.Namespace, figures: Figures, facts: dict[str, str]) -> dict[str, object]:
-    shown = ("groups", "who", "servers", "seconds", "repeat", "trials", "znodes", "sessions", "quick")
+    shown = ("groups", "who", "seconds", "repeat", "trials", "znodes", "sessions", "quick")
     return {
         "facts": facts,
         "settings": {name: getattr(options, name) for name in shown} | {"warm_up_s": WARM_UP_S},

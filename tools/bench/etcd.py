@@ -48,7 +48,7 @@ def missing() -> str | None:
 
 
 @contextlib.contextmanager
-def started(folder: Path, servers: int) -> Iterator[Ensemble]:
+def started(folder: Path, servers: int = 3) -> Iterator[Ensemble]:
     software = EtcdSoftware()
     with Ensemble(software, folder, servers, software.mode) as ensemble:
         ensemble.start_all()

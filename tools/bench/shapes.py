@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from tools.bench.loads import OPERATIONS
+
 
 @dataclass(slots=True, frozen=True)
 class Row:
@@ -21,7 +23,10 @@ class Row:
         """`set:10x100` or `set:10x100:1024`. Raises ValueError."""
         operation, shape, *value_bytes = text.split(":")
         connections, window = shape.split("x")
-        return cls(operation, int(connections), int(window), *map(int, value_bytes))
+        counts = [int(connections), int(window), *map(int, value_bytes)]
+        if operation not in OPERATIONS or min(counts) < 1 or len(counts) > 3:
+            raise ValueError(f"{text!r} names no row")
+        return cls(operation, *counts)
 
 
 ROWS = (
