@@ -183,7 +183,7 @@ class Proposer:
         """Send `peer`, whose log ends at `position`, the rest of the history, then Establish."""
         progress, history = self.progress[peer], self._durable.history
         missing = history.after(position)
-        if missing is None or sum(len(batch.body) for batch in missing) > self._limits.memory_diff_bytes_max:
+        if missing is None or sum(batch.memory_bytes for batch in missing) > self._limits.memory_diff_bytes_max:
             progress.streaming = True
             self._durable.output.stream.append(StreamRequest(peer, self.epoch, position, snapshot=False))
             return
