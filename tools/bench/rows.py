@@ -10,7 +10,9 @@ from tools.bench.generator import Flow, Outcome, run
 from tools.bench.shapes import ROWS, Row
 from tools.ensembles import Ensemble
 from tools.ensembles.resources import cpu_s
+from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
+from tools.wire.jute import Op
 
 _ROOT = "/bench"
 _WARM_UP_SHARE = 0.1  # of a row's time, before it counts
@@ -56,11 +58,17 @@ def connect(ensemble: Ensemble, count: int, without: Iterable[int] = ()) -> list
     return [RawClient(ensemble.members[ids[index % len(ids)]].client_port, wait_s=30) for index in range(count)]
 
 
-def close(clients: Iterable[RawClient]) -> None:
+def close(clients: Sequence[RawClient]) -> None:
     """End the sessions, those of lost connections excepted: they expire."""
+    open_still = []
     for client in clients:
+        with contextlib.suppress(OSError):
+            client.send(Op.CLOSE_SESSION)
+            open_still.append(client)
+    for client in open_still:
         with contextlib.suppress(HungUpError, OSError):
-            client.close_session()
+            client.receive_reply()
+    for client in clients:
         client.stream.close()
 
 
@@ -71,11 +79,11 @@ def measure(ensemble: Ensemble, row: Row, seconds: float) -> Measurement:
     value = b"v" * row.value_bytes
     clients[0].create(_ROOT)
     for path, client in zip(paths, clients, strict=True):
-        client.sync(_ROOT)
-        client.create(path, value)
-        if row.operation == "multi":
-            for child in loads.multi_paths(path):
-                client.create(child, value)
+        made = [path, *loads.multi_paths(path)] if row.operation == "multi" else [path]
+        client.send_all([(Op.SYNC, jute.string(_ROOT)), *((Op.CREATE, jute.create(each, value)) for each in made)])
+    for client in clients:
+        for _ in range(2 + (loads.SETS_PER_MULTI if row.operation == "multi" else 0)):
+            client.receive_reply().reader()
     budget = _CREATES_MAX // row.connections if row.operation == "create" else None
     flows = [
         Flow(client.stream, loads.load(row.operation, path, value, row.window), row.window, budget)
