@@ -36,6 +36,8 @@ Look at and change the tree that an ensemble keeps: a prompt at a terminal, else
   watch -R /app                                 tell what changes
   who /locks/db                                 which session holds a lock, and from where
   rm -r /app                                    delete a subtree, after asking
+
+Who changed a znode yesterday tells coord history, what it was like then coord at.
 """
 EPILOG = """\
 exit status: 0 all was done; 2 a command was not understood; 8 a command failed; 9 no server was found, or the session

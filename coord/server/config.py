@@ -459,6 +459,15 @@ class Config:
     snapshots_kept: int = setting(
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"
     )
+    past_bytes_max: int = setting(
+        1024 * MEBIBYTE,
+        whole(0),
+        "bytes",
+        "older snapshots and log stay to be looked back at (`coord history`) while all takes no more; 0: none",
+    )
+    past_age_max_s: float = setting(
+        0.0, number(0), "seconds", "of these, only what has changes younger than that; 0: whatever their age"
+    )
     write_inline_max_ms: float = setting(
         2.0,
         number(0),

@@ -21,7 +21,7 @@ from coord.replica.limits import OUT_BYTES_MAX
 from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
-from coord.server.collector import CollectorPauses, keep_short
+from coord.server.collector import CollectorPauses, kept_short
 from coord.server.config import Address, Config
 from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
@@ -68,7 +68,12 @@ async def serve(
     StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
     """
     log = EventLog(config.id)
-    settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
+    settings = StoreSettings(
+        segment_bytes=config.segment_bytes,
+        snapshots_kept=config.snapshots_kept,
+        past_bytes_max=config.past_bytes_max,
+        past_age_max_s=config.past_age_max_s,
+    )
     store = Store.open(
         disk,
         server=config.id,
@@ -79,11 +84,11 @@ async def serve(
     listeners: list[Listener] = []
     resources = ExitStack()
     try:
-        replica = _make_replica(config, store, rng)
         collector = CollectorPauses()
         if own_process:
-            keep_short()
+            resources.enter_context(kept_short())
             resources.enter_context(collector.measured())
+        replica = _make_replica(config, store, rng)
         _tell_what_was_found(log, replica, store)
         for address in (config.client, *config.client_also):
             listeners += await _listen(network, address, "clients")

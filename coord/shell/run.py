@@ -12,7 +12,7 @@ import trio
 
 from coord.model.errors import CoordError, NoAuthError, SessionLostError
 from coord.shell.errors import ShellError
-from coord.shell.grammar import split
+from coord.shell.grammar import Commands, split
 from coord.shell.output import Output
 from coord.shell.state import Shell
 from coord.shell.table import COMMANDS
@@ -27,7 +27,13 @@ async def run_line(shell: Shell, line: str, output: Output) -> bool:
         return True
     if words[0] in LEAVING:
         return False
-    found, rest = COMMANDS.find(words)
+    await run_words(shell, words, output)
+    return True
+
+
+async def run_words(shell: Shell, words: list[str], output: Output, commands: Commands = COMMANDS) -> None:
+    """Do the command that these words are. Raises ShellError and CoordError."""
+    found, rest = commands.find(words)
     arguments = found.parse(rest)
     if found.changes and shell.read_only:
         raise ShellError(f"{found.name} changes something, and this shell was started with --read-only")
@@ -42,7 +48,6 @@ async def run_line(shell: Shell, line: str, output: Output) -> bool:
         value = await made
         if value is not None:
             await output.show(value if isinstance(value, list) else [value])
-    return True
 
 
 async def run_script(
@@ -59,14 +64,14 @@ async def run_script(
     return None
 
 
-def tell(error: Exception, where: str, json_wanted: bool) -> None:
+def tell(error: Exception, where: str, json_wanted: bool, who: str = "coord shell") -> None:
     """On standard error, in one line."""
     if json_wanted:
         text = json.dumps(
             {"error": type(error).__name__, "message": sentence(error), "where": where}, ensure_ascii=False
         )
     else:
-        text = f"coord shell: {where}: {sentence(error)}" if where else f"coord shell: {sentence(error)}"
+        text = f"{who}: {where}: {sentence(error)}" if where else f"{who}: {sentence(error)}"
     print(text, file=sys.stderr, flush=True)
 
 
