@@ -6,7 +6,7 @@ answered from here, and not done again. A number must follow the last one: so no
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from coord.model.errors import ERRORS, BadArgumentsError, CoordError, UnacknowledgedError
 from coord.model.replies import Created, Done, Failed, MultiDone, Repeated, Reply, Written
@@ -99,7 +99,11 @@ class Ledger:
 def settled(reply: Reply) -> Reply:
     """`reply`, with a copy in the place of the live znode that it shows, so that it stays as it is."""
     if type(reply) is Written or type(reply) is Created:
-        reply.stat = cast(Znode, reply.stat).frozen()
+        if type(reply.stat) is Znode:
+            reply.stat = reply.stat.frozen()
+    elif type(reply) is MultiDone:
+        for each in reply.replies:
+            settled(each)
     return reply
 
 
