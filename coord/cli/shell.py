@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from coord.client.addresses import parse_addresses
 from coord.client.connecting import connect
 from coord.model.errors import AddressError, AuthFailedError, ConnectError, CoordError, SessionLostError
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.output import ReaderGone, let_go, standard_output
+from coord.shell.output import ReaderGone, is_terminal, let_go, standard_output
 from coord.shell.run import given_commands, run_script, standard_input, tell
 from coord.shell.state import Shell
 
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 < options.timeout < math.inf:
         problem = f"--timeout is a number of seconds above 0, not {options.timeout:g}"
         return fail("shell", problem, ExitCode.WRONG_SETTINGS)
-    if not options.commands and sys.stdin.isatty() and sys.stdout.isatty():
+    if not options.commands and is_terminal(sys.stdin) and is_terminal(sys.stdout):
         from coord.shell.prompt import Prompt  # only here: it takes a fifth of a second to load
 
         prompt = Prompt(options.addresses, auth, options.timeout, options.json, options.read_only)
@@ -100,13 +101,14 @@ class Script:
 
     async def run(self) -> None:
         options = self._options
-        lines = given_commands(options.commands) if options.commands else standard_input()
+        commands = [os.fsencode(each).decode("utf-8", "surrogateescape") for each in options.commands]
+        lines = given_commands(commands) if commands else standard_input()
         try:
             async with connect(
                 options.addresses, auth=self._auth, connect_timeout=options.timeout, name="coord shell"
             ) as client:
-                shell = Shell(client, options.addresses, options.read_only)
-                if options.commands and sys.stdin.isatty() and sys.stderr.isatty():
+                shell = Shell(client, options.addresses, options.read_only, input_taken=not commands)
+                if commands and is_terminal(sys.stdin) and is_terminal(sys.stderr):
                     from coord.shell.prompt import ask
 
                     shell.ask = ask

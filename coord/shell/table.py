@@ -18,6 +18,8 @@ async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it 
         help
         help create
     """
+    if len(words) == 1 and (family := COMMANDS.beginning_with(words[0])):
+        return Help(words[0], "\n\n".join(full_help(each) for each in family))
     if words:
         found, rest = COMMANDS.find(words)
         if rest:
@@ -42,9 +44,16 @@ COMMANDS = Commands(
             access.quota_rm,
         ),
         "the ensemble": (
-            ensemble.status, ensemble.config, ensemble.digest, ensemble.sessions, ensemble.ephemerals, ensemble.who,
-            ensemble.sync,
+            ensemble.status, ensemble.leader, ensemble.members, ensemble.digest, ensemble.sessions, ensemble.ephemerals,
+            ensemble.who, ensemble.sync,
         ),
-        "the shell": (moving.cd, moving.pwd, help_),
-    }
+        "the shell": (
+            moving.cd, moving.pwd, moving.history, moving.redo, moving.connect, moving.version, help_,
+        ),
+    },
+    {
+        "reconfig": "which servers there are stands in their settings (--ensemble); members shows it",
+        "removewatches": "no watch outlives its command: Ctrl-C ends a watch, and -w waits for one change",
+        "printwatches": "watch tells what changes, until Ctrl-C; -w waits for the next change",
+    },
 )  # fmt: skip

@@ -8,7 +8,6 @@ from coord.client.operations import PAGE_MAX, Child, Page
 from coord.model.errors import NoAuthError, NoNodeError
 from coord.model.message import message
 from coord.model.stat import Stat
-from coord.shell.errors import ShellError
 from coord.shell.state import join
 
 VALUES_PAGE = PAGE_MAX // 5
@@ -86,8 +85,8 @@ async def walk(
 
 
 async def existing(client: Client, path: str) -> Stat:
-    """The stat of a znode that has to be there. Raises ShellError."""
+    """The stat of a znode that has to be there. Raises NoNodeError."""
     stat = await client.exists(path)
     if stat is None:
-        raise ShellError(f"there is no znode {path}")
+        raise NoNodeError(f"{path} does not exist")
     return stat

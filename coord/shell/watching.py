@@ -1,12 +1,13 @@
 """Commands that wait for changes."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Annotated
 
 from coord.client.events import EventKind
 from coord.shell.errors import UsageError
-from coord.shell.grammar import HERE, Path, command
+from coord.shell.grammar import HERE, Count, Path, command
 from coord.shell.state import Shell
 from coord.shell.units import wall_ms
 from coord.shell.values import Moment, Told
@@ -18,8 +19,8 @@ async def watch(
     path: Path = HERE,
     *,
     recursive: Annotated[bool, "R"] = False,
-    depth: Annotated[int | None, "d"] = None,
-    count: Annotated[int | None, "n"] = None,
+    depth: Annotated[Count | None, "d"] = None,
+    count: Annotated[Count | None, "n"] = None,
     since: str | None = None,
     mode: Annotated[str | None, "m"] = None,
 ) -> AsyncIterator[list[Told]]:
@@ -68,7 +69,6 @@ async def next_change(
 
 
 def _zxid(text: str) -> int:
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise UsageError(f"{text!r} is no zxid; write it as stat shows it, 0x10000000006") from None
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}|[0-9]{1,19}", text) is None or int(text, 0) >= 1 << 63:
+        raise UsageError(f"{text!r} is no zxid; write it as stat shows it, 0x10000000006")
+    return int(text, 0)

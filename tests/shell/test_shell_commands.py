@@ -124,7 +124,10 @@ async def test_du_and_count(ensemble, virtual_clock):
         assert [(row["path"], row["znodes"], row["bytes"]) for row in await desk.json("du /app")] == [
             ("/app/a", 1, 3), ("/app/b", 2, 10), ("/app", 4, 13),
         ]  # fmt: skip
-        assert len(await desk.json("du -d 0 /app")) == len(await desk.json("du -d -1 /app")) == 1
+        assert len(await desk.json("du -d 0 /app")) == 1
+        assert [row["path"] for row in await desk.json("du -d 9 /app")] == ["/app/a", "/app/b/c", "/app/b", "/app"]
+        with pytest.raises(UsageError, match="-1 is below 0"):
+            await desk.text("du -d -1 /app")
         assert await desk.text("getAllChildrenNumber /app") == "3"
 
 
@@ -188,8 +191,9 @@ async def test_rm_needs_no_question_for_one_znode_and_refuses_one_with_children(
         assert await desk.text("delete /app/a") == "deleted /app/a"
         with pytest.raises(ShellError, match="the root cannot be deleted"):
             await desk.text("rm -r -f /")
-        with pytest.raises(ShellError, match="there is no znode /none"):
+        with pytest.raises(coord.NoNodeError, match="/none does not exist"):
             await desk.text("rm -r -f /none")
+        assert await desk.text("rm -r /app/b/c") == "deleted /app/b/c"
 
 
 async def test_a_subtree_too_large_for_one_step_is_deleted_in_parts(ensemble, virtual_clock, monkeypatch):
@@ -417,7 +421,7 @@ async def test_cd_goes_up_and_back_and_only_to_what_is_there(ensemble, virtual_c
         for line, place in (("cd /app/b", "/app/b"), ("cd ..", "/app"), ("cd ./b/../a", "/app/a"), ("cd -", "/app")):
             await desk.text(line)
             assert await desk.text("pwd") == place
-        with pytest.raises(ShellError, match="there is no znode /app/none"):
+        with pytest.raises(coord.NoNodeError, match="/app/none does not exist"):
             await desk.text("cd none")
         await desk.text("cd")
         assert await desk.text("pwd") == "/"
@@ -469,7 +473,9 @@ async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clo
         assert (await desk.json("get /app/b/c"))[0]["value"] == {"base64": "AP8="}
 
 
-STAT_KEYS = "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid"
+STAT_KEYS = (
+    "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid kind ttl_ms"
+)
 SHAPES = {
     "ls /app": "path name stat",
     "ls -l /app": "path name stat",
