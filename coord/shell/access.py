@@ -139,19 +139,19 @@ async def _set_below(shell: Shell, top: str, acl: Acl, version: int) -> int:
     paths.reverse()
     done = 0
     for start in range(0, len(paths), AT_ONCE):
-        some_paths = paths[start : start + AT_ONCE]
-        try:
-            done += await _set_each(shell, some_paths, acl)
-        except SessionLostError:
-            raise
-        except CoordError as error:
-            raise ShellError(f"{error}; the ACLs of {done} of {len(paths)} znodes below {top} were set") from None
+        some_done, error = await _set_each(shell, paths[start : start + AT_ONCE], acl)
+        done += some_done
+        if isinstance(error, SessionLostError):
+            raise error
+        if error is not None:
+            raise ShellError(f"{error}; the ACLs of {done} of {len(paths)} znodes below {top} were set")
     return done
 
 
-async def _set_each(shell: Shell, paths: list[str], acl: Acl) -> int:
-    """All at the same time; what has been deleted meanwhile is left out. Raises the first error."""
-    done, errors = 0, []
+async def _set_each(shell: Shell, paths: list[str], acl: Acl) -> tuple[int, CoordError | None]:
+    """All at the same time; what has been deleted meanwhile is left out. How many were set, and the first error."""
+    done = 0
+    errors: list[CoordError] = []
 
     async def one(path: str) -> None:
         nonlocal done
@@ -166,9 +166,7 @@ async def _set_each(shell: Shell, paths: list[str], acl: Acl) -> int:
     async with trio.open_nursery() as nursery:
         for path in paths:
             nursery.start_soon(one, path)
-    if errors:
-        raise errors[0]
-    return done
+    return done, errors[0] if errors else None
 
 
 # ---- quotas

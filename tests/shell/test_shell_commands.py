@@ -1,5 +1,7 @@
 """Each command against an ensemble in memory: what it does, what it shows, and what it refuses."""
 
+import json
+import re
 from contextlib import asynccontextmanager
 
 import pytest
@@ -8,6 +10,8 @@ import trio
 import coord
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import split
+from coord.shell.output import Output
+from coord.shell.run import run_line
 from coord.shell.table import COMMANDS
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
@@ -157,6 +161,66 @@ async def test_paths_with_spaces_and_letters_of_any_script(ensemble, virtual_clo
         await desk.text(r"rm /ü\ b")
         with pytest.raises(coord.BadArgumentsError, match="which a path may not hold"):
             await desk.text("create '/a\x01'")
+
+
+async def test_a_sequential_child_may_have_a_number_as_its_whole_name(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /q")
+        assert await desk.text("create -s /q/") == "Created /q/0000000000"
+        assert (await desk.json("txn 'create -s /q/'"))[0]["path"] == "/q/0000000001"
+        assert await desk.text("create /q/plain/") == "Created /q/plain"
+
+
+async def test_a_value_may_begin_with_a_dash(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /d -5")
+        assert await desk.text("get /d") == "-5"
+        await desk.text("set -v 0 /d -- -x")
+        await desk.text("set -- /d --value")
+        assert await desk.text("get /d") == "--value"
+        with pytest.raises(UsageError, match="unrecognized arguments: -x; put -- before a value"):
+            await desk.text("set /d -x")
+
+
+@pytest.mark.parametrize(
+    ("editor", "value", "after"),
+    [
+        ("printf two >", b"one", b"two"),
+        ("printf 'two\n' >", b"one", b"two"),
+        ("printf 'two\n' >", b"one\n", b"two\n"),
+        ("true", b"one", b"one"),
+        ("false; printf no >", b"one", b"no"),
+        ("exit 1;", b"one", b"one"),
+    ],
+)
+async def test_a_value_is_edited_and_a_line_break_of_the_editor_left_out(
+    ensemble, virtual_clock, monkeypatch, tmp_path, editor, value, after
+):
+    script = tmp_path / "editor"
+    script.write_text(f'#!/bin/sh\n{editor} "$1"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(script))
+    async with open_desk(ensemble) as desk:
+        desk.says(True)
+        await desk.shell.client.create("/e", value)
+        shown = await desk.text("edit /e")
+        assert (await desk.shell.client.get("/e"))[0] == after
+        assert shown == ("nothing was changed" if after == value else "/e has version 1")
+
+
+async def test_what_cannot_be_edited_is_said_in_a_sentence(ensemble, virtual_clock, monkeypatch, tmp_path):
+    async with app(ensemble) as desk:
+        with pytest.raises(ShellError, match="edit needs a terminal"):
+            await desk.text("edit /app/a")
+        desk.says(True)
+        with pytest.raises(ShellError, match="2 bytes that are no text"):
+            await desk.text("edit /app/b/c")
+        monkeypatch.setenv("VISUAL", "rm")
+        with pytest.raises(ShellError, match="the editor has left no file"):
+            await desk.text("edit /app/a")
+        monkeypatch.setenv("VISUAL", str(tmp_path / "none"))
+        with pytest.raises(ShellError, match="cannot be started: No such file or directory; set .EDITOR"):
+            await desk.text("edit /app/a")
 
 
 async def test_set_takes_a_version_and_never_empties_by_a_slip(ensemble, virtual_clock):
@@ -343,6 +407,132 @@ async def test_watch_tells_one_line_an_event_until_it_has_told_enough(ensemble, 
         assert len(await desk.lines(f"watch -R -n 2 --since {since:#x} /app")) == 2
 
 
+async def test_containers_and_ttls_are_shown_found_copied_moved_and_compared(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        client = desk.shell.client
+        await desk.text("create /k")
+        await desk.text("create -c /k/c")
+        await desk.text("create --ttl 2h /k/t x")
+        await desk.text("create -e /k/e")
+        await desk.text("create /k/p")
+        assert [line[0] + line[-1] for line in await desk.lines("ls -l /k")] == ["cc", "ee", "-p", "tt"]
+        assert (await desk.lines("stat /k/t"))[-1] == "kind = ttl, 7200000 ms"
+        assert (await desk.lines("stat /k/c"))[-1] == "kind = container"
+        (shown,) = await desk.json("stat /k/t")
+        assert (shown["stat"]["kind"], shown["stat"]["ttl_ms"]) == ("ttl", 7_200_000)
+        for kind, names in (("ttl", ["/k/t"]), ("container", ["/k/c"]), ("persistent", ["/k", "/k/p"])):
+            assert await desk.lines(f"find /k --kind {kind}") == names
+        with pytest.raises(UsageError, match="'lock' is no kind of znode; there are persistent, ephemeral"):
+            await desk.text("find --kind lock")
+        await desk.text("cp /k /copy")
+        await desk.text("mv /copy /moved")
+        assert ((await client.exists("/moved/c")).container, (await client.exists("/moved/t")).ttl) == (True, 7200)
+        assert await desk.text("diff /k /moved") == ""
+        await desk.text("rm /moved/t")
+        await desk.text("create /moved/t x")
+        assert await desk.lines("diff /k /moved") == ["other kind   /t  'TTL 7200000 ms' and 'persistent'"]
+
+
+async def test_an_export_keeps_values_kinds_and_acls(ensemble, virtual_clock, tmp_path):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /k 'a\u2028b'")
+        await desk.text("create -c /k/c")
+        await desk.text("create -t 5000 /k/t x world:anyone:rw")
+        await desk.text(f"export /k {tmp_path}/k.json")
+        await desk.text(f"import {tmp_path}/k.json /again")
+        assert await desk.text("diff /k /again") == ""
+        assert (await desk.shell.client.exists("/again/t")).ttl == 5
+        assert await desk.bytes("export /k -") == (tmp_path / "k.json").read_bytes()
+        before = (tmp_path / "k.json").stat()
+        await desk.text(f"export /k {tmp_path}/k.json")
+        assert (tmp_path / "k.json").stat().st_mode == before.st_mode
+        assert [each.name for each in tmp_path.iterdir()] == ["k.json"]
+
+
+async def test_an_import_that_ends_in_the_middle_says_how_far_it_came(ensemble, virtual_clock, tmp_path, monkeypatch):
+    monkeypatch.setattr("coord.shell.copying.PART_ZNODES", 2)
+    async with app(ensemble) as desk:
+        await desk.text(f"export /app {tmp_path}/app.json")
+        file = tmp_path / "app.json"
+        file.write_text(file.read_text().replace('"below": "/b/c"', '"below": "/none/c"'))
+        with pytest.raises(ShellError, match="does not exist; .*; 2 of 4 znodes were made before that at /new"):
+            await desk.text(f"import {file} /new")
+
+
+async def test_what_may_be_read_and_whose_acl_is_not_told_whole_is_not_copied(ensemble, virtual_clock, tmp_path):
+    async with open_desk(ensemble) as desk, ensemble.client(auth=[("digest", "ann:secret")]) as ann:
+        await ann.create("/anns", acl=[(31, "auth", ""), (1, "world", "anyone")])
+        for line in ("cp /anns /other", "mv /anns /other", f"export /anns {tmp_path}/x"):
+            with pytest.raises(ShellError, match="the ACL of /anns is told only to who may change it"):
+                await desk.text(line)
+        assert await desk.text("diff /anns /anns") == ""
+        await desk.text("auth digest ann:secret")
+        assert await desk.text("cp /anns /other") == "copied 1 znode to /other"
+        assert (await ann.get_acl("/other"))[0] == (await ann.get_acl("/anns"))[0]
+
+
+# ---- access
+
+
+async def test_acls_of_a_subtree_are_shown_a_line_a_znode(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("acl set /app/a world:anyone:r")
+        assert await desk.lines("getAcl -R /app") == [
+            "/app  world:anyone:cdrwa", "/app/a  world:anyone:r", "/app/b  world:anyone:cdrwa",
+            "/app/b/c  world:anyone:cdrwa",
+        ]  # fmt: skip
+        await desk.text("acl set /app/b ip:10.9.9.9:cdrwa")
+        assert (await desk.lines("acl get -R /app"))[2:] == ["/app/b  may not be read"]
+        rows = await desk.json("acl get -R /app")
+        assert [row["acl"] for row in rows[1:]] == [
+            [{"scheme": "world", "id": "anyone", "permissions": "r"}], None,
+        ]  # fmt: skip
+
+
+async def test_an_acl_that_shuts_the_shell_out_is_set_everywhere_below_all_the_same(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        for number in range(3):
+            await desk.text(f"create /app/b/{number}")
+        done = await desk.text("acl set -R /app ip:10.9.9.9:cdrwa")
+        assert done == "the ACL of /app and of 6 znodes below it was set"
+        for path in ("/app", "/app/a", "/app/b", "/app/b/c", "/app/b/2"):
+            with pytest.raises(coord.NoAuthError):
+                await desk.shell.client.get(path)
+
+
+async def test_at_the_prompt_it_is_asked_before_the_shell_shuts_itself_out(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        asked = desk.says(False)
+        with pytest.raises(ShellError, match="nothing was done"):
+            await desk.text("acl set /app world:anyone:r")
+        assert asked == ["world:anyone:r lets nobody that this shell is change the ACL again. Set it?"]
+        await desk.text("auth digest ann:secret")
+        for line in (
+            "acl set /app/a auth::cdrwa",
+            "acl set /app/a digest:ann:hash=:cdrwa",
+            "acl set -f /app world:anyone:r",
+        ):
+            await desk.text(line)
+        assert len(asked) == 1
+
+
+async def test_an_acl_is_not_set_below_a_znode_whose_acl_has_another_version(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(coord.BadVersionError):
+            await desk.text("acl set -R -v 7 /app world:anyone:r")
+        assert (await desk.shell.client.exists("/app/a")).aversion == 0
+
+
+async def test_an_acl_that_may_not_be_set_everywhere_says_how_far_it_came(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("acl set /app/a world:anyone:cdrw")
+        with pytest.raises(ShellError, match="the ACLs of 2 of 3 znodes below /app were set"):
+            await desk.text("acl set -R /app world:anyone:cdrwa")
+
+
+# ---- waiting
+
+
 async def test_get_w_shows_the_value_then_waits_for_the_next_change(ensemble, virtual_clock):
     async with app(ensemble) as desk, trio.open_nursery() as nursery:
 
@@ -413,7 +603,92 @@ async def test_status_and_digest_of_three_servers_one_of_them_dead(ensemble, vir
         assert "! " in await desk.text("status")
 
 
+async def test_members_and_the_leader(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await ensemble.wait_converged()
+        rows = await desk.json("members")
+        assert [row["server"] for row in rows] == [1, 2, 3]
+        assert sorted(row["role"] for row in rows) == ["follower", "follower", "leader"]
+        (leader,) = await desk.json("leader")
+        assert leader in rows
+        assert leader["client_address"] in desk.shell.addresses
+        assert await desk.json("config") == rows
+        desk.shell.addresses = next(row["client_address"] for row in rows if row["role"] == "follower")
+        assert [row["role"] for row in await desk.json("members")].count(None) == 2
+        with pytest.raises(ShellError, match="none of the servers .* leads; status tells why"):
+            await desk.text("leader")
+
+
 # ---- the shell
+
+
+async def test_history_numbers_the_commands_and_redo_does_one_again(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("count /app")
+        await desk.text("auth digest ann:secret")
+        with pytest.raises(coord.NoNodeError):
+            await desk.text("get /none")
+        assert await desk.lines("history") == ["0 - count /app", "1 - get /none"]
+        assert await desk.lines("history 1") == ["1 - get /none"]
+        assert await desk.lines("redo 0") == ["count /app", "3"]
+        assert await desk.json("redo 0") == [{"path": "/app", "descendants": 3}]
+        with pytest.raises(UsageError, match="there is no command 77 in the history"):
+            await desk.text("redo 77")
+
+
+async def test_connect_is_for_the_prompt_and_checks_the_addresses(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        with pytest.raises(ShellError, match="connect is for the prompt"):
+            await desk.text("connect h:1")
+        wanted = []
+        desk.shell.connect = wanted.append
+        with pytest.raises(UsageError, match="connect: "):
+            await desk.text("connect h:x")
+        await desk.text("connect h:1,i:2")
+        assert wanted == ["h:1,i:2"]
+
+
+async def test_version_names_shell_and_server(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        (shown,) = await desk.json("version")
+        assert shown["shell"] == coord.__version__
+        assert coord.__version__ in shown["server"]
+
+
+async def test_leaving_has_three_names_in_any_case(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        for line, stays in (("quit", False), ("EXIT", False), ("close", False), ("# quit", True), ("", True)):
+            assert await run_line(desk.shell, line, Output(desk._write, terminal=False)) == stays
+
+
+async def test_help_of_a_first_word_tells_of_all_that_begin_with_it(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        both = await desk.text("help acl")
+        assert both.startswith("acl get [PATH]")
+        assert "\nacl set PATH ACL" in both
+        with pytest.raises(UsageError, match="there is no reconfig here: which servers there are stands in"):
+            await desk.text("help reconfig")
+
+
+async def test_on_a_terminal_nothing_moves_the_cursor_and_ls_fits(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    async with app(ensemble) as desk:
+        await desk.text("create '/app/x\u202ey'")
+        shown = (await desk.bytes("ls -l /app", terminal=True)).decode()
+        assert "\u202e" not in shown
+        assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 40
+        await desk.shell.client.create("/app/acl", acl=[(31, "world", "anyone"), (1, "digest", "\x1b[2J:x=")])
+        assert b"\x1b[2J" not in await desk.bytes("acl get /app/acl", terminal=True)
+
+
+async def test_a_value_is_written_to_no_terminal_as_it_is(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.shell.client.set("/app/a", b"a\r\nb\tc\r\n")
+        assert await desk.bytes("get /app/a") == b"a\r\nb\tc\r\n"
+        assert await desk.bytes("get --out - /app/b/c") == b"\x00\xff"
+        assert await desk.bytes("get --out - /app/b/c", json=True) == b"\x00\xff"
+        shown = await desk.bytes("txn \"set /app/a '\udcff'\"", json=True)
+        assert json.loads(shown.decode())["command"] == "set /app/a '\udcff'"
 
 
 async def test_cd_goes_up_and_back_and_only_to_what_is_there(ensemble, virtual_clock):
