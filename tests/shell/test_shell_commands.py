@@ -219,7 +219,7 @@ async def test_what_cannot_be_edited_is_said_in_a_sentence(ensemble, virtual_clo
         with pytest.raises(ShellError, match="the editor has left no file"):
             await desk.text("edit /app/a")
         monkeypatch.setenv("VISUAL", str(tmp_path / "none"))
-        with pytest.raises(ShellError, match="cannot be started: No such file or directory; set .EDITOR"):
+        with pytest.raises(ShellError, match=r"cannot be started: No such file or directory; set .EDITOR"):
             await desk.text("edit /app/a")
 
 
@@ -455,7 +455,7 @@ async def test_an_import_that_ends_in_the_middle_says_how_far_it_came(ensemble, 
         await desk.text(f"export /app {tmp_path}/app.json")
         file = tmp_path / "app.json"
         file.write_text(file.read_text().replace('"below": "/b/c"', '"below": "/none/c"'))
-        with pytest.raises(ShellError, match="does not exist; .*; 2 of 4 znodes were made before that at /new"):
+        with pytest.raises(ShellError, match=r"does not exist; .*; 2 of 4 znodes were made before that at /new"):
             await desk.text(f"import {file} /new")
 
 
@@ -507,12 +507,8 @@ async def test_at_the_prompt_it_is_asked_before_the_shell_shuts_itself_out(ensem
             await desk.text("acl set /app world:anyone:r")
         assert asked == ["world:anyone:r lets nobody that this shell is change the ACL again. Set it?"]
         await desk.text("auth digest ann:secret")
-        for line in (
-            "acl set /app/a auth::cdrwa",
-            "acl set /app/a digest:ann:hash=:cdrwa",
-            "acl set -f /app world:anyone:r",
-        ):
-            await desk.text(line)
+        for line in ("/app/a auth::cdrwa", "/app/a digest:ann:hash=:cdrwa", "-f /app world:anyone:r"):
+            await desk.text(f"acl set {line}")
         assert len(asked) == 1
 
 
@@ -615,7 +611,7 @@ async def test_members_and_the_leader(ensemble, virtual_clock):
         assert await desk.json("config") == rows
         desk.shell.addresses = next(row["client_address"] for row in rows if row["role"] == "follower")
         assert [row["role"] for row in await desk.json("members")].count(None) == 2
-        with pytest.raises(ShellError, match="none of the servers .* leads; status tells why"):
+        with pytest.raises(ShellError, match=r"none of the servers .* leads; status tells why"):
             await desk.text("leader")
 
 

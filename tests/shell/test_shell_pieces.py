@@ -51,9 +51,9 @@ def test_a_signature_is_the_grammar_and_a_docstring_the_help():
     assert made.parse([]) == {"path": ".", "long": False, "many_times": 3} | rest
     assert made.parse(["--limit", "0", "--", "-l"]) == {"path": "-l", "long": False, "many_times": 3, "limit": 0}
     assert full_help(made).splitlines() == [
-        "fetch [PATH] [-l] [--many-times MANY_TIMES] [--limit LIMIT]", "", "Fetch something.", "", "It takes its time.", "",
-        "  PATH          from here (default .)", "  -l, --long    all of it", "  --many-times   (default 3)", "  --limit", "",
-        "examples:", "  fetch -l /a", "", "also: f",
+        "fetch [PATH] [-l] [--many-times MANY_TIMES] [--limit LIMIT]", "", "Fetch something.", "",
+        "It takes its time.", "", "  PATH          from here (default .)", "  -l, --long    all of it",
+        "  --many-times   (default 3)", "  --limit", "", "examples:", "  fetch -l /a", "", "also: f",
     ]  # fmt: skip
 
 
@@ -95,7 +95,7 @@ def test_names_of_zkcli_are_known_whatever_their_case():
 
 def test_names_of_zkcli_that_have_no_meaning_here_are_explained():
     for name in ("reconfig", "removewatches", "removeWatches", "printwatches"):
-        with pytest.raises(UsageError, match="there is no .* here: "):
+        with pytest.raises(UsageError, match=r"there is no .* here: "):
             COMMANDS.find([name])
 
 
