@@ -3,6 +3,7 @@
 import os
 import secrets
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import trio
@@ -11,6 +12,7 @@ from coord.shell.errors import ShellError
 from coord.shell.state import Shell
 
 STANDARD = "-"
+PART_BYTES = 1 << 16
 
 
 async def read_file(shell: Shell, name: str) -> bytes:
@@ -18,15 +20,29 @@ async def read_file(shell: Shell, name: str) -> bytes:
     if name == STANDARD and shell.input_taken:
         raise ShellError("standard input is where this shell's commands come from: give a file, or the commands by -c")
     try:
+        if name == STANDARD:
+            return b"".join([part async for part in standard_input()])
         return await trio.to_thread.run_sync(_read, name, abandon_on_cancel=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise ShellError(f"{name} cannot be read: {_reason(error)}") from None
 
 
 def _read(name: str) -> bytes:
-    if name != STANDARD:
-        return Path(name).expanduser().read_bytes()
-    return sys.stdin.buffer.read() if sys.stdin is not None else b""
+    return Path(name).expanduser().read_bytes()
+
+
+async def standard_input() -> AsyncGenerator[bytes, None]:
+    """What comes there, as it comes. Raises ShellError.
+
+    Past sys.stdin: a thread that waits in there when the process is to end makes Python abort it.
+    """
+    if sys.stdin is None:
+        return
+    try:
+        while part := await trio.to_thread.run_sync(os.read, sys.stdin.fileno(), PART_BYTES, abandon_on_cancel=True):
+            yield part
+    except OSError as error:
+        raise ShellError(f"standard input cannot be read: {_reason(error)}") from None
 
 
 async def write_file(name: str, data: bytes) -> None:

@@ -137,9 +137,10 @@ def standard_output(json: bool, go_on: Callable[[], Awaitable[bool]] | None = No
     """In a thread: a pager that is not read must not stop the session."""
 
     def write(data: bytes) -> None:
-        if sys.stdout is not None:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+        """Past sys.stdout: a thread that waits in there when the process is to end makes Python abort it."""
+        left = memoryview(data)
+        while left and sys.stdout is not None:
+            left = left[os.write(sys.stdout.fileno(), left) :]
 
     async def write_in_thread(data: bytes) -> None:
         try:

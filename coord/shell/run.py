@@ -1,16 +1,17 @@
 """One line, from its text to what it shows; and scripts, which end at the first line that fails."""
 
+import codecs
 import inspect
-import io
 import json
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
 from typing import Any
 
 import trio
 
 from coord.model.errors import ConnectError, CoordError, NoAuthError, SessionLostError
+from coord.shell import files
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import Commands, commands_of, is_comment, open_quote, split
 from coord.shell.harmless import harmless
@@ -71,17 +72,18 @@ async def run_script(
     shell: Shell, lines: AsyncIterator[tuple[str, str]], output: Output, json: bool
 ) -> Exception | None:
     """Lines with the names of where they stand; the error that ended them, after it was told."""
-    async for where, line in lines:
-        try:
-            if not await run_line(shell, line, output):
+    current = ("", "")
+    try:
+        async for current in lines:
+            if not await run_line(shell, current[1], output):
                 break
-        except (ShellError, CoordError) as error:
-            tell(error, where, json)
-            return error
-        except trio.Cancelled:
-            if changes(line):
-                tell(ShellError(INTERRUPTED), where, json)
-            raise
+    except (ShellError, CoordError) as error:
+        tell(error, current[0], json)
+        return error
+    except trio.Cancelled:
+        if changes(current[1]):
+            tell(ShellError(INTERRUPTED), current[0], json)
+        raise
     return None
 
 
@@ -110,6 +112,8 @@ def tell(error: Exception, where: str, json_wanted: bool, who: str = "coord shel
 
 def say(text: str) -> None:
     """A line on standard error; if nobody can be told the exit status still tells."""
+    if sys.stderr is None:
+        return
     with suppress(OSError, ValueError):
         print(harmless(text.replace("\n", " ")), file=sys.stderr, flush=True)
 
@@ -139,26 +143,42 @@ async def given_commands(commands: Iterable[str]) -> AsyncIterator[tuple[str, st
 
 
 async def standard_input() -> AsyncIterator[tuple[str, str]]:
-    """A command a line; one whose quote is still open goes on in the next."""
-    if sys.stdin is None:
-        return
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(encoding="utf-8", errors="surrogateescape")  # as Python takes its arguments
+    """A command a line; one whose quote is still open goes on in the next. Raises ShellError."""
     number, began = 0, 1
     pending: list[str] = []
     quote = ""
-    while line := await trio.to_thread.run_sync(sys.stdin.readline, abandon_on_cancel=True):
-        number += 1
-        if number == 1:
-            line = line.removeprefix("\ufeff")
-        if not pending:
-            began = number
-            if is_comment(line):
-                continue
-        quote = open_quote(line, quote)
-        pending.append(line)
-        if not quote:
-            yield f"line {began}", "".join(pending)
-            pending = []
+    async with aclosing(_lines()) as lines:
+        async for line in lines:
+            number += 1
+            if not pending:
+                began = number
+                if is_comment(line):
+                    continue
+            quote = open_quote(line, quote)
+            pending.append(line)
+            if not quote:
+                yield f"line {began}", "".join(pending)
+                pending = []
     if pending:
         yield f"line {began}", "".join(pending)
+
+
+async def _lines() -> AsyncGenerator[str, None]:
+    """Of standard input, with their ends."""
+    rest: list[bytes] = []
+    first = True
+    async with aclosing(files.standard_input()) as parts:
+        async for part in parts:
+            *whole, last = part.split(b"\n")
+            for each in whole:
+                line = b"".join([*rest, each, b"\n"])
+                yield _text(line.removeprefix(codecs.BOM_UTF8) if first else line)
+                rest, first = [], False
+            rest.append(last)
+    if any(rest):
+        yield _text(b"".join(rest))
+
+
+def _text(line: bytes) -> str:
+    """As Python takes its arguments."""
+    return line.decode("utf-8", "surrogateescape")

@@ -16,6 +16,7 @@ from coord.shell.table import COMMANDS
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from tests.shell.desk import Desk, open_desk
+from tests.shell.shapes import COMMANDS_AND_SHAPES, SILENT, fits
 
 
 @asynccontextmanager
@@ -115,6 +116,11 @@ async def test_find_by_name_value_owner_size_and_age(ensemble, virtual_clock):
         ("find --newer soon", "'soon' is no age; write it as 90s, 15m, 2h or 3d"),
         ("find --larger big", "'big' is no size"),
         ("find --owner me", "'me' is no session"),
+        ("sessions -- -1", "'-1' is no session"),
+        ("tree -d -1", "-1 is below 0"),
+        ("watch -n -1", "-1 is below 0"),
+        ("watch --since 0xfffffffffffffffff", "is no zxid"),
+        ("set -v 99999999999999999999 / x", "is no whole number, or too large a one"),
     ],
 )
 async def test_find_says_what_it_does_not_understand(ensemble, virtual_clock, line, sentence):
@@ -725,69 +731,35 @@ def test_every_command_that_writes_is_marked_as_one():
     }  # fmt: skip
 
 
-async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clock):
+async def test_json_of_every_command_has_the_shape_that_scripts_depend_on(
+    ensemble, virtual_clock, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VISUAL", "true")
     async with app(ensemble) as desk:
-        lines = (
-            "ls /app", "ls -l /app", "ls -R /app", "ls -s /app", "get /app/a", "get /app/b/c", "get -r /app/a",
-            "stat /app", "tree /app", "tree -d 0 /app", "find /app", "du", "count /app", "create /z", "set /z x -s",
-            "txn 'set /z y'", "cp /z /z2", "mv /z2 /z3", "rm /z3", "whoami", "auth digest a:b", "acl get -s /app",
-            "acl set /z world:anyone:cdrwa", "quota set -n 5 /z", "quota get /z", "quota rm /z", "status", "digest",
-            "sessions", "create -e /z/e", "who /z/e", "ephemerals", "sync", "pwd", "config",
-            "diff /app /z", "help", "help rm", "rm -rf /z",
-        )  # fmt: skip
         await ensemble.wait_converged()
-        for line in lines:
-            rows = await desk.json(line)
+        desk.says(True)
+        desk.shell.connect = [].append
+        for line, shape in COMMANDS_AND_SHAPES:
+            rows = await desk.json(line.format(tmp=tmp_path))
             assert rows, line
-            assert all(isinstance(row, dict) for row in rows), line
+            for row in rows:
+                assert fits(row, shape), (line, row)
             assert "\x1b" not in desk.written.decode()
-        assert (await desk.json("get /app/b/c"))[0]["value"] == {"base64": "AP8="}
 
 
-STAT_KEYS = (
-    "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid kind ttl_ms"
-)
-SHAPES = {
-    "ls /app": "path name stat",
-    "ls -l /app": "path name stat",
-    "ls -R /app": "path stat",
-    "get /app/a": "path value stat",
-    "stat /app": "path stat",
-    "tree /app": "path depth children descendants ephemeral",
-    "find /app": "path stat",
-    "du /app": "path znodes bytes",
-    "count /app": "path descendants",
-    "create /z": "sentence path",
-    "set /z x": "sentence path version zxid",
-    "rm /z": "sentence path znodes",
-    "txn 'create /y'": "step command path version",
-    "diff /app /y": "below what first second",
-    "whoami": "session server identities",
-    "acl get /app": "path acl",
-    "quota set -n 5 /y": "sentence path",
-    "quota get /y": "path znodes bytes znodes_soft bytes_soft znodes_hard bytes_hard",
-    "watch -n 1 --since 0x1 -R /": "heard kind path zxid cause",
-    "status": "healthy problems servers",
-    "digest": "server zxid digest",
-    "sessions": "session client server timeout_ms last_operation own",
-    "create -e /y/e": "sentence path",
-    "ephemerals": "session path",
-    "who /y/e": "path session client server since value",
-    "sync": "sentence zxid",
-    "pwd": "path",
-    "help": "name text",
-}
+def test_the_shapes_are_those_of_all_commands():
+    shown = {COMMANDS.find(split(line))[0].name for line, _ in COMMANDS_AND_SHAPES}
+    assert shown | SILENT == {each.name for family in COMMANDS.families.values() for each in family}
+    assert not shown & SILENT
 
 
-async def test_the_names_in_json_are_these(ensemble, virtual_clock):
-    """Scripts depend on them: add some, but rename or remove none."""
-    async with app(ensemble) as desk:
-        await ensemble.wait_converged()
-        for line, keys in SHAPES.items():
-            for row in await desk.json(line):
-                assert list(row) == keys.split(), line
-                if row.get("stat"):
-                    assert set(row["stat"]) == set(STAT_KEYS.split())
+def test_a_value_of_another_shape_does_not_fit():
+    (_, stat), *_ = [each for each in COMMANDS_AND_SHAPES if each[0] == "stat /app"]
+    good = {"path": "/a", "stat": None}
+    assert not fits(good, stat)
+    assert fits(good | {"name": "a"}, COMMANDS_AND_SHAPES[0][1])
+    assert not fits(good | {"name": 1}, COMMANDS_AND_SHAPES[0][1])
+    assert not fits(good | {"name": "a", "more": 1}, COMMANDS_AND_SHAPES[0][1])
 
 
 async def test_every_command_has_help_with_an_example_that_it_understands(ensemble, virtual_clock):
