@@ -36,7 +36,7 @@ async def run_line(shell: Shell, line: str, output: Output) -> bool:
         return True
     if words[0].lower() in LEAVING:
         return False
-    if not is_secret(line) and words[0].lower() not in ("redo", "history"):
+    if not is_secret(line) and words[0].lower() != "redo":  # what that does again is kept instead
         shell.lines.append(line.strip())
     await run_words(shell, words, output)
     return True

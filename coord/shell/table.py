@@ -38,7 +38,7 @@ COMMANDS = Commands(
         "look": (reading.ls, reading.get, reading.stat, reading.tree, reading.find, reading.du, reading.count),
         "change": (writing.create, writing.set_, writing.edit, writing.rm, writing.deleteall, writing.txn),
         "subtrees": (copying.cp, copying.mv, copying.diff, copying.export, copying.import_),
-        "wait": (watching.watch,),
+        "wait": (watching.watch, watching.add_watch),
         "access and limits": (
             access.whoami, access.auth, access.acl_get, access.acl_set, access.quota_get, access.quota_set,
             access.quota_rm,

@@ -107,8 +107,8 @@ COMMANDS_AND_SHAPES = [  # done in this order, after a tree /app was made
     ("help", {"name": str, "text": str}),
     ("help acl", {"name": str, "text": str}),
 ]
-SILENT = {"cd"}
-"""Commands that give nothing."""
+SILENT = {"cd", "addWatch"}
+"""Commands that give nothing, or wait for ever."""
 
 
 def fits(value, shape):

@@ -558,6 +558,23 @@ async def test_watch_says_why_an_ephemeral_znode_went(ensemble, virtual_clock):
         assert (await desk.lines("watch -n 2 /e"))[1].endswith("/e  session closed")
 
 
+async def test_add_watch_is_recursive_unless_told_otherwise(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(UsageError, match="the mode 'ONCE' is not known; there are PERSISTENT_RECURSIVE and"):
+            await desk.text("addWatch -m ONCE /app")
+        for mode, seen in (("", b"/app/a\n"), ("-m PERSISTENT", b"/app\n")):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(desk.bytes, f"addWatch {mode} /app")
+                    await trio.sleep(1)
+                    await desk.shell.client.set("/app/a", b"x")
+                    await desk.shell.client.set("/app", b"x")
+                    await trio.sleep(1)
+                    scope.cancel()
+            assert seen in desk.written
+            assert (b"/app/a\n" in desk.written) == (not mode)
+
+
 # ---- the ensemble
 
 
@@ -630,8 +647,8 @@ async def test_history_numbers_the_commands_and_redo_does_one_again(ensemble, vi
         await desk.text("auth digest ann:secret")
         with pytest.raises(coord.NoNodeError):
             await desk.text("get /none")
-        assert await desk.lines("history") == ["0 - count /app", "1 - get /none"]
-        assert await desk.lines("history 1") == ["1 - get /none"]
+        assert await desk.lines("history") == ["0 - count /app", "1 - get /none", "2 - history"]
+        assert await desk.lines("history 2") == ["2 - history", "3 - history 2"]
         assert await desk.lines("redo 0") == ["count /app", "3"]
         assert await desk.json("redo 0") == [{"path": "/app", "descendants": 3}]
         with pytest.raises(UsageError, match="there is no command 77 in the history"):
