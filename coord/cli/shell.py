@@ -19,6 +19,7 @@ from coord.shell.errors import ShellError, UsageError
 from coord.shell.output import ReaderGone, is_terminal, let_go, standard_output
 from coord.shell.run import given_commands, run_script, standard_input, tell
 from coord.shell.state import Shell
+from coord.shell.table import COMMANDS, FIRST_STEPS, STEP_LETTERS
 
 ADDRESSES = "127.0.0.1:2181"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -27,16 +28,18 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 DESCRIPTION = """\
 Look at and change the tree that an ensemble keeps: a prompt at a terminal, else a script.
 
-  coord shell 10.0.0.1:2181,10.0.0.2:2181       a prompt; `help` lists the commands
-  coord shell -c "ls -l /app" -c "get /app/a"   these commands; ends at the first that fails
-  coord shell --json -c "find /app" | jq .path  a line of JSON for each value
-  coord shell < script                          a command a line
+  coord shell 10.0.0.1:2181,10.0.0.2:2181            a prompt; `help` lists the commands
+  coord shell ADDRESSES -c "ls -l /app" -c "get /x"  these commands; ends at the first that fails
+  coord shell ADDRESSES --json -c "find /app"        a line of JSON for each value
+  coord shell ADDRESSES < script                     a command a line
 
-  create -p /app/config '{"x": 1}'              make a znode
-  get /app/config                               show its value
-  watch -R /app                                 tell what changes
-  who /locks/db                                 which session holds a lock, and from where
-  rm -r /app                                    delete a subtree, after asking
+At the prompt, in -c and in a script:
+
+{steps}
+
+The commands, of which `help COMMAND` tells all:
+
+{commands}
 """
 EPILOG = """\
 exit status: 0 all was done; 2 a command was not understood; 8 a command failed; 9 no server was found, or the session
@@ -72,7 +75,7 @@ def make_parser() -> Parser:
     made = Parser(
         prog="coord shell",
         usage="coord shell [ADDRESSES] [-c COMMAND]... [--json] [--read-only]",
-        description=DESCRIPTION,
+        description=description(),
         epilog=EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -85,6 +88,14 @@ def make_parser() -> Parser:
     add("--auth", metavar="SCHEME:CREDENTIALS", action="append", default=[], help="be somebody: digest:ann:secret")
     add("--timeout", metavar="S", type=float, default=5.0, help="seconds to find a server (default 5)")
     return made
+
+
+def description() -> str:
+    steps = "\n".join(f"  {line:<{STEP_LETTERS}}  {meaning}" for line, meaning in FIRST_STEPS)
+    families = {title: ", ".join(each.name for each in family) for title, family in COMMANDS.families.items()}
+    width = max(map(len, families))
+    commands = "\n".join(f"  {title:<{width}}  {names}" for title, names in families.items())
+    return DESCRIPTION.format(steps=steps, commands=commands)
 
 
 class Script:

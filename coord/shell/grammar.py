@@ -27,6 +27,8 @@ File = NewType("File", str)
 Count = NewType("Count", int)
 """A whole number from 0."""
 
+ANY_VERSION = -1
+
 HERE, ROOT = Path("."), Path("/")
 """What a path is if none is given."""
 
@@ -310,6 +312,12 @@ def _read_docstring(doc: str) -> tuple[str, str, dict[str, str], tuple[str, ...]
     return summary, "\n".join(parts[""]).strip(), options, examples
 
 
+def _default_of(each: Parameter) -> str:
+    if each.required or each.default in (None, False, "", ANY_VERSION):
+        return ""
+    return " (default: where the shell is)" if each.default == HERE else f" (default {each.default})"
+
+
 def full_help(of: Command) -> str:
     """All that is known of one command, as text."""
     lines = [of.usage(), "", of.summary]
@@ -320,9 +328,8 @@ def full_help(of: Command) -> str:
     if shown:
         lines.append("")
     for each in of.parameters:
-        meaning = of.options.get(each.name, "")
-        default = f" (default {each.default})" if each.default not in (None, False, "") and not each.required else ""
-        lines.append(f"  {shown[each.name]:<{width}}  {meaning}{default}".rstrip())
+        meaning = of.options.get(each.name, "the znode" if each.kind is Path else "")
+        lines.append(f"  {shown[each.name]:<{width}}  {meaning}{_default_of(each)}".rstrip())
     if of.examples:
         lines += ["", "examples:", *(f"  {line}" for line in of.examples)]
     if of.aliases:

@@ -26,11 +26,24 @@ async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it 
             raise UsageError(f"help: there is no command {' '.join(words)!r}; help {found.name} tells of {found.name}")
         return Help(found.name, full_help(found))
     width = max(len(each.name) for family in COMMANDS.families.values() for each in family)
-    lines = []
+    lines = ["first steps", *(f"  {line:<{STEP_LETTERS}}  {meaning}" for line, meaning in FIRST_STEPS), ""]
     for title, family in COMMANDS.families.items():
         lines += [title, *(f"  {each.name:<{width}}  {each.summary}" for each in family), ""]
-    lines.append("help COMMAND tells more, with examples. Ctrl-C ends a command, Ctrl-D or exit the shell.")
+    lines.append("help COMMAND tells more, with examples. Tab completes commands, options and paths.")
+    lines.append("Quote what has spaces, as in a POSIX shell. Ctrl-C ends a command, Ctrl-D or exit the shell.")
     return Help("help", "\n".join(lines))
+
+
+FIRST_STEPS = (
+    ("create -p /app/config '{\"x\": 1}'", "make a znode, and what is missing above it"),
+    ("ls -l /app", "what is there: kind, version, bytes, children, time, name"),
+    ("get /app/config", "its value; stat tells all else"),
+    ("set /app/config '{\"x\": 2}'", "give it another"),
+    ("watch -R /app", "what changes from now on, until Ctrl-C"),
+    ("who /locks/db", "which session holds a lock, and from where"),
+    ("rm -r /app", "delete a subtree, after asking"),
+)
+STEP_LETTERS = max(len(line) for line, _ in FIRST_STEPS)
 
 
 COMMANDS = Commands(

@@ -3,20 +3,24 @@
 import json
 import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
 import coord
+import coord.shell
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import split
 from coord.shell.output import Output
 from coord.shell.run import run_line
-from coord.shell.table import COMMANDS
+from coord.shell.table import COMMANDS, FIRST_STEPS
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from tests.shell.desk import Desk, open_desk
 from tests.shell.shapes import COMMANDS_AND_SHAPES, SILENT, fits
+
+README = Path(coord.shell.__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
 @asynccontextmanager
@@ -792,3 +796,25 @@ async def test_every_command_has_help_with_an_example_that_it_understands(ensemb
                     assert found is each
                     found.parse(rest)
                 assert set(each.options) <= {parameter.name for parameter in each.parameters}, each.name
+
+
+async def test_what_a_newcomer_is_shown_happens_as_it_stands(ensemble, virtual_clock):
+    """The first example of README.md, typed line by line, and the first steps of help."""
+    example = re.search(r"```\n\$ coord shell .*?\n(.*?)```", README, re.DOTALL)[1]
+    parts = re.split(r"^\S+ leader \S+> ", example, flags=re.MULTILINE)[1:]
+    steps = [part.partition("\n")[::2] for part in parts]
+    assert [line.split()[0] for line, _ in steps] == ["create", "cd", "ls", "get", "set", "stat", "watch", "rm"]
+    async with open_desk(ensemble) as desk:
+        asked = desk.says(True)
+        for line, told in steps:
+            if not line.startswith("watch"):
+                shown = await desk.lines(line)
+                for wanted in told.splitlines():
+                    answer = wanted.removesuffix(" [y/N] y")
+                    pattern = re.sub(r"0x[0-9a-f]+|\d{4}-[0-9T:.-]+Z", ".+", answer.replace("{", "[{]"))
+                    assert answer in asked or wanted == "..." or re.fullmatch(pattern, shown.pop(0)), (line, wanted)
+        await desk.text("create -p /locks")
+        await desk.text("create -e /locks/db")
+        for line, _ in FIRST_STEPS:
+            if not line.startswith("watch"):
+                await desk.text(line)

@@ -52,8 +52,9 @@ def test_a_signature_is_the_grammar_and_a_docstring_the_help():
     assert made.parse(["--limit", "0", "--", "-l"]) == {"path": "-l", "long": False, "many_times": 3, "limit": 0}
     assert full_help(made).splitlines() == [
         "fetch [PATH] [-l] [--many-times MANY_TIMES] [--limit LIMIT]", "", "Fetch something.", "",
-        "It takes its time.", "", "  PATH          from here (default .)", "  -l, --long    all of it",
-        "  --many-times   (default 3)", "  --limit", "", "examples:", "  fetch -l /a", "", "also: f",
+        "It takes its time.", "", "  PATH          from here (default: where the shell is)",
+        "  -l, --long    all of it", "  --many-times   (default 3)", "  --limit", "", "examples:", "  fetch -l /a",
+        "", "also: f",
     ]  # fmt: skip
 
 
