@@ -232,6 +232,8 @@ def test_ctrl_c_while_the_shell_reads_or_writes(servers, tmp_path, commands, sen
         if not commands:
             process.stdin.write("pwd\n")
         assert process.stdout.readline() == "/\n"
+        if "import -" in commands:
+            process.stdin.write("x" * 200_000)  # more than a pipe holds: when it is away it is being read
         if "get --raw /long" in commands:
             assert process.stdout.readline() == "Created /long\n"
             assert process.stdout.read(1) == "x"
