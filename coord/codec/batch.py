@@ -40,6 +40,7 @@ def encode_batch(batch: Batch) -> bytes:
         crc32(body),
     )
     batch.encoded = b"".join((header, CRC.pack(crc32(header)), body))
+    batch.unencoded, batch.body_at = b"", HEADER_BYTES
     return batch.encoded
 
 
@@ -54,13 +55,13 @@ def decode_batch(data: bytes | memoryview) -> Batch:
     magic, epoch, first, count, previous, time_ms, digest_zxid, digest, length, body_crc = HEADER.unpack(header)
     if magic != MAGIC:
         raise CodecError(f"a batch starts with {MAGIC!r}, and this with {magic!r}: another version wrote it")
-    body = encoded[HEADER_BYTES:]
-    if len(body) != length:
-        raise CodecError(f"batch {first:#x} has a body of {length} bytes, and here are {len(body)}")
-    if crc32(body) != body_crc:
+    body_bytes = len(encoded) - HEADER_BYTES
+    if body_bytes != length:
+        raise CodecError(f"batch {first:#x} has a body of {length} bytes, and here are {body_bytes}")
+    if crc32(memoryview(encoded)[HEADER_BYTES:]) != body_crc:
         raise CodecError(f"the checksum of the body of batch {first:#x} is wrong: it was damaged")
     if count < 1 or counter_of(first) < 1 or epoch_of(first) != epoch or epoch_of(first + count - 1) != epoch:
         raise CodecError(f"batch {first:#x} of {count} entries cannot be of epoch {epoch}")
     if previous >= first or digest_zxid > previous:
         raise CodecError(f"batch {first:#x} names what does not lie before it: {previous:#x}, {digest_zxid:#x}")
-    return Batch(epoch, first, count, previous, time_ms, digest_zxid, digest, body, encoded)
+    return Batch(epoch, first, count, previous, time_ms, digest_zxid, digest, b"", encoded, HEADER_BYTES)

@@ -2,16 +2,18 @@
 
 A frame is its length (u32, of all that follows it), a kind (u8) and a body. Most bodies are the CBOR array of the
 message's fields; what carries a batch, runs or a part of a snapshot has a fixed header and then those bytes as they
-stand, so that a batch is copied, never encoded again. Each side's first frame is a Hello, or a Rejected before it
-hangs up; who does not like the other's Hello sends Rejected too.
+stand, so that a batch is copied, never encoded again. What every batch is answered with is of fixed length, too. Each
+side's first frame is a Hello, or a Rejected before it hangs up; who does not like the other's Hello sends Rejected too.
 
 A frame's length is looked at before anything is kept for it, and the first frame may only be short: nobody
 has shown yet who he is.
 """
 
+import dataclasses
 from collections.abc import Callable
+from operator import attrgetter
 from struct import Struct
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from coord.codec.batch import decode_batch
 from coord.codec.cbor import dump, load
@@ -42,7 +44,7 @@ from coord.paxos.messages import (
     Truncate,
 )
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Changed when a server of the version before could not follow any more."""
 
 FRAME_BYTES_MAX = 64 << 20
@@ -160,6 +162,28 @@ def _decode_hello(buffer: bytes, start: int, end: int) -> Hello:
     return _HELLO_SHAPE.build(array(load(buffer[start:end]))[: len(_HELLO_SHAPE.names)])
 
 
+# ---- messages of fixed length: with each batch one of them is read and written, in a tenth of the time of CBOR
+
+
+def _of_fixed_length(kind: int, cls: type[PeerMessage], fields: Struct) -> tuple[Encode, Decode]:
+    """`fields` packs the message's fields in their order."""
+    whole = Struct(HEAD.format + fields.format.lstrip(">"))
+    length, names = KIND_BYTES + fields.size, tuple(field.name for field in dataclasses.fields(cls))
+    fields_of, make = attrgetter(*names), cast(Callable[..., PeerMessage], cls)
+
+    def encode(message: PeerMessage) -> bytes:
+        return whole.pack(length, kind, *fields_of(message))
+
+    def decode(buffer: bytes, start: int, end: int) -> PeerMessage:
+        if end - start != fields.size:
+            raise CodecError(f"a frame of kind {kind} has {end - start} bytes, not {fields.size}")
+        values = fields.unpack_from(buffer, start)
+        position(max(map(int, values)))
+        return make(*values)
+
+    return encode, decode
+
+
 # ---- messages with a payload: a fixed header, then the payload's own bytes
 
 
@@ -254,9 +278,16 @@ PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int,
 }
 """Header, and how message and header with payload become each other."""
 
-_CODECS = {
-    kind: _with_payload(kind, *PAYLOADS[cls]) if cls in PAYLOADS else _by_shape(kind, cls)
-    for kind, cls in KINDS.items()
-}
+FIXED: dict[type[PeerMessage], Struct] = {Accepted: Struct(">QQ?"), Commit: Struct(">QQ")}
+"""The fields of those, in their order."""
+
+
+def _codec(kind: int, cls: type[PeerMessage]) -> tuple[Encode, Decode]:
+    if cls in PAYLOADS:
+        return _with_payload(kind, *PAYLOADS[cls])
+    return _of_fixed_length(kind, cls, FIXED[cls]) if cls in FIXED else _by_shape(kind, cls)
+
+
+_CODECS = {kind: _codec(kind, cls) for kind, cls in KINDS.items()}
 ENCODERS: dict[type[PeerMessage], Encode] = {cls: _CODECS[kind][0] for kind, cls in KINDS.items()}
 DECODERS: dict[int, Decode] = {kind: codec[1] for kind, codec in _CODECS.items()} | {HELLO: _decode_hello}

@@ -60,8 +60,9 @@ class Batch:
     time_ms: int  # the leader's wall clock, never going back
     digest_zxid: int  # up to here the leader had applied, so everything up to here is committed
     digest: int  # of its state there
-    body: bytes  # the runs, encoded
+    unencoded: bytes  # the runs, until they are in `encoded`; a second copy of the log's end would cost memory
     encoded: bytes = field(default=b"", repr=False)  # header and body as they go to log and network
+    body_at: int = field(default=0, repr=False)  # where in `encoded` the body begins
 
     @property
     def last(self) -> int:
@@ -69,6 +70,11 @@ class Batch:
         return self.first + self.count - 1
 
     @property
+    def body(self) -> bytes:
+        """The runs, one after the other. A copy: not to be asked for twice."""
+        return self.encoded[self.body_at :] if self.body_at else self.unencoded
+
+    @property
     def memory_bytes(self) -> int:
-        """About what it takes in memory: the body, and the body once more in `encoded`."""
-        return 2 * len(self.body)
+        """About what it takes in memory, whether it is encoded or not yet: the length of its body."""
+        return len(self.encoded) - self.body_at + len(self.unencoded)

@@ -32,6 +32,7 @@ class Acceptor:
         "_chunks",
         "_durable",
         "_owes_accepted",
+        "attended",
         "epoch",
         "established",
         "heard_s",
@@ -49,6 +50,7 @@ class Acceptor:
         self.heard_s = now
         self.established = False
         self.serving = False  # the leader has told that the initial history is committed
+        self.attended: Callable[[], bool] = _always  # whether clients are connected here
         self.touched: Callable[[], tuple[int, ...]] = tuple  # the sessions heard here since it was last called
 
     def promise(self) -> None:
@@ -132,7 +134,7 @@ class Acceptor:
         """One acknowledgement for all that was appended in this turn."""
         if self._owes_accepted:
             self._owes_accepted = False
-            self._reply(Accepted(self.epoch, self._durable.history.last))
+            self._reply(Accepted(self.epoch, self._durable.history.last, self.attended()))
 
     def _require_history_open(self, what: str) -> None:
         """What was acknowledged with Established must stay."""
@@ -151,3 +153,7 @@ class Acceptor:
 
     def _reply(self, message: Message) -> None:
         self._durable.output.send_when_durable.append((self.leader, message))
+
+
+def _always() -> bool:
+    return True

@@ -131,10 +131,11 @@ class Accept:
 
 @message
 class Accepted:
-    """Everything up to `zxid` is durable here (cumulative)."""
+    """Everything up to `zxid` is durable here (cumulative). `attended`: there are clients who await each commit."""
 
     epoch: int
     zxid: int
+    attended: bool
 
 
 @message

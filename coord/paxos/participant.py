@@ -71,8 +71,8 @@ class Participant:
 
     __slots__ = (
         "_acceptor", "_asked_s", "_barriers", "_beat_s", "_durable", "_election", "_mending", "_now", "_peers",
-        "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "broken", "log", "notes",
-        "touched_here",
+        "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "attended_here", "broken",
+        "log", "notes", "touched_here",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +98,7 @@ class Participant:
         self.log = log
         self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
         self.notes: list[str] = []  # sentences for the operator
+        self.attended_here: Callable[[], bool] = lambda: True  # whether clients are connected here
         self.touched_here: Callable[[], tuple[int, ...]] = tuple  # sessions heard here, asked for by the leader
         self._evaluate()
 
@@ -356,6 +357,7 @@ class Participant:
         self._proposer = None
         self._acceptor = Acceptor(self._durable, leader, epoch, self._now)
         self._acceptor.touched = lambda: self.touched_here()
+        self._acceptor.attended = lambda: self.attended_here()
         self._acceptor.promise()
 
     def _serves(self) -> None:

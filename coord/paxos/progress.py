@@ -15,4 +15,5 @@ class Progress:
     replicating: bool = False  # it gets each new batch as it is proposed
     established: bool = False
     match: int = 0  # zxid up to which its log is durable and equals ours
+    attended: bool = True  # it has clients, who want to see each commit at once
     round: int = 0  # the last heartbeat round it answered

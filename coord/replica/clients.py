@@ -229,6 +229,10 @@ class Clients:
         if pipeline.session and not pipeline.gone:
             self._touched[pipeline.session] = None
 
+    def attended(self) -> bool:
+        """Whether any client is connected here."""
+        return bool(self.pipelines)
+
     def take_touched(self) -> tuple[int, ...]:
         touched, self._touched = tuple(self._touched), {}
         return touched

@@ -88,8 +88,9 @@ class Replica:
         self.window = Window(machine.zxid, settings.watch_window_bytes)
         self.forwards = Forwards()
         self.participant = Participant(settings.paxos, ballot, history, now, remains)
-        self.participant.touched_here = self._take_touched
         self.clients = Clients(self, draw)
+        self.participant.touched_here = self._take_touched
+        self.participant.attended_here = self.clients.attended
         self.now = now
         self.wall_ms = 0
         self.serving_since_s = now
@@ -459,9 +460,10 @@ class Replica:
         """
         log, here = self.participant.log, self.machine.zxid
         for batch in log.after(max(here, self._servers_looked_to)) or log.after(here) or ():
-            if LEADERS_OWN not in batch.body:
+            body = batch.body
+            if LEADERS_OWN not in body:
                 continue  # a log may be long: nearly all of it is passed over without being decoded
-            for run in decode_runs(batch.body):
+            for run in decode_runs(body):
                 for request in run.requests if not run.session else ():
                     if type(request) is RegisterServer:
                         self._servers_logged[request.server] = request.identity, request.description

@@ -238,13 +238,14 @@ class ClientPort:
                 if calls:
                     replica.now = trio.current_time()
                     submit(pipeline, calls)
-                    driver.feed()
                     client.half_since_s = None
                 buffer = buffer[consumed:]
                 if not buffer:
                     client.half_since_s = None
                 elif client.half_since_s is None:
                     client.half_since_s = trio.current_time()
+                if calls:
+                    driver.feed_at_last()
             if pipeline.early:
                 early_bytes += consumed
                 if early_bytes > EARLY_BYTES_MAX:

@@ -309,7 +309,7 @@ class Peers:
                     self._refused(peer, message.reason)
                 assert not isinstance(message, Hello), "the decoder lets no second one pass"
                 replica.receive(peer, message, now)
-            driver.feed()
+            driver.feed_at_last()
             data = await stream.receive()
             if not data:
                 return

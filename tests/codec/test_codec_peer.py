@@ -148,7 +148,7 @@ def test_a_stream_can_be_cut_anywhere(sent: list[PeerMessage], data: st.DataObje
 
 
 def test_a_stream_can_come_byte_by_byte() -> None:
-    sent = [HELLO, Commit(1, 2), Forward(1, 2, b"runs"), Accepted(1, 3)]
+    sent = [HELLO, Commit(1, 2), Forward(1, 2, b"runs"), Accepted(1, 3, False)]
     decoder, received = Decoder(), []
     for byte in b"".join(map(encode, sent)):
         received += decoder.feed(bytes([byte]))
@@ -158,7 +158,8 @@ def test_a_stream_can_come_byte_by_byte() -> None:
 def test_the_bytes_of_frames_are_these() -> None:
     batch = Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"")
     encoded = encode_batch(batch)
-    assert encode(Commit(1, 2)) == bytes.fromhex("00000004 0f 82 01 02")
+    assert encode(Commit(1, 2)) == bytes.fromhex("00000011 0f 0000000000000001 0000000000000002")
+    assert encode(Accepted(1, 2, True)) == bytes.fromhex("00000012 0e 0000000000000001 0000000000000002 01")
     assert encode(Forward(1, 2, b"x")) == bytes.fromhex("0000000e 14 0000000000000001 00000002 78")
     assert encode(Accept(1, 2, batch)) == (
         struct.pack(">IBQQ", 17 + len(encoded), 13, 1, 2) + encoded  # the batch as it stands

@@ -560,7 +560,35 @@ def test_many_batches_are_under_way_and_one_acknowledgement_covers_them() -> Non
         group.propose(3)
     group.deliver(3, 1)
     group.sync(1)
-    assert [message for message in group.sent(Accepted, 1)] == [Accepted(1, zxid_of(1, 3))]
+    assert [message for message in group.sent(Accepted, 1)] == [Accepted(1, zxid_of(1, 3), True)]
+
+
+def test_a_server_without_clients_learns_of_a_commit_with_what_comes_next() -> None:
+    group = three()
+    group[1].attended_here = lambda: False
+    group.propose(3)
+    group.settle()  # the first acknowledgement tells the leader
+    group.said.clear()
+    group.propose(3)
+    group.settle()
+    assert group.sent(Commit, 3, 1) == []
+    assert group.sent(Commit, 3, 2) == [Commit(1, zxid_of(1, 2))]
+    assert group[1].log.commit == zxid_of(1, 1)
+    group.settle(0.2)  # a heartbeat
+    assert group[1].log.commit == zxid_of(1, 2)
+
+
+def test_a_server_whose_own_request_is_committed_is_told_at_once() -> None:
+    group = three()
+    group[1].attended_here = lambda: False
+    group.propose(3)
+    group.settle()
+    assert group[1].forward(1, b"x")
+    group.take(1)
+    group.deliver(1, 3)
+    group.propose(3, 0)
+    group.settle()
+    assert group[1].log.commit == group[3].log.last == zxid_of(1, 2)
 
 
 def test_a_commit_rides_on_the_next_batch_and_is_sent_alone_only_when_idle() -> None:
@@ -881,7 +909,7 @@ def test_a_newer_history_that_no_quorum_can_reach_is_left_behind() -> None:
 
 def test_who_acknowledges_what_was_never_proposed_is_hung_up_on_and_counts_for_nothing() -> None:
     group = three()
-    group[3].receive(1, Accepted(1, zxid_of(1, 9)), 0.0)
+    group[3].receive(1, Accepted(1, zxid_of(1, 9), True), 0.0)
     group[3].receive(2, Established(1, zxid_of(1, 9)), 0.0)
     assert [peer for peer, _ in group[3].broken] == [1, 2]
     assert group[3].log.commit == 0

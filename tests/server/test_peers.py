@@ -8,7 +8,7 @@ import pytest
 import trio
 from memory_ensemble import CLIENT_PORT, PEER_PORT, MemoryEnsemble, causes, memory_ensemble
 
-from coord.codec.peer import Decoder, Hello, PeerMessage, Rejected, encode
+from coord.codec.peer import PROTOCOL_VERSION, Decoder, Hello, PeerMessage, Rejected, encode
 from coord.server.config import Address
 from coord.server.errors import RefusedByEnsemble
 from coord.storage.memory import MemoryDisk
@@ -41,7 +41,7 @@ async def answer_to(stream: MemoryStream, frame: bytes) -> list[PeerMessage]:
 
 def hello(**changes: object) -> bytes:
     fields = {
-        "protocol_version": 1,
+        "protocol_version": PROTOCOL_VERSION,
         "cluster": 0,
         "server": 3,
         "identity": 77,
@@ -55,7 +55,7 @@ def hello(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"protocol_version": 2}, "speaks version 2 of the protocol between servers"),
+        ({"protocol_version": 1}, "speaks version 1 of the protocol between servers"),
         ({"cluster": CLUSTER_OF_ANOTHER}, "its data belongs to another ensemble (0000000000001234)"),
         ({"server": 9}, "the id 9 is not in `ensemble` of server 1"),
         ({"server": 1}, "server 1 at s1:3181 has this id already"),
