@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import trio
 
-
 RECOUNT_EVERY = 1024
 """After so many turns without a pause the loop itself is asked, which is slow: others may have held tasks back."""
 

@@ -17,6 +17,7 @@ from rich.text import Text
 from coord.shell.errors import ShellError
 from coord.shell.harmless import harmless
 from coord.shell.plain import as_json
+from coord.shell.rows import rows_of
 from coord.shell.text import as_text, render
 from coord.shell.values import Bytes, Told, Value
 
@@ -94,7 +95,9 @@ class Output:
         shown = render(value, self.console)
         if isinstance(shown, Text) and self._terminal:
             shown.plain = harmless(shown.plain)
-        if isinstance(shown, Text) and not self._terminal:  # a tenth of the time that the console takes
+        if isinstance(shown, Text) and not (
+            self._terminal and (shown.spans or shown.style)
+        ):  # a tenth of the time that the console takes
             self._buffer.write(shown.plain + "\n")
         else:
             self.console.print(shown, soft_wrap=True)
@@ -111,15 +114,16 @@ class Output:
             return True
         width, height = self.console.size
         screen: list[str] = []
-        for line in text.splitlines(keepends=True):
-            rows = max(1, -(-Text.from_ansi(line).cell_len // width))
-            if self._rows and self._rows + rows > max(1, height - 2):
-                await self._write(_encoded("".join(screen)))
-                screen, self._rows = [], 0
-                if not await self._go_on():
-                    return False
-            screen.append(line)
-            self._rows += rows
+        for line in text.removesuffix("\n").split("\n"):
+            for number, row in enumerate(rows_of(line, width)):
+                if self._rows >= max(1, height - 2):
+                    await self._write(_encoded("".join(screen) + "\n" * (number > 0)))  # also within a long line
+                    screen, self._rows = [], 0
+                    if not await self._go_on():
+                        return False
+                screen.append(row)
+                self._rows += 1
+            screen.append("\n")
         await self._write(_encoded("".join(screen)))
         return True
 

@@ -24,7 +24,9 @@ from coord.shell.kinds import CONTAINER, LETTERS, TTL, kind_of
 from coord.shell.syntax import language_of
 from coord.shell.units import duration, moment, size, wall_ms
 
-COLOURED_BYTES_MAX = 64 << 10
+COLOURED_BYTES_MAX = 16 << 10
+"""Longer values are shown without colours: to find them takes longer than anyone waits."""
+
 HEX_BYTES_MAX = 4 << 10
 """So much of a binary value is shown; `get --raw` and `get --out` give all of it."""
 

@@ -19,6 +19,8 @@ from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import HERE, Commands, Count, Path, command, commands_of, full_help, read_command, split
 from coord.shell.harmless import harmless
 from coord.shell.health import ServerStatus, judge
+from coord.shell.output import Output
+from coord.shell.rows import rows_of
 from coord.shell.syntax import language_of
 from coord.shell.table import COMMANDS
 from coord.shell.units import age_s, duration, moment, size, size_bytes
@@ -324,6 +326,36 @@ def test_a_value_is_coloured_and_stays_what_it_is():
         shown = captured.get()
         assert ("\x1b[" in shown) == (value != b"only text")
         assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == value.decode().removesuffix("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("", [""]), ("abcd", ["abcd"]), ("abcde", ["abcd", "e"]), ("abcdefgh", ["abcd", "efgh"]),
+        ("日本語", ["日本", "語"]), ("a日本", ["a日", "本"]), ("a\tb", ["a", "\t", "b"]),
+        ("\x1b[31mab\x1b[0mcde", ["\x1b[31mab\x1b[0mcd", "e"]),
+        ("\x1b[31mabcd\x1b[0m", ["\x1b[31mabcd\x1b[0m"]),
+    ],
+)  # fmt: skip
+def test_a_line_is_cut_into_the_rows_of_a_terminal(line, rows):
+    assert list(rows_of(line, 4)) == rows
+    assert "".join(rows_of(line, 1)) == line
+
+
+async def test_a_value_of_one_long_line_comes_a_screenful_at_a_time():
+    written, asked = [], []
+
+    async def write(data):
+        written.append(data.decode())
+
+    async def go_on():
+        asked.append(len(written))
+        return len(asked) < 3
+
+    output = Output(write, terminal=True, go_on=go_on)
+    width, height = output.console.size
+    await output.show([Value("/a", b"x" * 1_000_000, None)])
+    assert written == ["x" * width * (height - 2) + "\n"] * 3
 
 
 def test_help_is_wrapped_at_words_where_there_is_little_room():
