@@ -17,10 +17,8 @@ from coord.shell.grammar import Commands, commands_of, is_comment, open_quote, s
 from coord.shell.harmless import harmless
 from coord.shell.output import Output
 from coord.shell.state import Shell
-from coord.shell.table import COMMANDS
+from coord.shell.table import COMMANDS, LEAVING
 from coord.shell.values import Again
-
-LEAVING = frozenset(("exit", "quit", "close"))
 
 SECRETS = ("auth", "addauth")
 """Commands whose words are neither repeated nor kept."""

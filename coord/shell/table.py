@@ -7,6 +7,9 @@ from coord.shell.state import Shell
 from coord.shell.values import Help
 
 
+LEAVING = frozenset(("exit", "quit", "close"))
+
+
 @command(name="help", aliases=("?",))
 async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it is never changed
     """All commands, or all about one.
@@ -18,6 +21,8 @@ async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it 
         help
         help create
     """
+    if words and words[0].lower() in LEAVING:
+        return Help(words[0], "exit, quit, close, or Ctrl-D: leave the shell. Its session ends, and its ephemeral znodes.")
     if len(words) == 1 and (family := COMMANDS.beginning_with(words[0])):
         return Help(words[0], "\n\n".join(full_help(each) for each in family))
     if words:

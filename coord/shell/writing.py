@@ -274,6 +274,8 @@ async def txn(shell: Shell, steps: list[str]) -> list[StepDone]:
         words = split(text)
         if not words:
             raise UsageError("txn: a step is empty; it is a command such as 'set /a on'")
+        if words[0].lower() not in STEPS.by_name:
+            raise UsageError(f"txn: {words[0]!r:.60} is no step; steps are create, set, rm and check")
         step, rest = STEPS.find(words)
         arguments = step.parse(rest)
         arguments["path"] = _new_path(shell, arguments["path"], arguments.get("sequential", False))

@@ -305,6 +305,8 @@ async def test_txn_does_all_or_nothing_and_says_which_step_failed(ensemble, virt
         with pytest.raises(ShellError, match="nothing was done: step 2, check /app/a -v 7"):
             await desk.text("txn 'set /app/b x' 'check /app/a -v 7'")
         assert (await desk.shell.client.get("/app/b"))[0] == b'{"x": 1}'
+        with pytest.raises(UsageError, match="'ls' is no step; steps are create, set, rm and check"):
+            await desk.text("txn 'ls /'")
         with pytest.raises(UsageError, match="one step"):
             await desk.text("txn 'check /app/a -v 7 --absent'")
 
@@ -689,6 +691,7 @@ async def test_help_of_a_first_word_tells_of_all_that_begin_with_it(ensemble, vi
         both = await desk.text("help acl")
         assert both.startswith("acl get [PATH]")
         assert "\nacl set PATH ACL" in both
+        assert "leave the shell" in await desk.text("help quit")
         with pytest.raises(UsageError, match="there is no reconfig here: which servers there are stands in"):
             await desk.text("help reconfig")
 
