@@ -14,7 +14,7 @@ FLOORS = [  # a package may import those of the lines above its own, and itself
     {"coord.replica"},
     {"coord.net", "coord.storage"},
     {"coord.server", "coord.client"},
-    {"recipes", "coord.shell", "coord.testing", "coord.embedding"},
+    {"recipes", "coord.admin", "coord.shell", "coord.testing", "coord.embedding"},
     {"coord.cli"},
     {"tools"},
 ]

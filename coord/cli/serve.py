@@ -10,10 +10,12 @@ import random
 import resource
 import traceback
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import trio
 
+from coord.cli.admin import admin_of
 from coord.cli.exit_codes import ExitCode
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
@@ -22,7 +24,7 @@ from coord.replica.replica import StateDiverged
 from coord.server.config import Config, SettingError, load_config, misspelt_variables
 from coord.server.errors import AddressUnavailable, RefusedByEnsemble
 from coord.server.log_lines import EventLog, configure
-from coord.server.serve import serve
+from coord.server.serve import Beside, serve
 from coord.storage.disk import FolderDisk
 from coord.storage.errors import StorageFailure, StorageRefused
 from coord.version import __version__
@@ -36,13 +38,14 @@ def main(arguments: Sequence[str]) -> int:
     options = parsed(make_parser(), arguments)
     try:
         config = load_config(given_settings(options), os.environ, options.config)
+        beside = admin_of(config)
     except SettingError as error:
         return fail("serve", error, ExitCode.WRONG_SETTINGS)
     configure(config.log_level, config.log_format)
     log = EventLog(config.id)
     for sentence in misspelt_variables(os.environ):
         log.warning(sentence)
-    return run(within_files(config, log), log)
+    return run(within_files(config, log), log, beside)
 
 
 def make_parser() -> Parser:
@@ -54,11 +57,12 @@ def make_parser() -> Parser:
     return made
 
 
-def run(config: Config, log: EventLog) -> ExitCode:
+def run(config: Config, log: EventLog, beside: Beside | None = None) -> ExitCode:
     """Serve until a signal comes or something ends the server; log which, and return the status for it."""
 
     async def work() -> None:
-        await serve(config, FolderDisk(config.data), TcpNetwork(), random.SystemRandom())
+        served = serve if beside is None else partial(serve, beside=beside)
+        await served(config, FolderDisk(config.data), TcpNetwork(), random.SystemRandom())
 
     log.info("starting", version=__version__, data=config.data, client=config.client, ensemble=len(config.servers))
     try:

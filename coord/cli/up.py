@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import trio
 
+from coord.cli.admin import admin_of
 from coord.cli.exit_codes import ExitCode, meaning
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
@@ -53,6 +54,7 @@ class Child:
     id: int
     client: Address
     command: list[str]
+    admin: Address | None = None  # where it answers over HTTP
     status: int | None = None  # once it has ended, as subprocess has it
     mode: str = ""  # once it serves: leader, follower, standalone
 
@@ -69,6 +71,11 @@ def main(arguments: Sequence[str]) -> int:
         clients = [Address(HOST, base_port + index) for index in range(count)]
         peers = free_peer_ports(clients)
         own = [own_settings(server, data, clients, peers) for server in range(1, count + 1)]
+        first = load_config(extra | own[0], environment, options.config)
+        admin_of(first)  # raises if it could not be started
+        admins = admin_addresses(first.admin, count)
+        for each, where in zip(own, admins, strict=False):
+            each["admin"] = str(where)
         for each in own:
             load_config(extra | each, environment, options.config)
         claim(data, count)
@@ -79,7 +86,12 @@ def main(arguments: Sequence[str]) -> int:
     passed_on = ["--config", str(options.config)] if options.config else []
     passed_on += as_options(extra)
     children = [
-        Child(server, clients[server - 1], [*SERVE, *passed_on, *as_options(each)])
+        Child(
+            server,
+            clients[server - 1],
+            [*SERVE, *passed_on, *as_options(each)],
+            admins[server - 1] if admins else None,
+        )
         for server, each in enumerate(own, 1)
     ]
     ensemble = Ensemble(children, environment, data)
@@ -91,7 +103,8 @@ def make_parser() -> Parser:
     made = parser(
         "up",
         f"Run an ensemble on {HOST}, to try it out, until Ctrl-C. Server n takes clients on port BASE+n-1, and its\n"
-        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).",
+        f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).\n"
+        "--admin HOST:PORT is the HTTP admin of server 1; that of server n has port PORT+n-1.",
     )
     made.add_argument("--servers", metavar="N", default="3", help=f"how many, 1-{SERVERS_MAX} (default 3)")
     made.add_argument("--base-port", metavar="PORT", default="2181", help="client port of server 1 (default 2181)")
@@ -112,6 +125,11 @@ def own_settings(server: int, data: Path, clients: list[Address], peers: list[Ad
         settings["peer"] = str(peers[server - 1])
         settings["ensemble"] = ",".join(f"{id}={where}" for id, where in enumerate(peers, 1))
     return settings
+
+
+def admin_addresses(first: Address | None, count: int) -> list[Address]:
+    """That of each server: the one that was given is the first one's, the others have the ports above it."""
+    return [] if first is None else [Address(first.host, first.port + index) for index in range(count)]
 
 
 def as_options(settings: Mapping[str, str]) -> list[str]:
@@ -288,6 +306,7 @@ async def end(process: trio.Process, server: int) -> None:
 def welcome(serving: Sequence[Child], data: Path) -> str:
     """How to connect, and how to stop."""
     hosts = ",".join(str(child.client) for child in serving)
+    http = "".join(f"    curl http://{child.admin}/metrics\n" for child in serving if child.admin is not None)
     modes = ", ".join(f"{child.id} {child.mode}" for child in serving)
     return f"""\
 
@@ -312,7 +331,7 @@ To look at the tree and at the servers:
 
     coord shell {hosts}
     coord status {hosts}
-
+{http}
 Ctrl-C stops the servers; their data stays in {data}.
 """
 

@@ -204,7 +204,7 @@ def stat(facts: Facts) -> str:
 
 def mntr(facts: Facts) -> str:
     """Numbers for monitoring, a key and a value a line."""
-    return _lines(f"zk_{key}\t{_number(value)}" for key, value in _monitor_rows(facts.server(), facts.monitor()))
+    return _lines(f"zk_{key}\t{_number(value)}" for key, value in monitor_rows(facts))
 
 
 def conf(facts: Facts) -> str:
@@ -296,7 +296,9 @@ def _server_lines(server: ServerStatistics) -> str:
     return text
 
 
-def _monitor_rows(server: ServerStatistics, monitor: MonitorStatistics) -> Iterator[tuple[str, int | float | str]]:
+def monitor_rows(facts: Facts) -> Iterator[tuple[str, int | float | str]]:
+    """What mntr tells, by names without zk_."""
+    server, monitor = facts.server(), facts.monitor()
     latency, leading = server.latency, monitor.leading
     yield "version", server.version
     yield "server_state", server.mode

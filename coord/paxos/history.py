@@ -105,6 +105,11 @@ class History:
         stop = len(self._lasts) if upto is None else bisect_right(self._lasts, upto)
         return self._batches[start:stop]
 
+    def first_after(self, zxid: int) -> Batch | None:
+        """The oldest batch in memory that goes beyond `zxid`, None if nothing does."""
+        index = bisect_right(self._lasts, zxid)
+        return self._batches[index] if index < len(self._batches) else None
+
     def trim(self, applied: int, bytes_max: int) -> None:
         """Let the oldest applied batches go while more than `bytes_max` are in memory; they stay on disk."""
         if self._bytes <= bytes_max:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coord.model.entries import Batch
+from coord.model.entries import Batch, epoch_of, zxid_of
 from coord.paxos.acceptor import Acceptor
 from coord.paxos.canvass import Election
 from coord.paxos.durable import Durable, FetchRequest, Output
@@ -43,6 +43,7 @@ from coord.paxos.messages import (
     SnapshotChunk,
     Truncate,
 )
+from coord.paxos.progress import Lag
 from coord.paxos.proposer import ESTABLISHED, Limits, Proposer
 from coord.paxos.quorum import Majority
 
@@ -72,7 +73,7 @@ class Participant:
     __slots__ = (
         "_acceptor", "_asked_s", "_barriers", "_beat_s", "_durable", "_election", "_mending", "_now", "_peers",
         "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "attended_here", "broken",
-        "log", "notes", "touched_here",
+        "elections", "log", "notes", "touched_here",
     )  # fmt: skip
 
     def __init__(
@@ -96,6 +97,7 @@ class Participant:
         self._now = self._ticked_s = now
         self._barriers: list[tuple[int, int]] = []
         self.log = log
+        self.elections = 1  # how often this server has begun to look for a leader
         self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
         self.notes: list[str] = []  # sentences for the operator
         self.attended_here: Callable[[], bool] = lambda: True  # whether clients are connected here
@@ -156,6 +158,38 @@ class Participant:
         if self._proposer is None:
             return ()
         return tuple(peer for peer, progress in self._proposer.progress.items() if progress.established)
+
+    @property
+    def streaming(self) -> int:
+        """On the leader: how many servers are being sent the log from disk, or a snapshot."""
+        return 0 if self._proposer is None else sum(each.streaming for each in self._proposer.progress.values())
+
+    def lags(self, wall_ms: int) -> list[Lag]:
+        """On the leader: how far those that follow are behind it. By its clock, which stamped the batches."""
+        log, found = self.log, []
+        for peer in self.synced_peers:
+            assert self._proposer is not None, "only a proposer has peers that follow"
+            match = self._proposer.progress[peer].match
+            lacking = log.first_after(match)
+            entries = log.last - max(match, zxid_of(epoch_of(log.last), 0)) if lacking is not None else 0
+            ms = max(0, wall_ms - lacking.time_ms) if lacking is not None else 0
+            found.append(Lag(peer, entries, ms))
+        return found
+
+    def unready(self, now: float) -> str:
+        """Why no write could be committed through this server at this moment, as far as it knows; empty if it could."""
+        patience_s = self._settings.leader_timeout_s
+        if not self.serving:
+            if self._proposer is not None:
+                return f"this server prepares to lead epoch {self.epoch} and no quorum has followed it yet"
+            if self._acceptor is not None:
+                return f"this server is not yet brought up to its leader, server {self.leader}"
+            return "this server knows of no leader: no quorum of the voters has found one yet"
+        if self._proposer is not None and not self._proposer.has_contact(now, patience_s):
+            return f"this server leads, and no quorum has answered it for {patience_s:g} s"
+        if self._acceptor is not None and now - self._acceptor.heard_s > patience_s:
+            return f"the leader, server {self.leader}, was not heard for {now - self._acceptor.heard_s:.1f} s"
+        return ""
 
     def take_barriers(self) -> list[tuple[int, int]]:
         """(ticket, zxid) of the barriers that came back."""
@@ -330,6 +364,7 @@ class Participant:
     def _become_looking(self, reason: str) -> None:
         if self._proposer is not None or self._acceptor is not None:
             self.notes.append(f"looking for a leader: {reason}")
+            self.elections += 1
         self._proposer = self._acceptor = None
         self._barriers.clear()
         self._election.restart(self._now)

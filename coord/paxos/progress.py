@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from coord.model.message import message
 from coord.paxos.messages import Promise
 
 
@@ -17,3 +18,12 @@ class Progress:
     match: int = 0  # zxid up to which its log is durable and equals ours
     attended: bool = True  # it has clients, who want to see each commit at once
     round: int = 0  # the last heartbeat round it answered
+
+
+@message
+class Lag:
+    """How far a server that follows is behind its leader, by what it has acknowledged as durable."""
+
+    server: int
+    entries: int
+    ms: int  # since the oldest batch that it lacks was proposed; 0: it lacks none

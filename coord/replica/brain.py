@@ -16,6 +16,7 @@ from coord.model.requests import (
 )
 from coord.paxos.participant import Participant
 from coord.replica.forwards import Forwards
+from coord.replica.latencies import Latencies
 from coord.replica.native_watches import NativeWatches
 from coord.replica.pipeline import Pipeline
 from coord.replica.settings import ReplicaSettings
@@ -50,6 +51,7 @@ class Desk(Protocol):
 
     brain: Brain
     syncs: Syncs
+    latencies: Latencies
 
     def forward(self, pipeline: Pipeline, session: int, requests: tuple[Write, ...], number: int = 0) -> None: ...
     def hang_up(self, pipeline: Pipeline, why: str, code: int) -> None: ...

@@ -42,7 +42,7 @@ from coord.model.requests import (
 from coord.replica import limits, native, plain
 from coord.replica.answers import DONE
 from coord.replica.brain import CLIENT_WRITES, Brain
-from coord.replica.figures import Sizes
+from coord.replica.latencies import Latencies
 from coord.replica.limits import EVENTS_BYTES_MAX, RUN_BYTES_MAX
 from coord.replica.pipeline import Answered, ClientCodec, Due, Pipeline
 from coord.replica.ready import Ready
@@ -55,14 +55,14 @@ class Clients:
     """All connections of one server, and the sessions they serve."""
 
     __slots__ = (
-        "_by_session", "_dirty", "_draw", "_hang_ups", "_lobby", "_touched", "brain", "latency_s", "pipelines",
+        "_by_session", "_dirty", "_draw", "_hang_ups", "_lobby", "_touched", "brain", "latencies", "pipelines",
         "received", "sent", "syncs",
     )  # fmt: skip
 
     def __init__(self, brain: Brain, draw: Callable[[int], int]) -> None:
         self.brain = brain
         self._draw = draw
-        self.latency_s = Sizes()  # of writes that found their pipeline empty: one in many is timed
+        self.latencies = Latencies()
         self.received = 0  # requests
         self.sent = 0  # frames: replies and events
         self.pipelines: dict[int, Pipeline] = {}  # by connection
@@ -83,6 +83,7 @@ class Clients:
     def detach(self, pipeline: Pipeline) -> None:
         pipeline.gone = True
         pipeline.waiting.clear()
+        pipeline.waiting_since_s.clear()
         pipeline.early.clear()
         pipeline.out.clear()
         self.pipelines.pop(pipeline.connection, None)
@@ -277,7 +278,7 @@ class Clients:
             self.forward(pipeline, session, requests[:middle], number)
             self.forward(pipeline, session, requests[middle:], number and number + middle)
         else:
-            forwards.add(len(requests), encoded, pipeline)
+            forwards.add(len(requests), encoded, pipeline, brain.now)
 
     # ---- answers out
 
@@ -303,9 +304,6 @@ class Clients:
         if type(head) is Call and type(head.request) in CLIENT_WRITES:
             waiting.popleft()
             pipeline.out.append(pipeline.codec.encode_reply(head, zxid, reply))
-            if head is pipeline.timed:
-                pipeline.timed = None
-                self.latency_s.note(self.brain.now - pipeline.timed_s)
             if ends:
                 self.hang_up(pipeline, ends, CLOSED)
             elif waiting:
@@ -334,7 +332,7 @@ class Clients:
 
     def _answer_waiting(self, pipeline: Pipeline) -> None:
         """Answer what is at the head, up to the next write or sync that is not through."""
-        waiting = pipeline.waiting
+        waiting, since_s = pipeline.waiting, pipeline.waiting_since_s
         while waiting and not pipeline.gone and not pipeline.stalled:
             head = waiting[0]
             if type(head) is Answered:
@@ -343,12 +341,14 @@ class Clients:
                 if head.ends:
                     self.hang_up(pipeline, head.ends, CLOSED)
             elif type(head) is Due:
+                self.latencies.answered.append((since_s.popleft(), (type(head.call.request),)))
                 if head.call.xid or pipeline.codec is jute:  # else nobody wants to be told
                     pipeline.out.append(pipeline.codec.encode_reply(head.call, self.brain.machine.zxid, head.reply))
             else:
                 assert type(head) is Call
                 if type(head.request) in _HOLDING:
                     return
+                self.latencies.answered.append((since_s.popleft(), (type(head.request),)))
                 self._answer_read(pipeline, head)
             waiting.popleft()
 
@@ -387,6 +387,8 @@ class Clients:
                 pipeline.out.clear()
                 pipeline.out_bytes = pipeline.event_bytes = 0
         self._dirty.clear()
+        if self.latencies.answered:
+            ready.answered = self.latencies.take_answered()
         if self._hang_ups:
             ready.hang_up, self._hang_ups = self._hang_ups, []
             for connection, _ in ready.hang_up:

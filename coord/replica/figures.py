@@ -21,6 +21,13 @@ class Sizes:
         self.count += 1
         self.total += value
 
+    def gather(self, count: int, total: float, least: float, greatest: float) -> None:
+        """Many at once; which of them was the last is not told."""
+        self.least = min(self.least, least) if self.count else least
+        self.greatest = max(self.greatest, greatest)
+        self.count += count
+        self.total += total
+
     @property
     def mean(self) -> float:
         return self.total / self.count if self.count else 0.0

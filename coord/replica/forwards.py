@@ -15,12 +15,13 @@ FORWARD_BYTES_MAX = 1 << 20
 
 @dataclass(slots=True)
 class Forwarded:
-    """One run on its way: its first sequence number, its entries, its bytes, and who waits for the replies."""
+    """One run on its way: its first sequence number, its entries, its bytes, who waits for the replies, since when."""
 
     sequence: int
     count: int
     runs: bytes
     pipeline: Pipeline | None  # None: nobody waits
+    since_s: float = 0.0
 
 
 class Forwards:
@@ -38,8 +39,8 @@ class Forwards:
     def next_sequence(self) -> int:
         return self._next
 
-    def add(self, count: int, runs: bytes, pipeline: Pipeline | None) -> None:
-        self._under_way.append(Forwarded(self._next, count, runs, pipeline))
+    def add(self, count: int, runs: bytes, pipeline: Pipeline | None, now: float = 0.0) -> None:
+        self._under_way.append(Forwarded(self._next, count, runs, pipeline, now))
         self._next += count
         self.unsent.append((count, runs))
         self.bytes += len(runs)

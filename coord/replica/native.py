@@ -72,6 +72,7 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
     """Requests of one client, in order: writes are forwarded in runs, the rest waits for its turn."""
     brain, waiting = desk.brain, pipeline.waiting
     writes: list[Write] = []
+    at_once: list[type] = []  # the kinds of those that are answered here and now
     following = 0  # the number that goes on with `writes`
     for call in calls:
         request = call.request
@@ -81,8 +82,6 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
                 _forward(desk, pipeline, writes, following)
                 writes = []
                 following = call.number
-            if not waiting:
-                pipeline.timed, pipeline.timed_s = call, brain.now
             writes.append(request)  # type: ignore[arg-type]
             waiting.append(call)
             following += 1
@@ -93,7 +92,9 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
             _AT_ONCE[kind](desk, pipeline, call)
         elif waiting or pipeline.stalled:
             waiting.append(call)
+            pipeline.waiting_since_s.append(brain.now)
         else:
+            at_once.append(kind)
             ends = NATIVE_ANSWERS[kind](brain, pipeline, call)
             if pipeline.out_bytes > limits.OUT_BYTES_MAX:
                 pipeline.stalled = True
@@ -103,6 +104,8 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
             break
     if not pipeline.gone:
         _forward(desk, pipeline, writes, following)
+    if at_once:
+        desk.latencies.answered.append((brain.now, at_once))
 
 
 def _forward(desk: Desk, pipeline: Pipeline, writes: list[Write], following: int) -> None:
@@ -138,6 +141,7 @@ def _authenticate(desk: Desk, pipeline: Pipeline, call: Call) -> None:
 def _reply_in_turn(desk: Desk, pipeline: Pipeline, call: Call, reply: Reply) -> None:
     if pipeline.waiting:
         pipeline.waiting.append(Due(call, reply))
+        pipeline.waiting_since_s.append(desk.brain.now)
     else:
         pipeline.out.append(pipeline.codec.encode_reply(call, desk.brain.machine.zxid, reply))
 
@@ -145,11 +149,13 @@ def _reply_in_turn(desk: Desk, pipeline: Pipeline, call: Call, reply: Reply) -> 
 def _sync(desk: Desk, pipeline: Pipeline, call: Call) -> None:
     """A sync, or a ping: that is answered when the leader, which counts the session's time, has heard of it."""
     pipeline.waiting.append(call)
+    pipeline.waiting_since_s.append(desk.brain.now)
     desk.syncs.add(pipeline, call)
 
 
 def _at_least(desk: Desk, pipeline: Pipeline, call: Call) -> None:
     pipeline.waiting.append(call)
+    pipeline.waiting_since_s.append(desk.brain.now)
     desk.syncs.wait_for(call.request.zxid, pipeline, call)  # type: ignore[union-attr]
 
 
@@ -158,6 +164,7 @@ def _refused(desk: Desk, pipeline: Pipeline, call: Call) -> None:
     pipeline.ending = True
     if pipeline.waiting:
         pipeline.waiting.append(call)
+        pipeline.waiting_since_s.append(desk.brain.now)
     else:
         desk.hang_up(pipeline, call.request.reason, MALFORMED)  # type: ignore[union-attr]
 

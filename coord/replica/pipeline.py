@@ -70,9 +70,8 @@ class Pipeline:
     number_max: int = 0  # of the numbered writes it has sent, or had done when it was attached
     acked: int = 0  # it has the replies to its writes up to this number
     gone: bool = False  # hung up: nothing is delivered any more
-    timed: Call | None = None  # the write whose latency is being measured
-    timed_s: float = 0.0  # since when
     waiting: "deque[Call | Answered | Due]" = field(default_factory=deque)
+    waiting_since_s: "deque[float]" = field(default_factory=deque)  # when those of them came that are not writes
     early: list[Call] = field(default_factory=list)  # sent before the session was open
     out: list[bytes] = field(default_factory=list)  # frames to deliver
     out_bytes: int = 0  # of answers to reads among them

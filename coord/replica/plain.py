@@ -18,12 +18,11 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
     """Requests of one client, in order: its writes become one run, a read is answered as soon as none is before it."""
     brain, waiting = desk.brain, pipeline.waiting
     writes: list[Write] = []
+    at_once: list[type] = []  # the kinds of those that are answered here and now
     for call in calls:
         request = call.request
         kind = type(request)
         if kind in CLIENT_WRITES:
-            if not waiting:
-                pipeline.timed, pipeline.timed_s = call, brain.now
             writes.append(request)  # type: ignore[arg-type]
             waiting.append(call)
         elif kind is Authenticate:
@@ -35,13 +34,17 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
             if pipeline.gone:  # it failed: nothing that follows is done any more
                 break
         elif kind is Ping:
+            at_once.append(kind)
             pipeline.out.append(pipeline.codec.encode_reply(call, brain.machine.zxid, DONE))
         elif kind is Sync:
             waiting.append(call)
+            pipeline.waiting_since_s.append(brain.now)
             desk.syncs.add(pipeline, call)
         elif waiting or pipeline.stalled:
             waiting.append(call)
+            pipeline.waiting_since_s.append(brain.now)
         else:
+            at_once.append(kind)
             ends = ANSWERS[kind](brain, pipeline, call)
             if pipeline.out_bytes > limits.OUT_BYTES_MAX:
                 pipeline.stalled = True
@@ -50,6 +53,8 @@ def submit(desk: Desk, pipeline: Pipeline, calls: Sequence[Call]) -> None:
                 break
     if writes:
         desk.forward(pipeline, pipeline.session, tuple(writes))
+    if at_once:
+        desk.latencies.answered.append((brain.now, at_once))
 
 
 def _authenticate(desk: Desk, pipeline: Pipeline, call: Call) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import Step
 from coord.paxos.messages import Message
+from coord.replica.latencies import Answered
 
 
 @dataclass(slots=True)
@@ -26,4 +27,5 @@ class Ready:
     deliver: list[tuple[int, bytes]] = field(default_factory=list)  # (connection, frames), events and replies in order
     hang_up: list[tuple[int, str]] = field(default_factory=list)  # (connection, why), after what is delivered
     last: bool = False  # nothing more is to be done before the next input
+    answered: list[Answered] = field(default_factory=list)  # whose answers are in `deliver`: how long that took
     notes: list[str] = field(default_factory=list)  # sentences for the operator

@@ -17,6 +17,7 @@ from coord.codec.errors import CodecError
 from coord.codec.native import encode_event_of, event_tail
 from coord.model.acl import Identity
 from coord.model.entries import Batch, Run
+from coord.model.histogram import Histogram
 from coord.model.message import message
 from coord.model.replies import Change, Effect, Event, SessionEnded, SessionMoved
 from coord.model.requests import CloseSession, RegisterServer, Write
@@ -91,6 +92,7 @@ class Replica:
         self.clients = Clients(self, draw)
         self.participant.touched_here = self._take_touched
         self.participant.attended_here = self.clients.attended
+        self.leaderless = Histogram()  # for how long this server had no leader, each time until it had one
         self.now = now
         self.wall_ms = 0
         self.serving_since_s = now
@@ -159,6 +161,7 @@ class Replica:
         self._ticked_s = self.now = now
         self.wall_ms = wall_ms
         self.participant.tick(now)
+        self.clients.latencies.tick(now)
         if len(self.machine.servers) != self._servers_known:
             self._find_strangers()
         if self.participant.leads:
@@ -225,6 +228,15 @@ class Replica:
         """Whether this server serves, and shows all that the last leader had committed: clients may come in."""
         return self.participant.serving and self.machine.zxid >= self._initial_zxid
 
+    def unready(self, now: float) -> str:
+        """Why no write could be committed through this server at this moment, as far as it knows; empty if it could."""
+        missing = self._initial_zxid - self.machine.zxid
+        return self.participant.unready(now) or (
+            f"this server has still to apply {missing} entries that were committed before it began to serve"
+            if missing > 0
+            else ""
+        )
+
     def _forward(self) -> None:
         if self.forwards.unsent:
             for count, runs in self.forwards.take_unsent():
@@ -237,6 +249,7 @@ class Replica:
         self._service = self.participant.service
         self._initial_zxid = self.participant.log.commit
         self._duties = None
+        self.leaderless.note(self.now - self.serving_since_s)
         applied = self._last_applied_of_mine()
         for lost in self.forwards.lost_upto(applied):
             if lost.pipeline is not None:
@@ -285,6 +298,7 @@ class Replica:
         data_watches, child_watches = self.watches.tables
         native_watches, window = self.native_watches.by_path, self.window
         me, incarnation = self.server, self.settings.incarnation
+        answered = clients.latencies.answered
         for run in decode_runs(batch.body):
             mine = run.origin == me and run.incarnation == incarnation
             if not machine.admit(run):
@@ -292,7 +306,14 @@ class Replica:
                     machine.skip(zxid, time_ms)
                     zxid += 1
                 continue
-            pipeline = self.forwards.applied(run.sequence).pipeline if mine else None
+            pipeline = None
+            if mine:
+                forwarded = self.forwards.applied(run.sequence)
+                pipeline = forwarded.pipeline
+                if pipeline is not None and not pipeline.gone:
+                    requests = run.requests
+                    kinds = (type(requests[0]),) if len(requests) == 1 else tuple(map(type, requests))
+                    answered.append((forwarded.since_s, kinds))
             if self._duties is not None:
                 self._duties.liveness.hear(run.session, self.now)  # its client may know of it already
             number = run.number

@@ -15,18 +15,24 @@ from coord.replica.pipeline import Pipeline
 class Syncs:
     """Those of one server's clients."""
 
-    __slots__ = ("_asked", "_order", "_reaching", "_ticket", "_to_ask")
+    __slots__ = ("_asked", "_order", "_probes", "_probing", "_reaching", "_ticket", "_to_ask")
 
     def __init__(self) -> None:
         self._ticket = 0
         self._order = 0
         self._to_ask: list[tuple[Pipeline, Call]] = []  # no barrier has been asked for them yet
         self._asked: dict[int, list[tuple[Pipeline, Call]]] = {}  # by ticket
+        self._probes: list[Callable[[], None]] = []  # who only wants to know that a barrier passes
+        self._probing: dict[int, list[Callable[[], None]]] = {}  # by ticket
         self._reaching: list[tuple[int, int, Pipeline, Call]] = []  # a heap: (zxid to be reached, order, who, what)
 
     def add(self, pipeline: Pipeline, call: Call) -> None:
         """A sync has come."""
         self._to_ask.append((pipeline, call))
+
+    def probe(self, then: Callable[[], None]) -> None:
+        """Call `then` once a barrier has passed that begins later: there is a leader, and a quorum has answered it."""
+        self._probes.append(then)
 
     def wait_for(self, zxid: int, pipeline: Pipeline, call: Call) -> None:
         """`call` may be answered when this server has come to `zxid`."""
@@ -36,7 +42,7 @@ class Syncs:
     @property
     def want_barrier(self) -> bool:
         """Whether a sync has come that no barrier was asked for yet."""
-        return bool(self._to_ask)
+        return bool(self._to_ask or self._probes)
 
     @property
     def to_ask(self) -> Iterator[Pipeline]:
@@ -45,20 +51,27 @@ class Syncs:
 
     def ask(self, ask_barrier: Callable[[int], object]) -> None:
         """Ask once for all syncs that came since the last time."""
-        if self._to_ask:
+        if self._to_ask or self._probes:
             self._ticket += 1
             self._asked[self._ticket], self._to_ask = self._to_ask, []
+            if self._probes:
+                self._probing[self._ticket], self._probes = self._probes, []
             ask_barrier(self._ticket)
 
     def passed(self, ticket: int, zxid: int) -> None:
         for pipeline, call in self._asked.pop(ticket, ()):
             self.wait_for(zxid, pipeline, call)
+        for then in self._probing.pop(ticket, ()):
+            then()
 
     def ask_again(self) -> None:
         """There is a leader (again): ask it what the last one was asked."""
         for syncs in self._asked.values():
             self._to_ask += syncs
         self._asked.clear()
+        for probes in self._probing.values():
+            self._probes += probes
+        self._probing.clear()
 
     def reached(self, zxid: int) -> list[tuple[Pipeline, Call]]:
         """Those that waited for no more than `zxid`, in order."""

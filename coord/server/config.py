@@ -230,6 +230,23 @@ def super_digest(value: object) -> str:
     )
 
 
+def admin_hosts(value: object) -> frozenset[str]:
+    """Names with commas between them, or a TOML list of them; * is any."""
+    found = set()
+    for part in _parts(value):
+        name = part.strip("[]").rstrip(".").lower() if isinstance(part, str) else ""
+        if name != "*" and (not name or set(name) & BLANKS or not _is_host(name)):
+            raise Unacceptable(
+                "must be names or addresses without a port, with commas between them, such as coord1,::1"
+            )
+        found.add(name)
+    return frozenset(found)
+
+
+def optional_file(value: object) -> Path | None:
+    return Path(text(value))
+
+
 def _parts(value: object) -> list[object]:
     """What stands between commas, or in a TOML list; an empty text is an empty list."""
     if isinstance(value, str):
@@ -338,6 +355,26 @@ class Config:
         words,
         "WORD,...",
         f"four-letter words that are answered; * for all; the costly {', '.join(COSTLY_WORDS)} only if listed",
+    )
+
+    # ---- HTTP for operators
+    admin: Address | None = setting(
+        None,
+        optional_address,
+        "HOST:PORT",
+        "where operators and Prometheus are answered over HTTP, without encryption; nowhere if not given",
+    )
+    admin_hosts: frozenset[str] = setting(
+        frozenset(),
+        admin_hosts,
+        "NAME,...",
+        "names by which --admin may be called, beside localhost and its own host; * for any",
+    )
+    admin_token_file: Path | None = setting(
+        None,
+        optional_file,
+        "file",
+        "holds the token that HTTP requests must bring which change anything; none are done if not given",
     )
 
     # ---- what a client may cost
@@ -582,6 +619,13 @@ def _peer_has_an_ensemble(config: Config, sources: Sources) -> str | None:
     return f"{sources.say('peer')} is of no use without an ensemble; give --ensemble too, or leave it out"
 
 
+def _admin_has_an_address(config: Config, sources: Sources) -> str | None:
+    for name in ("admin_hosts", "admin_token_file"):
+        if config.admin is None and getattr(config, name):
+            return f"{sources.say(name)} is of no use without --admin; give that too, or leave it out"
+    return None
+
+
 def _client_is_not_a_peer_address(config: Config, sources: Sources) -> str | None:
     for name, addresses in (("client", (config.client,)), ("client_also", config.client_also)):
         if config.peer in addresses:
@@ -624,6 +668,7 @@ CHECKS: tuple[Check, ...] = (
     _id_is_in_the_ensemble,
     _peer_has_an_ensemble,
     _client_is_not_a_peer_address,
+    _admin_has_an_address,
     _client_addresses_are_different,
     _observers_are_in_the_ensemble,
     _not_above("session_timeout_min_ms", "session_timeout_max_ms"),

@@ -13,6 +13,7 @@ from typing import Protocol
 import trio
 
 from coord.codec.peer import encode
+from coord.model.histogram import Histogram
 from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.messages import Message
 from coord.paxos.participant import LEADING
@@ -42,6 +43,9 @@ class Link(Protocol):
 
     def send(self, frame: bytes) -> None: ...
     def hang_up(self, why: str) -> None: ...
+    @property
+    def bytes_waiting(self) -> int:
+        """What it has not taken yet."""
 
 
 class Client(Protocol):
@@ -63,7 +67,9 @@ class Driver:
         self.stream: Callable[[StreamRequest], None] = _nobody_streams
         self.fetch: Callable[[FetchRequest], None] = _nobody_streams
         self.started_s = trio.current_time()
+        self.due_s = self.started_s  # when the next tick is, or was, to come
         self.leading_since_s: float | None = None  # when this server began to lead; None while another does, or none
+        self.delays = Histogram()  # of ticks: how late the loop came to them
         self._writer = writer
         self._log = log
         self._pumped: trio.Event | None = None
@@ -123,9 +129,11 @@ class Driver:
 
     async def run_ticks(self, interval_s: float) -> None:
         """Let the replica know that time passes."""
-        due, excused_until_s = trio.current_time(), 0.0
+        due = self.due_s = trio.current_time()
+        excused_until_s = 0.0
         while True:
             now = trio.current_time()
+            self.delays.note(now - due)
             if now - due > STOPPED_S and now > excused_until_s:
                 self.replica.was_stopped(now)
                 excused_until_s = now + STOPPED_AGAIN_S
@@ -133,7 +141,7 @@ class Driver:
             self._stamp_log()
             self._note_leadership(now)
             self.feed()
-            due = max(due + interval_s, trio.current_time())
+            due = self.due_s = max(due + interval_s, trio.current_time())
             await trio.sleep_until(due)
 
     def _stamp_log(self) -> None:
@@ -201,6 +209,8 @@ class Driver:
             client = clients.get(connection)
             if client is not None:
                 client.hang_up(why)
+        if ready.answered:
+            self.replica.clients.latencies.delivered(ready.answered, trio.current_time())
         if ready.notes:
             self._stamp_log()
             for note in ready.notes:

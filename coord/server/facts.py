@@ -31,6 +31,7 @@ from coord.replica.pipeline import ConnectionCounters, Pipeline
 from coord.server.clients import ClientPort
 from coord.server.config import Config
 from coord.server.driver import Driver
+from coord.server.meters import Meters
 from coord.storage.store import Store
 from coord.version import __version__
 
@@ -46,6 +47,7 @@ class ServerFacts:
         self._driver = driver
         self._store = store
         self.port: ClientPort | None = None
+        self.meters: Meters | None = None
 
     @property
     def _pipelines(self) -> list[Pipeline]:
@@ -62,7 +64,7 @@ class ServerFacts:
     def server(self) -> ServerStatistics:
         replica = self._driver.replica
         clients = replica.clients
-        pipelines, latency, sizes = self._pipelines, clients.latency_s, replica.proposals
+        pipelines, latency, sizes = self._pipelines, clients.latencies.summary_s, replica.proposals
         proposals = ProposalSizes()
         if sizes.count:
             proposals = ProposalSizes(int(sizes.last), int(sizes.least), int(sizes.greatest))
@@ -98,8 +100,9 @@ class ServerFacts:
             "log_suspect_zxid": participant.suspect,
             "fsync_count": syncs.count,
             "fsync_p99_ms": round(syncs.recent_p99_ms, 3),
-            "forwards_under_way": len(replica.forwards),
         }
+        if self.meters is not None:
+            more |= self.meters.monitored()
         return MonitorStatistics(
             uptime_ms=uptime_ms,
             watches=replica.watches.count + replica.native_watches.count,
@@ -214,7 +217,7 @@ class ServerFacts:
     def reset_server_statistics(self) -> None:
         clients = self._driver.replica.clients
         clients.received = clients.sent = 0
-        clients.latency_s.reset()
+        clients.latencies.summary_s.reset()
         self._driver.replica.proposals.reset()
 
 

@@ -56,6 +56,10 @@ class PeerLink:
     def send(self, frame: bytes) -> None:
         self.outbox.put(frame)
 
+    @property
+    def bytes_waiting(self) -> int:
+        return self.outbox.bytes_waiting
+
     def hang_up(self, why: str) -> None:
         self.outbox.close(why)
 

@@ -4,10 +4,11 @@
 one nursery. It touches the world only by what it is given: settings, a disk, a network, and chance.
 """
 
-import gc
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
+from typing import Protocol
 
 import trio
 
@@ -20,11 +21,14 @@ from coord.replica.limits import OUT_BYTES_MAX
 from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
+from coord.server.collector import CollectorPauses, kept_short
 from coord.server.config import Address, Config
+from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
 from coord.server.log_lines import EventLog
+from coord.server.meters import Meters
 from coord.server.peers import Peers
 from coord.server.snapshots import SnapshotTaker
 from coord.server.streams import Streams
@@ -38,6 +42,12 @@ TICKS_A_HEARTBEAT = 2
 IDENTITY_BITS = 63
 
 
+class Beside(Protocol):
+    """What is run in the server's nursery, such as the HTTP admin."""
+
+    def __call__(self, console: Console, *, task_status: trio.TaskStatus[None]) -> Awaitable[None]: ...
+
+
 async def serve(
     config: Config,
     disk: Disk,
@@ -46,10 +56,12 @@ async def serve(
     *,
     wall_ms: Callable[[], int] = wall_ms,
     own_process: bool = True,
+    beside: Beside | None = None,
     task_status: trio.TaskStatus[Replica] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one server until it is cancelled.
 
+    `beside` runs in the same nursery and gets the console; ports count as open when it has started.
     `wall_ms` is the time that znodes are stamped with; timeouts go by Trio's clock. In a process of its own the server
     also tunes Python's collector.
     `task_status` tells when its ports are open; that it serves clients shows on its client port. Raises
@@ -65,23 +77,14 @@ async def serve(
         has_peers=len(config.servers) > 1,
     )
     listeners: list[Listener] = []
+    resources = ExitStack()
     try:
-        replica = _make_replica(config, store, rng)
+        collector = CollectorPauses()
         if own_process:
-            _keep_collector_short()
-        log.epoch, log.zxid = store.ballot.accepted, replica.participant.log.durable
-        log.info(
-            "the data folder is read",
-            last_zxid=hex(replica.participant.log.last),
-            snapshot=hex(store.last_snapshot_zxid),
-        )
-        damage = store.recovered.damage
-        if damage is not None:
-            log.warning(
-                f"{damage.what}; the other servers are asked for it, and until it is here again this server does not "
-                "lead, nor let anybody lead who has less",
-                good_up_to=hex(damage.after),
-            )
+            resources.enter_context(kept_short())
+            resources.enter_context(collector.measured())
+        replica = _make_replica(config, store, rng)
+        _tell_what_was_found(log, replica, store)
         for address in (config.client, *config.client_also):
             listeners += await _listen(network, address, "clients")
         client_listeners = list(listeners)
@@ -93,6 +96,7 @@ async def serve(
             driver = Driver(replica, writer, log, wall_ms)
             facts = ServerFacts(config, driver, store)
             port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
+            meters = facts.meters = Meters(config, driver, store, writer, port, collector)
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
             taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)
             streams = Streams(nursery, driver, peers, store, writer, taker, log)
@@ -109,6 +113,9 @@ async def serve(
             for peer in config.servers:
                 if peer < config.id:
                     nursery.start_soon(peers.run_dialer, peer)
+            if beside is not None:
+                console = Console(config, facts, meters, log, driver=driver, store=store, port=port, taker=taker)
+                await nursery.start(beside, console)
             also = ",".join(map(str, config.client_also)) or None
             log.info("ports are open", client=config.client, also=also, peer=config.peer)
             task_status.started(replica)
@@ -116,6 +123,7 @@ async def serve(
         for listener in listeners:
             listener.close()
         store.close()
+        resources.close()
 
 
 def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
@@ -162,6 +170,22 @@ def _make_replica(config: Config, store: Store, rng: random.Random) -> Replica:
     return replica
 
 
+def _tell_what_was_found(log: EventLog, replica: Replica, store: Store) -> None:
+    log.epoch, log.zxid = store.ballot.accepted, replica.participant.log.durable
+    log.info(
+        "the data folder is read",
+        last_zxid=hex(replica.participant.log.last),
+        snapshot=hex(store.last_snapshot_zxid),
+    )
+    damage = store.recovered.damage
+    if damage is not None:
+        log.warning(
+            f"{damage.what}; the other servers are asked for it, and until it is here again this server does not "
+            "lead, nor let anybody lead who has less",
+            good_up_to=hex(damage.after),
+        )
+
+
 def _draw_identity(rng: random.Random) -> int:
     return rng.getrandbits(IDENTITY_BITS) | 1  # 0 stands for "not known"
 
@@ -193,10 +217,3 @@ async def _listen(network: Network, address: Address, whom: str) -> list[Listene
         raise AddressUnavailable(
             f"cannot listen for {whom} on {address}: {error.strerror or error}; free the port or choose another"
         ) from error
-
-
-def _keep_collector_short() -> None:
-    """What was loaded stays: the cyclic collector need not look at it again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)

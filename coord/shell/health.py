@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from coord.shell.units import size
 from coord.shell.values import Hex, Moment
 
 BEHIND_ZXIDS = 1000
 """So many writes behind its leader a server is worth a sentence: at full speed it is a few hundredths of a second."""
 
+LAG_MS = 2000
+"""A server that is so late is worth a sentence, however few writes that are."""
+
 NEARLY = 0.9
+
+DISK_FREE_BYTES = 1 << 30
+"""With less free beside room for three snapshots a disk is nearly full, unless a tenth of it is free."""
+
+CLOCKS_APART_MS = 1000.0
+"""Beyond what the network explains."""
 
 
 @dataclass(slots=True)
@@ -23,6 +33,7 @@ class ServerStatus:
     zxid: Hex | None = None
     committed_zxid: Hex | None = None
     behind: int | None = None  # writes, behind the leader
+    lag_ms: int | None = None  # since the oldest write that it lacks; the leader tells it
     sessions: int | None = None
     connections: int | None = None
     outstanding: int | None = None
@@ -31,13 +42,19 @@ class ServerStatus:
     ephemerals: int | None = None
     data_bytes: int | None = None
     disk_bytes: int | None = None
+    disk_free_bytes: int | None = None  # of the file system with its data folder
+    disk_total_bytes: int | None = None
     average_latency_ms: float | None = None
+    read_p99_ms: float | None = None  # of the last half to whole minute; None: there were none
+    write_p99_ms: float | None = None
     fsync_p99_ms: float | None = None
     version: str | None = None
     since: Moment | None = None
     voters: int | None = None
     members: list[str] = field(default_factory=list)
     digests: dict[int, int] = field(default_factory=dict)  # by zxid; not shown
+    lags_ms: dict[int, int] = field(default_factory=dict)  # by server, what a leader tells; not shown
+    clock_ahead_ms: float | None = None  # of the clock here, within the time in which it answered
     answered_ms: float | None = None
     files_open: int | None = None
     files_max: int | None = None
@@ -56,6 +73,7 @@ def judge(servers: Sequence[ServerStatus]) -> EnsembleStatus:
     """The servers together, and one sentence for each thing that is wrong."""
     for each in servers:
         each.behind = _behind(each, servers)
+        each.lag_ms = next((one.lags_ms[each.id] for one in servers if each.id in one.lags_ms), None)
     problems = [sentence for check in CHECKS for sentence in check(servers)]
     return EnsembleStatus(not problems, problems, list(servers))
 
@@ -112,6 +130,44 @@ def behind(servers: Sequence[ServerStatus]) -> list[str]:
     ]
 
 
+def late(servers: Sequence[ServerStatus]) -> list[str]:
+    return [
+        f"{each.address} is {each.lag_ms / 1000:.1f} s behind the leader: its disk or its network cannot keep up"
+        for each in servers
+        if each.lag_ms is not None and each.lag_ms > LAG_MS
+    ]
+
+
+def disk_nearly_full(servers: Sequence[ServerStatus]) -> list[str]:
+    found = []
+    for each in servers:
+        free, total = each.disk_free_bytes, each.disk_total_bytes
+        if free is None or not total:
+            continue
+        if free < min((1 - NEARLY) * total, DISK_FREE_BYTES + 3 * (each.data_bytes or 0)):
+            found.append(
+                f"{each.address} has {size(free)} of {size(total)} free on the disk with its data: "
+                "when that is full it stops; make room, or lower --snapshots-kept"
+            )
+    return found
+
+
+def clocks_apart(servers: Sequence[ServerStatus]) -> list[str]:
+    """The two that are furthest apart, less what the time that their answers took explains."""
+    telling = [each for each in servers if each.clock_ahead_ms is not None]
+    if len(telling) < 2:
+        return []
+    fast = max(telling, key=lambda each: (each.clock_ahead_ms or 0) - (each.answered_ms or 0) / 2)
+    slow = min(telling, key=lambda each: (each.clock_ahead_ms or 0) + (each.answered_ms or 0) / 2)
+    apart_ms = (fast.clock_ahead_ms or 0) - (slow.clock_ahead_ms or 0)
+    if apart_ms - (fast.answered_ms or 0) / 2 - (slow.answered_ms or 0) / 2 < CLOCKS_APART_MS:
+        return []
+    return [
+        f"the clock of {fast.address} is {apart_ms / 1000:.1f} s ahead of that of {slow.address}: times of znodes, and "
+        "when those with a TTL end, go by the leader's; set both by NTP"
+    ]
+
+
 def older_epoch(servers: Sequence[ServerStatus]) -> list[str]:
     newest = max((each.epoch or 0 for each in servers), default=0)
     return [
@@ -159,5 +215,6 @@ def files(servers: Sequence[ServerStatus]) -> list[str]:
 
 
 CHECKS = (
-    unreachable, no_quorum, several_leaders, several_ensembles, too_few, behind, older_epoch, digests_differ, files,
+    unreachable, no_quorum, several_leaders, several_ensembles, too_few, behind, late, older_epoch, digests_differ,
+    files, disk_nearly_full, clocks_apart,
 )  # fmt: skip

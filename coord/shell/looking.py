@@ -19,6 +19,9 @@ LIMIT_S = 0.7
 """For one server's answers: with it a dead server does not keep the table for a second."""
 
 WORDS = ("mntr", "conf", "hash", "dirs")
+LAG = "learner_lag_ms_"
+"""Keys of mntr that begin so end with the number of a server that follows this one."""
+
 REFUSED = "is not executed because"
 NOT_SERVING = "not currently serving"
 
@@ -53,11 +56,14 @@ async def look(addresses: Sequence[Address], limit_s: float = LIMIT_S, ask_word:
 async def look_at(address: Address, limit_s: float, ask_word: AskWord) -> ServerStatus:
     answers: dict[str, str] = {}
     failures: list[str] = []
-    began_s = trio.current_time()
+    began_s, asked_ms = trio.current_time(), wall_ms()
+    told_ms = asked_ms  # when mntr was here
 
     async def one(word: str) -> None:
+        nonlocal told_ms
         try:
             answers[word] = await ask_word(address, word, limit_s)
+            told_ms = wall_ms() if word == "mntr" else told_ms
         except Unreachable as error:
             failures.append(str(error))
 
@@ -66,13 +72,13 @@ async def look_at(address: Address, limit_s: float, ask_word: AskWord) -> Server
             nursery.start_soon(one, word)
     if not answers:
         return ServerStatus(str(address), failures[0])
-    status = read_status(str(address), answers, wall_ms())
+    status = read_status(str(address), answers, (asked_ms + told_ms) / 2)
     status.answered_ms = round((trio.current_time() - began_s) * 1000, 1)
     return status
 
 
 def read_status(address: str, answers: dict[str, str], now_ms: float) -> ServerStatus:
-    """What the answers to these words say; a word may be missing, or refused."""
+    """What the answers to these words say; a word may be missing, or refused. `now_ms`: when they were made."""
     status = ServerStatus(address)
     told = settings(answers.get("conf", ""))
     status.id = _whole(told.get("serverId"))
@@ -101,6 +107,19 @@ def read_status(address: str, answers: dict[str, str], now_ms: float) -> ServerS
     status.average_latency_ms, status.fsync_p99_ms = (
         _number(values.get("avg_latency")), _number(values.get("fsync_p99_ms")),
     )  # fmt: skip
+    if _number(values.get("read_latency_p99_ms")):
+        status.read_p99_ms = _number(values.get("read_latency_p99_ms"))
+    if _number(values.get("write_latency_p99_ms")):
+        status.write_p99_ms = _number(values.get("write_latency_p99_ms"))
+    status.disk_free_bytes = _whole(values.get("disk_free_bytes"))
+    status.disk_total_bytes = _whole(values.get("disk_total_bytes"))
+    clock_ms = _number(values.get("wall_clock_ms"))
+    status.clock_ahead_ms = None if clock_ms is None else round(clock_ms - now_ms, 1)
+    status.lags_ms = {
+        int(server): _whole(value) or 0
+        for key, value in values.items()
+        if (server := key.removeprefix(LAG)).isdecimal()
+    }
     status.files_open = _whole(values.get("open_file_descriptor_count"))
     status.files_max = _whole(values.get("max_file_descriptor_count"))
     uptime_ms = _whole(values.get("uptime"))

@@ -21,7 +21,7 @@ from coord.shell.values import AccessList, Branch, Done, Hex, ListedAccess, Mome
 
 _HEX = frozenset(("czxid", "mzxid", "pzxid", "ephemeral_owner", "zxid"))
 _MOMENTS = frozenset(("ctime", "mtime"))
-_HIDDEN = {Value: ("raw",), Branch: ("name",), ServerStatus: ("digests",)}
+_HIDDEN = {Value: ("raw",), Branch: ("name",), ServerStatus: ("digests", "lags_ms")}
 
 
 def as_json(value: Any) -> str:

@@ -6,7 +6,6 @@ from coord.shell.grammar import Commands, command, full_help
 from coord.shell.state import Shell
 from coord.shell.values import Help
 
-
 LEAVING = frozenset(("exit", "quit", "close"))
 
 
@@ -22,7 +21,9 @@ async def help_(shell: Shell, words: list[str] = []) -> Help:  # noqa: B006  it 
         help create
     """
     if words and words[0].lower() in LEAVING:
-        return Help(words[0], "exit, quit, close, or Ctrl-D: leave the shell. Its session ends, and its ephemeral znodes.")
+        return Help(
+            words[0], "exit, quit, close, or Ctrl-D: leave the shell. Its session ends, and its ephemeral znodes."
+        )
     if len(words) == 1 and (family := COMMANDS.beginning_with(words[0])):
         return Help(words[0], "\n\n".join(full_help(each) for each in family))
     if words:

@@ -7,8 +7,8 @@ that has any is shown in hexadecimal.
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from rich.console import Console, Group, RenderableType
 from rich.syntax import Syntax
@@ -22,7 +22,7 @@ from coord.shell.acls import shown_acl, shown_permissions
 from coord.shell.health import EnsembleStatus, ServerStatus
 from coord.shell.kinds import CONTAINER, LETTERS, TTL, kind_of
 from coord.shell.syntax import language_of
-from coord.shell.units import duration, moment, size, wall_ms
+from coord.shell.units import duration, milliseconds, moment, size, wall_ms
 
 COLOURED_BYTES_MAX = 16 << 10
 """Longer values are shown without colours: to find them takes longer than anyone waits."""
@@ -30,7 +30,13 @@ COLOURED_BYTES_MAX = 16 << 10
 HEX_BYTES_MAX = 4 << 10
 """So much of a binary value is shown; `get --raw` and `get --out` give all of it."""
 
-TABLE_COLUMNS = 120
+TABLE_COLUMNS = 72
+"""With less room each server is shown as a list."""
+COLUMN_GAP = 2
+NOT_SERVING = "does not serve"
+
+Field: TypeAlias = tuple[str, Callable[[ServerStatus], Text]]
+"""Of a server: its title, and how it is shown."""
 """A terminal that is narrower gets the servers one below the other."""
 
 LONG_COLUMNS = 72
@@ -287,24 +293,42 @@ def _wrapped(line: str, columns: int) -> str:
 
 
 def ensemble(shown: EnsembleStatus, console: Console) -> Group:
-    parts: list[RenderableType] = [
-        _table(shown) if console.width >= TABLE_COLUMNS else Group(*map(_block, shown.servers))
-    ]
+    wide = console.width >= TABLE_COLUMNS
+    parts: list[RenderableType] = _tables(shown, console.width) if wide else [*map(_block, shown.servers)]
     parts += [Text(f"! {problem}", style="bold red") for problem in shown.problems]
     if shown.healthy:
         parts.append(Text("all is well", style="green"))
     return Group(*parts)
 
 
-def _table(shown: EnsembleStatus) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for number, (title, _) in enumerate(FIELDS):
-        table.add_column(title, no_wrap=True, justify="left" if number < 2 else "right")
+def _tables(shown: EnsembleStatus, columns: int) -> list[RenderableType]:
+    """One table if there is room for it, else as many below each other as it takes."""
+    serving = [each for each in shown.servers if each.role is not None]
+    name = FIELDS[0]
+    parts: list[list[Field]] = []
+    room = 0
+    for title, get in FIELDS[1:]:
+        cells = [len(get(each)) for each in serving]
+        if title == "role":
+            cells.append(len(NOT_SERVING))
+        width = max([len(title), *cells]) + COLUMN_GAP
+        if width > room:
+            parts.append([name])
+            room = columns - COLUMN_GAP - max([len(name[0]), *(len(name[1](each)) for each in shown.servers)])
+        parts[-1].append((title, get))
+        room -= width
+    return [_table(shown, fields) for fields in parts]
+
+
+def _table(shown: EnsembleStatus, fields: Sequence[Field]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, COLUMN_GAP, 0, 0))
+    for title, _ in fields:
+        table.add_column(title, no_wrap=True, justify="left" if title in ("server", "role") else "right")
     for each in shown.servers:
         if each.role is None:
-            table.add_row(_name(each), Text("does not serve", style="bold red"))
+            table.add_row(_name(each), Text(NOT_SERVING if fields[1][0] == "role" else "", style="bold red"))
         else:
-            table.add_row(*(get(each) for _, get in FIELDS))
+            table.add_row(*(get(each) for _, get in fields))
     return table
 
 
@@ -312,7 +336,7 @@ def _block(each: ServerStatus) -> Text:
     """A server where there is no room for a table."""
     text = _name(each)
     if each.role is None:
-        return text.append("\n  does not serve", style="bold red")
+        return text.append(f"\n  {NOT_SERVING}", style="bold red")
     for title, get in FIELDS[1:]:
         text.append(f"\n  {title:<11} ", style="dim").append(get(each))
     return text
@@ -334,22 +358,25 @@ def _plain(name: str, show: Callable[[Any], str] = str) -> Callable[[ServerStatu
     return get
 
 
-FIELDS: tuple[tuple[str, Callable[[ServerStatus], Text]], ...] = (
+FIELDS: tuple[Field, ...] = (
     ("server", _name),
     ("role", _role),
     ("epoch", _plain("epoch")),
     ("last zxid", _plain("zxid")),
     ("committed", _plain("committed_zxid")),
     ("behind", _plain("behind")),
+    ("lag", _plain("lag_ms", lambda ms: f"{ms} ms")),
     ("sessions", _plain("sessions")),
     ("watches", _plain("watches")),
     ("znodes", _plain("znodes")),
     ("data", _plain("data_bytes", size)),
     ("disk", _plain("disk_bytes", size)),
-    ("avg ms", _plain("average_latency_ms", lambda ms: f"{ms:.1f}")),
-    ("fsync p99", _plain("fsync_p99_ms", lambda ms: f"{ms:.1f} ms")),
+    ("free", _plain("disk_free_bytes", size)),
+    ("read p99", _plain("read_p99_ms", milliseconds)),
+    ("write p99", _plain("write_p99_ms", milliseconds)),
+    ("fsync p99", _plain("fsync_p99_ms", milliseconds)),
     ("up", _plain("since", lambda since: duration((wall_ms() - since) / 1000))),
-    ("version", _plain("version")),
+    ("version", _plain("version", lambda version: version.partition("coord-")[2] or version)),
 )
 """Of a server, in the order in which they are shown."""
 

@@ -48,6 +48,10 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
+def milliseconds(count: float) -> str:
+    return f"{count:.1f} ms" if count < 100 else f"{count:.0f} ms"
+
+
 def size(count: float) -> str:
     """Roughly, for a table: 812 B, 64 kB, 1.2 MB."""
     for unit, length in (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)):

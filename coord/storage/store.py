@@ -18,6 +18,7 @@ from functools import partial
 from threading import Lock
 
 from coord.model.entries import Batch
+from coord.model.histogram import Histogram
 from coord.model.message import message
 from coord.paxos.effects import Append, Ballot, InstallSnapshot, MendLog, SaveBallot, SnapshotPart, Step, TruncateLog
 from coord.storage import log, look, snapshots
@@ -187,6 +188,11 @@ class Store:
         return sum(list(self._snapshots.values()))
 
     @property
+    def syncs(self) -> Histogram:
+        """How long each sync that a write waited for took. From any thread."""
+        return self._times.all
+
+    @property
     def bytes_since_snapshot(self) -> int:
         """What a restart would have to read and apply after the newest snapshot."""
         return self._log.bytes_after(self._last_snapshot)
@@ -200,6 +206,10 @@ class Store:
     def snapshot_zxids(self) -> list[int]:
         """Of all snapshots in the folder, ascending, those found damaged included."""
         return list(self._snapshots)
+
+    def snapshot_size(self, zxid: int) -> int:
+        """Bytes of the snapshot at `zxid`, 0 if there is none (any more)."""
+        return self._snapshots.get(zxid, 0)
 
     @property
     def taking_snapshot(self) -> bool:

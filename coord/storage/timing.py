@@ -2,6 +2,7 @@
 
 from collections import deque
 
+from coord.model.histogram import Histogram
 from coord.model.message import message
 
 RECENT = 512
@@ -21,17 +22,15 @@ class SyncStatistics:
 class SyncTimes:
     """Gathers durations. Written by one thread, read by any."""
 
-    __slots__ = ("_count", "_max_s", "_recent", "_total_s")
+    __slots__ = ("_max_s", "_recent", "all")
 
     def __init__(self) -> None:
-        self._count = 0
-        self._total_s = 0.0
+        self.all = Histogram()
         self._max_s = 0.0
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def note(self, seconds: float) -> None:
-        self._count += 1
-        self._total_s += seconds
+        self.all.note(seconds)
         if seconds > self._max_s:
             self._max_s = seconds
         self._recent.append(seconds)
@@ -39,4 +38,4 @@ class SyncTimes:
     def statistics(self) -> SyncStatistics:
         recent = sorted(self._recent.copy())
         p99_s = recent[len(recent) * 99 // 100] if recent else 0.0
-        return SyncStatistics(self._count, self._total_s * 1e3, self._max_s * 1e3, p99_s * 1e3)
+        return SyncStatistics(self.all.count, self.all.total_s * 1e3, self._max_s * 1e3, p99_s * 1e3)

@@ -68,6 +68,11 @@ class Writer:
         """Small writes are performed at once just now."""
         return self._inline
 
+    @property
+    def waiting(self) -> int:
+        """Submits that are gathered while the disk is busy."""
+        return len(self._waiting)
+
     def submit(self, steps: Sequence[Step], then: Callable[[], None]) -> None:
         """Perform `steps` after all that was submitted before, then call `then`, perhaps both before this returns."""
         if self._failure is not None:

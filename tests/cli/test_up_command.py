@@ -243,3 +243,10 @@ def test_the_process_starts_three_servers_and_a_signal_ends_all_of_it_with_statu
     ) in err
     assert "3 | variables COORD_TICK_MS\n" in err
     assert all(up.is_free(Address(up.HOST, base + index)) for index in range(3))
+
+
+def test_the_welcome_names_http_where_it_is_answered(tmp_path):
+    plain = Child(1, Address(up.HOST, 2181), [])
+    with_admin = Child(2, Address(up.HOST, 2182), [], Address(up.HOST, 8081))
+    assert "http://" not in up.welcome([plain], tmp_path)
+    assert "    curl http://127.0.0.1:8081/metrics\n" in up.welcome([plain, with_admin], tmp_path)

@@ -65,3 +65,22 @@ async def test_the_last_operation_of_coords_own_clients_has_zookeepers_name(
             await client.do(request)
             (line,) = [line for line in (await ask(ensemble, 1, "cons")).splitlines() if "sid=" in line]
             assert f"lop={name}," in line
+
+
+async def test_mntr_tells_how_late_each_follower_is_and_the_percentiles(autojump_clock: trio.testing.MockClock) -> None:
+    async with memory_ensemble() as ensemble:
+        leader = await ensemble.wait_leader()
+        client = await ensemble.client(leader)
+        await client.create("/n")
+        await ensemble.wait_converged()
+        await trio.sleep(1)
+        shown = await figures(ensemble, leader)
+        followers = [each for each in (1, 2, 3) if each != leader]
+        for each in followers:
+            assert (shown[f"zk_learner_lag_ms_{each}"], shown[f"zk_learner_lag_entries_{each}"]) == ("0", "0")
+        assert float(shown["zk_write_latency_p99_ms"]) > 0
+        assert int(shown["zk_election_count"]) >= 1
+        assert int(shown["zk_wall_clock_ms"]) > 0
+        assert shown["zk_reply_bytes_waiting"] == shown["zk_forwards_under_way"] == "0"
+        assert not [key for key in await figures(ensemble, followers[0]) if "lag" in key]
+        assert "zk_disk_free_bytes" not in shown  # memory is no disk

@@ -240,12 +240,34 @@ def test_three_servers_in_step_are_well():
         ),
         ([server(1, members=["a"]), server(2, "leader", members=["b"])], "do not name the same members"),
         ([server(1, files_open=95, files_max=100), server(2, "leader")], "95 of at most 100 files open"),
+        ([server(1), server(2, "leader", lags_ms={1: 4200})], "h1:2181 is 4.2 s behind the leader"),
+        (
+            [server(1), server(2, "leader", disk_free_bytes=900 << 20, disk_total_bytes=100 << 30)],
+            "h2:2181 has 900.0 MB of 100.0 GB free on the disk with its data",
+        ),
+        (
+            [server(1, clock_ahead_ms=1500, answered_ms=10), server(2, "leader", clock_ahead_ms=-20, answered_ms=10)],
+            "the clock of h1:2181 is 1.5 s ahead of that of h2:2181",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_words(servers, sentence):
     judged = judge(servers)
     assert not judged.healthy
     assert any(sentence in problem for problem in judged.problems), judged.problems
+
+
+@pytest.mark.parametrize(
+    "well",
+    [
+        {"disk_free_bytes": 20 << 20, "disk_total_bytes": 100 << 20},  # small, and a fifth of it is free
+        {"disk_free_bytes": 5 << 30, "disk_total_bytes": 1 << 40},  # nearly full, and there is room for a lot
+        {"clock_ahead_ms": 1100.0, "answered_ms": 400.0},  # which its slow answer may explain
+        {"lags_ms": {1: 300}},
+    ],
+)
+def test_what_is_no_trouble_is_not_told(well):
+    assert judge([server(1, clock_ahead_ms=0.0, answered_ms=2.0), server(2, "leader", **well)]).problems == []
 
 
 def test_digests_at_different_zxids_are_not_compared():
@@ -259,6 +281,24 @@ def test_each_server_that_cannot_serve_says_why():
         ({"mntr": "HTTP/1.1 400 Bad Request"}, "does not answer as a server does"),
     ):
         assert reason in looking.read_status("h:1", answers, 0).problem
+
+
+def test_latencies_room_clock_and_lag_are_read_from_mntr():
+    rows = {
+        "server_state": "leader",
+        "read_latency_p99_ms": "0.0",
+        "write_latency_p99_ms": "4.2",
+        "disk_free_bytes": "7",
+        "disk_total_bytes": "70",
+        "wall_clock_ms": "1500",
+        "learner_lag_ms_2": "30",
+        "learner_lag_ms_x": "1",
+    }
+    answers = {"mntr": "".join(f"zk_{key}\t{value}\n" for key, value in rows.items())}
+    status = looking.read_status("h:1", answers, 1000)
+    assert (status.read_p99_ms, status.write_p99_ms) == (None, 4.2)
+    assert (status.disk_free_bytes, status.disk_total_bytes) == (7, 70)
+    assert (status.clock_ahead_ms, status.lags_ms) == (500, {2: 30})
 
 
 def test_connections_are_read_from_cons_and_others_left_out():
@@ -292,6 +332,10 @@ def test_status_fits_into_40_columns_and_into_one_table_where_there_is_room():
     wide = rendered(status, 200)
     assert wide[0].split()[:4] == ["server", "role", "epoch", "last"]
     assert [line.split()[0] for line in wide[1:4]] == ["1", "2", "h3:2181"]
+    parts = rendered(status, 80)
+    assert max(len(line) for line in parts if not line.startswith("! ")) <= 80
+    titles = [title for line in parts if line.startswith("server ") for title in line.split()]
+    assert [title for title in titles if title != "server"] == [title for title in wide[0].split() if title != "server"]
 
 
 def test_text_that_would_do_things_to_a_terminal_is_none():
