@@ -34,6 +34,7 @@ MEMORY = {
     "segment_bytes": 4 * MEBIBYTE,
     "snapshot_after_bytes": 8 * MEBIBYTE,
     "snapshots_kept": 1,
+    "past_bytes_max": 0,
     "history_bytes_max": 4 * MEBIBYTE,
 }
 """Settings that keep the log of a server in memory short."""

@@ -40,6 +40,8 @@ At the prompt, in -c and in a script:
 The commands, of which `help COMMAND` tells all:
 
 {commands}
+
+Who changed a znode yesterday tells coord history, what it was like then coord at.
 """
 EPILOG = """\
 exit status: 0 all was done; 2 a command was not understood; 8 a command failed; 9 no server was found, or the session

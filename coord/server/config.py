@@ -304,6 +304,9 @@ def setting(default: T, parse: Callable[[object], T], unit: str, help: str, *, s
 
 NOBODY: Mapping[int, Address] = {}
 
+SUPER, ANYONE, NOBODY_INSPECTS = "super", "anyone", "nobody"
+"""Who may read the past."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -355,6 +358,14 @@ class Config:
         words,
         "WORD,...",
         f"four-letter words that are answered; * for all; the costly {', '.join(COSTLY_WORDS)} only if listed",
+    )
+
+    inspect: str = setting(
+        SUPER,
+        choice(SUPER, ANYONE, NOBODY_INSPECTS),
+        "super, anyone, nobody",
+        "who may read the stored past, which holds every value whatever its ACL: the superuser and who runs the "
+        "server, anyone, or nobody",
     )
 
     # ---- HTTP for operators
@@ -409,6 +420,9 @@ class Config:
         "seconds",
         "longest time a client takes nothing of the replies that wait for it; then it is hung up on",
     )
+    inspections_max: int = setting(
+        4, whole(1), "clients", "most clients that are told the past at a time, since each reads the disk all the while"
+    )
     session_timeout_min_ms: int = setting(
         1000, whole(1), "milliseconds", "shortest session timeout; a client that asks for less gets this"
     )
@@ -458,6 +472,15 @@ class Config:
     )
     snapshots_kept: int = setting(
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"
+    )
+    past_bytes_max: int = setting(
+        1024 * MEBIBYTE,
+        whole(0),
+        "bytes",
+        "older snapshots and log stay to be looked back at (`coord history`) while all takes no more; 0: none",
+    )
+    past_age_max_s: float = setting(
+        0.0, number(0), "seconds", "of these, only what has changes younger than that; 0: whatever their age"
     )
     write_inline_max_ms: float = setting(
         2.0,
@@ -528,6 +551,15 @@ def load_config(
         if problem is not None:
             raise SettingError(problem)
     return config
+
+
+def is_given(
+    name: str, arguments: Mapping[str, object], environment: Mapping[str, str], file: Path | None = None
+) -> bool:
+    """Whether anybody has set it, of those that `load_config` asks."""
+    return (
+        name in arguments or SETTINGS[name].variable in environment or (file is not None and name in _from_file(file))
+    )
 
 
 def misspelt_variables(environment: Mapping[str, str]) -> list[str]:

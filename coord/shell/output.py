@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.text import Text
 
 from coord.shell.errors import ShellError
-from coord.shell.harmless import harmless
 from coord.shell.plain import as_json
+from coord.shell.printable import as_text, harmless
 from coord.shell.rows import rows_of
-from coord.shell.text import as_text, render
+from coord.shell.text import render
 from coord.shell.values import Bytes, Told, Value
 
 PIPE_COLUMNS = 200

@@ -56,6 +56,8 @@ def plain(value: Any) -> Any:
         return {name: _of_stat(name, getattr(value, name)) for name in value.__dataclass_fields__}
     if dataclasses.is_dataclass(value):
         return _fields(value)
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     return value

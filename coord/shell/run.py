@@ -14,8 +14,8 @@ from coord.model.errors import ConnectError, CoordError, NoAuthError, SessionLos
 from coord.shell import files
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import Commands, commands_of, is_comment, open_quote, split
-from coord.shell.harmless import harmless
 from coord.shell.output import Output
+from coord.shell.printable import harmless
 from coord.shell.state import Shell
 from coord.shell.table import COMMANDS, LEAVING
 from coord.shell.values import Again

@@ -6,7 +6,6 @@ that has any is shown in hexadecimal.
 
 import re
 import textwrap
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -19,16 +18,16 @@ from coord.client.events import Cause
 from coord.model.stat import Stat
 from coord.shell import values
 from coord.shell.acls import shown_acl, shown_permissions
+from coord.shell.backup_values import BACKUP_SHOWN
 from coord.shell.health import EnsembleStatus, ServerStatus
 from coord.shell.kinds import CONTAINER, LETTERS, TTL, kind_of
+from coord.shell.past_text import PAST_SHOWN
+from coord.shell.printable import as_text, hexadecimal
 from coord.shell.syntax import language_of
 from coord.shell.units import duration, milliseconds, moment, size, wall_ms
 
 COLOURED_BYTES_MAX = 16 << 10
 """Longer values are shown without colours: to find them takes longer than anyone waits."""
-
-HEX_BYTES_MAX = 4 << 10
-"""So much of a binary value is shown; `get --raw` and `get --out` give all of it."""
 
 TABLE_COLUMNS = 72
 """With less room each server is shown as a list."""
@@ -37,7 +36,6 @@ NOT_SERVING = "does not serve"
 
 Field: TypeAlias = tuple[str, Callable[[ServerStatus], Text]]
 """Of a server: its title, and how it is shown."""
-"""A terminal that is narrower gets the servers one below the other."""
 
 LONG_COLUMNS = 72
 """A terminal that is narrower gets `ls -l` without the time."""
@@ -45,22 +43,9 @@ LONG_COLUMNS = 72
 SHORT_LETTERS = 60
 """A longer value is not repeated by `diff`."""
 
-OTHER_TEXT = frozenset("\n\t\r")
-
 
 def render(value: Any, console: Console) -> RenderableType:
     return SHOWN[type(value)](value, console)
-
-
-def as_text(data: bytes) -> str | None:
-    """The text that a value is; None if it is none, or one that would do things to a terminal."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return None
-    if text.isprintable():
-        return text
-    return None if any(unicodedata.category(each) == "Cc" and each not in OTHER_TEXT for each in text) else text
 
 
 # ---- znodes
@@ -115,19 +100,6 @@ def value(shown: values.Value, console: Console) -> RenderableType:
         coloured.right_crop(len(coloured) - len(coloured.plain.rstrip("\n")))
         return coloured
     return Text(text.removesuffix("\n"))
-
-
-def hexadecimal(data: bytes, columns: int) -> Text:
-    """Offset, bytes, and the letters among them: 16, 8 or 4 a line."""
-    step = 16 if columns >= 76 else 8 if columns >= 44 else 4
-    lines = []
-    for start in range(0, min(len(data), HEX_BYTES_MAX), step):
-        part = data[start : start + step]
-        letters = "".join(chr(each) if 32 <= each < 127 else "." for each in part)
-        lines.append(f"{start:08x}  {part.hex(' '):<{3 * step}} {letters}")
-    if len(data) > HEX_BYTES_MAX:
-        lines.append(f"... {len(data) - HEX_BYTES_MAX} bytes more; get --raw or get --out FILE gives them all")
-    return Text("\n".join(lines))
 
 
 def znode_stat(shown: values.ZnodeStat, console: Console) -> Text:
@@ -408,4 +380,6 @@ SHOWN: dict[type, Callable[[Any, Console], RenderableType]] = {
     values.Version: version,
     values.Help: help_,
     EnsembleStatus: ensemble,
+    **PAST_SHOWN,
+    **BACKUP_SHOWN,
 }

@@ -17,9 +17,9 @@ from coord.shell.completion import FILES, NAMES, NOTHING, OPTIONS, PATHS, unquot
 from coord.shell.copying import Copied, parts, read_export
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import HERE, Commands, Count, Path, command, commands_of, full_help, read_command, split
-from coord.shell.harmless import harmless
 from coord.shell.health import ServerStatus, judge
 from coord.shell.output import Output
+from coord.shell.printable import harmless
 from coord.shell.rows import rows_of
 from coord.shell.syntax import language_of
 from coord.shell.table import COMMANDS
