@@ -1,6 +1,6 @@
 """What kind of znode one is, in a word. A sequential one is none of its own: only its name tells."""
 
-from coord.model.stat import Stat
+from coord.model.stat import CONTAINER_LIFETIME, Stat
 
 PERSISTENT, EPHEMERAL, CONTAINER, TTL = "persistent", "ephemeral", "container", "ttl"
 KINDS = (PERSISTENT, EPHEMERAL, CONTAINER, TTL)
@@ -10,6 +10,11 @@ LETTERS = {PERSISTENT: "-", EPHEMERAL: "e", CONTAINER: "c", TTL: "t"}
 
 
 def kind_of(stat: Stat) -> str:
-    if stat.ephemeral_owner:
+    return kind_named(stat.ephemeral_owner, stat.lifetime_ms)
+
+
+def kind_named(owner: int, lifetime_ms: int) -> str:
+    """By the fields of a Stat that make it."""
+    if owner:
         return EPHEMERAL
-    return CONTAINER if stat.container else TTL if stat.lifetime_ms else PERSISTENT
+    return CONTAINER if lifetime_ms == CONTAINER_LIFETIME else TTL if lifetime_ms else PERSISTENT

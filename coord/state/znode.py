@@ -3,7 +3,6 @@
 from typing import Final, TypeAlias
 
 from coord.model.acl import Acl
-from coord.model.stat import CONTAINER_LIFETIME as CONTAINER_LIFETIME
 from coord.model.stat import Stat
 from coord.state.digest import (
     AVERSION,
