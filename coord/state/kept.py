@@ -120,7 +120,8 @@ def size_of(reply: Reply) -> int:
 
 # ---- as plain values, for a snapshot
 
-_STAT_TYPES = [int] * 11
+_STAT_TYPES = ([int] * 11, [int] * 12)
+"""A stat's fields; the last is left out where it is 0, as it is for nearly every znode."""
 
 
 def plain_of(reply: Reply) -> list[Any]:
@@ -145,12 +146,13 @@ def reply_of(plain: Any) -> Reply:
 
 
 def _plain_stat(stat: Any) -> list[int]:
-    return [getattr(stat, name) for name in Stat.__slots__]  # type: ignore[attr-defined]
+    fields = [getattr(stat, name) for name in Stat.__slots__]  # type: ignore[attr-defined]
+    return fields if stat.lifetime_ms else fields[:-1]
 
 
 def _stat_of(plain: Any) -> Stat:
-    if [*map(type, plain)] != _STAT_TYPES:
-        raise ValueError("a stat is eleven integers")
+    if [*map(type, plain)] not in _STAT_TYPES:
+        raise ValueError("a stat is eleven or twelve integers")
     return Stat(*plain)
 
 
