@@ -468,7 +468,7 @@ class Config:
     # ---- the disk
     segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "size of one file of the log")
     snapshot_after_bytes: int = setting(
-        256 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots"
+        128 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots; a start reads so much"
     )
     snapshots_kept: int = setting(
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"

@@ -1,6 +1,6 @@
 """A million znodes of 100 bytes: memory, throughput, restart, snapshots, and a follower that begins with nothing.
 
-In this order, on one ensemble, with all settings at their defaults but for one: coord takes a snapshot after 256 MiB of
+In this order, on one ensemble, with all settings at their defaults but for one: coord takes a snapshot after 128 MiB of
 log, which at 10,000 sets a second would be minutes; before the stall is measured its servers are started again with
 a lower limit. ZooKeeper takes one after 50,000 to 100,000 transactions anyway.
 """
