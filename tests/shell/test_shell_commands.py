@@ -219,6 +219,7 @@ async def test_a_value_is_edited_and_a_line_break_of_the_editor_left_out(
 
 
 async def test_what_cannot_be_edited_is_said_in_a_sentence(ensemble, virtual_clock, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where what could not be saved is kept
     async with app(ensemble) as desk:
         with pytest.raises(ShellError, match="edit needs a terminal"):
             await desk.text("edit /app/a")
