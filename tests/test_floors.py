@@ -13,7 +13,7 @@ FLOORS = [  # a package may import those of the lines above its own, and itself
     {"coord.codec"},
     {"coord.replica"},
     {"coord.net", "coord.storage"},
-    {"coord.server", "coord.client"},
+    {"coord.server", "coord.client", "coord.past"},
     {"recipes", "coord.admin", "coord.shell", "coord.testing", "coord.embedding"},
     {"coord.cli"},
     {"tools"},

@@ -27,7 +27,7 @@ MEANINGS = {
     ExitCode.ADDRESS_UNAVAILABLE: "an address to listen on is in use or not of this machine",
     ExitCode.REFUSED_BY_ENSEMBLE: "the ensemble refused this server, for example as a second one with its id",
     ExitCode.STATE_DIVERGED: "its state differs from its leader's; the log says what to do before it runs again",
-    ExitCode.COMMAND_FAILED: "a command of `coord shell` failed; those behind it were not done",
+    ExitCode.COMMAND_FAILED: "a command of `coord shell`, or one about the past, failed; those behind it were not done",
     ExitCode.NO_SERVER: "`coord shell` found no server, or lost its session",
     ExitCode.UNWELL: "`coord status` found something wrong",
 }

@@ -17,6 +17,13 @@ COMMANDS = MappingProxyType(
         "up": "run an ensemble on this machine, to try it out",
         "shell": "look at znodes and change them: a prompt, or a script",
         "status": "the servers of an ensemble, and what is wrong with them",
+        "history": "every change of a znode: when, by whom, from which version to which",
+        "at": "the tree as it was at a zxid or a moment",
+        "diff": "what differs between two zxids or moments",
+        "log": "what stands in a server's log, and whether it is whole",
+        "snapshot": "what is in stored snapshots, and whether they are whole",
+        "backup": "a copy of all that an ensemble keeps, in one file",
+        "restore": "data folders for a new ensemble, made of a backup",
     }
 )
 """What each command is for; its code is main(arguments) -> exit status in the module of its name."""
@@ -31,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments (those of the process if None) name, and return its exit status."""
-    lines = "\n".join(f"  {name:<8}{purpose}" for name, purpose in COMMANDS.items())
+    lines = "\n".join(f"  {name:<10}{purpose}" for name, purpose in COMMANDS.items())
     parser = Parser(
         prog="coord",
         usage="coord [--version] [--help] COMMAND ...",

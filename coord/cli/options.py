@@ -51,9 +51,13 @@ def described_default(row: Setting) -> str:
     return f"{row.help} (default {default})" if default else row.help
 
 
-def parsed(by: Parser, arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments as a namespace; an unknown one ends the process with a sentence and, if it can, the right name."""
-    namespace, unknown = by.parse_known_args(arguments)
+def parsed(by: Parser, arguments: Sequence[str], *, intermixed: bool = False) -> argparse.Namespace:
+    """The arguments as a namespace; an unknown one ends the process with a sentence and, if it can, the right name.
+
+    `intermixed`: an option may stand between several arguments of which some can be left out.
+    """
+    parse = by.parse_known_intermixed_args if intermixed else by.parse_known_args
+    namespace, unknown = parse(arguments)
     if unknown:
         known = re.findall(r"--[a-z][a-z-]*", by.format_help())
         near = difflib.get_close_matches(unknown[0].partition("=")[0].replace("_", "-"), known, n=1)

@@ -21,7 +21,9 @@ from coord.cli.admin import admin_of
 from coord.cli.exit_codes import ExitCode, meaning
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
-from coord.server.config import SETTINGS, Address, SettingError, Unacceptable, folder, load_config, whole
+from coord.server.config import ANYONE, SETTINGS
+from coord.server.loading import SettingError, is_given, load_config
+from coord.server.parsers import Address, Unacceptable, folder, whole
 
 T = TypeVar("T")
 
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str]) -> int:
     environment = {name: value for name, value in os.environ.items() if name not in SET_HERE}
     extra = {name: value for name, value in given_settings(options).items() if name not in PER_SERVER}
     try:
+        if not is_given("inspect", extra, environment, options.config):
+            extra["inspect"] = ANYONE  # of this machine, since nobody else can connect
         count = checked("--servers", options.servers, whole(1, SERVERS_MAX))
         base_port = checked("--base-port", options.base_port, whole(1, 65535 - PEER_OFFSET - SERVERS_MAX))
         data = checked("--data", options.data, folder)
@@ -104,7 +108,9 @@ def make_parser() -> Parser:
         "up",
         f"Run an ensemble on {HOST}, to try it out, until Ctrl-C. Server n takes clients on port BASE+n-1, and its\n"
         f"peers {PEER_OFFSET} ports above that (or {2 * PEER_OFFSET}, {3 * PEER_OFFSET} ..., if one is taken).\n"
-        "--admin HOST:PORT is the HTTP admin of server 1; that of server n has port PORT+n-1.",
+        "--admin HOST:PORT is the HTTP admin of server 1; that of server n has port PORT+n-1.\n"
+        "Whoever can connect from this machine may read the past too, all values included: --inspect is anyone here,\n"
+        "if it is not given.",
     )
     made.add_argument("--servers", metavar="N", default="3", help=f"how many, 1-{SERVERS_MAX} (default 3)")
     made.add_argument("--base-port", metavar="PORT", default="2181", help="client port of server 1 (default 2181)")
@@ -331,6 +337,10 @@ To look at the tree and at the servers:
 
     coord shell {hosts}
     coord status {hosts}
+
+To keep a copy of it all, which coord restore makes an ensemble of:
+
+    coord backup today.backup {hosts}
 {http}
 Ctrl-C stops the servers; their data stays in {data}.
 """

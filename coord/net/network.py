@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -25,6 +26,9 @@ UNIX = "unix"
 _KEEPALIVE_IDLE_S, _KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 5, 2, 3
 _USER_TIMEOUT_MS = 10_000
 """A peer that does not acknowledge what was sent to it for so long counts as gone."""
+
+_PEER = struct.Struct("iII")
+"""Process, user and group at the other end of a Unix socket."""
 
 _buffer = bytearray(RECEIVE_BYTES_MAX)
 _view = memoryview(_buffer)
@@ -97,6 +101,13 @@ class TcpStream:
             if hasattr(socket, option):  # not every system has them all
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
+    def user(self) -> int | None:
+        """The number of the user whose process is at the other end of a Unix socket, None if that is not known."""
+        if self._socket.family != socket.AF_UNIX or not hasattr(socket, "SO_PEERCRED"):
+            return None
+        _, user, _ = _PEER.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        return int(user)
+
     async def receive(self) -> bytes:
         while True:
             if self._closed:
@@ -125,6 +136,11 @@ class TcpStream:
             self._closed = True
             trio.lowlevel.notify_closing(self._socket)
             self._socket.close()
+
+
+def is_owner(stream: Stream) -> bool:
+    """Whether the other side is a process of this very user, or of root: known of Unix sockets only, on Linux."""
+    return isinstance(stream, TcpStream) and stream.user() in (0, os.geteuid())
 
 
 class TcpListener:

@@ -1,8 +1,8 @@
 """Client connections: bytes in, calls to the replica, frames out. One task a connection reads; nothing waits to send
 but a writer task, and that only for what the kernel did not take.
 
-The first four bytes tell who is there: a four-letter word, the length of ZooKeeper's connect request, or the preamble
-of coord's own protocol.
+The first four bytes tell who is there: a four-letter word, the length of ZooKeeper's connect request, the preamble of
+coord's own protocol, or that of somebody who asks for the past (inspection.py).
 """
 
 import itertools
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import trio
 
-from coord.codec import jute, native
+from coord.codec import inspection, jute, native
 from coord.codec.errors import CodecError
 from coord.codec.frames import LENGTH, first_frame
 from coord.model.handshake import MALFORMED, Greeting
@@ -21,6 +21,7 @@ from coord.net.outbox import Outbox
 from coord.replica.pipeline import Pipeline
 from coord.server.config import Config
 from coord.server.driver import Driver
+from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
 
 SWEEP_S = 0.5
@@ -95,11 +96,12 @@ class ClientConnection:
 class ClientPort:
     """Accepts clients and serves each of them, within the limits of the configuration."""
 
-    def __init__(self, config: Config, driver: Driver, log: EventLog, words: Words) -> None:
+    def __init__(self, config: Config, driver: Driver, log: EventLog, words: Words, inspections: Inspections) -> None:
         self._config = config
         self._driver = driver
         self._log = log
         self._words = words
+        self._inspections = inspections
         self._numbers = itertools.count(1)
         self._by_address: Counter[str] = Counter()
         self.connections: dict[int, ClientConnection] = {}
@@ -192,6 +194,9 @@ class ClientPort:
             if buffer[:4] == native.PREAMBLE:
                 client.pipeline.codec = native
                 return await self._greet_native(stream, client, buffer[4:])
+            if buffer[:4] == inspection.PREAMBLE:
+                await self._tell_past(stream, client, buffer[4:])
+                return None
             answer = self._words(buffer[:4])
             if answer is not None:
                 client.outbox.put(answer)
@@ -219,6 +224,18 @@ class ClientPort:
             client.outbox.put(native.pack([native.encode_refusal(None, MALFORMED, str(error))]))
             client.outbox.finish(str(error))
             return None
+
+    async def _tell_past(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
+        """One request for the past, and its answer. What is sent does not go through the outbox: it is paced here."""
+        inspections = self._inspections
+        try:
+            asked = await inspections.read_request(stream, buffer)
+        except CodecError as error:
+            await inspections.refuse(stream, f"what was asked for cannot be read: {error}")
+            raise
+        client.half_since_s = None
+        if asked is not None:
+            client.outbox.close(await inspections.answer(stream, asked))
 
     def _let_in(self, client: ClientConnection, connect: Connect | Greeting) -> None:
         self._driver.replica.clients.open(client.pipeline, connect)

@@ -22,13 +22,15 @@ from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
 from coord.server.collector import CollectorPauses, kept_short
-from coord.server.config import Address, Config
+from coord.server.config import Config
 from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
+from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
 from coord.server.meters import Meters
+from coord.server.parsers import Address
 from coord.server.peers import Peers
 from coord.server.snapshots import SnapshotTaker
 from coord.server.streams import Streams
@@ -68,7 +70,12 @@ async def serve(
     StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
     """
     log = EventLog(config.id)
-    settings = StoreSettings(segment_bytes=config.segment_bytes, snapshots_kept=config.snapshots_kept)
+    settings = StoreSettings(
+        segment_bytes=config.segment_bytes,
+        snapshots_kept=config.snapshots_kept,
+        past_bytes_max=config.past_bytes_max,
+        past_age_max_s=config.past_age_max_s,
+    )
     store = Store.open(
         disk,
         server=config.id,
@@ -95,7 +102,8 @@ async def serve(
             writer = Writer(store, inline_max_s=config.write_inline_max_ms / 1000)
             driver = Driver(replica, writer, log, wall_ms)
             facts = ServerFacts(config, driver, store)
-            port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts))
+            inspections = Inspections(config, driver, store, writer, log)
+            port = facts.port = ClientPort(config, driver, log, partial(_answer_word, config, facts), inspections)
             meters = facts.meters = Meters(config, driver, store, writer, port, collector)
             peers = Peers(config, driver, network, log, partial(_hello, config, replica, store))
             taker = SnapshotTaker(driver, store, writer, config.snapshot_after_bytes, log)

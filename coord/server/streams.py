@@ -80,7 +80,9 @@ class Streams:
         if request.snapshot:
             position = await self._send_snapshot(request, link)
         while self._wanted(request, link):
-            batches = await self._writer.aside(partial(self._store.read_batches, position, READ_BYTES_MAX))
+            batches = None
+            if self._store.worth_streaming(position):
+                batches = await self._writer.aside(partial(self._store.read_batches, position, READ_BYTES_MAX))
             if batches is None:
                 position = await self._send_snapshot(request, link)
                 continue

@@ -31,6 +31,13 @@ class SnapshotError(ValueError):
     """A snapshot cannot be used: its bytes are not what a walk wrote, or not all of it, or of another version."""
 
 
+def read_head(chunk: bytes) -> tuple[int, int, int]:
+    """(zxid, time in Unix milliseconds, digest) of the snapshot that begins with this chunk."""
+    restoring = Restoring()
+    restoring.add(chunk)
+    return restoring.head()
+
+
 class Restoring:
     """Takes the chunks in order; `finish` gives the machine. After a SnapshotError it is of no more use."""
 
@@ -70,6 +77,10 @@ class Restoring:
         except Exception as error:  # the decoder and the shapes can fail in any way: this is the border
             raise SnapshotError(f"a chunk does not hold what it should: {error!r}") from error
         self._crc = crc32(chunk, self._crc)
+
+    def head(self) -> tuple[int, int, int]:
+        """(zxid, time in Unix milliseconds, digest), as the first chunk says."""
+        return self._machine.zxid, self._machine.time_ms, self._digest
 
     def finish(self) -> Machine:
         """The machine as it was, to the bit."""

@@ -36,7 +36,18 @@ class FoundBallot:
 
 
 def find_ballot(disk: Disk, server: int) -> FoundBallot | None:
-    """Read both copies; None if there is neither. Raises StorageRefused, and changes nothing."""
+    """The ballot of `server`; None if there is no copy. Raises StorageRefused, and changes nothing."""
+    found = read_ballot(disk)
+    if found is not None and found.ballot.server != server:
+        raise StorageRefused(
+            f"the data folder belongs to server {found.ballot.server}, but this server has the id {server}; name the "
+            "right folder or the right id"
+        )
+    return found
+
+
+def read_ballot(disk: Disk) -> FoundBallot | None:
+    """Whosever ballot there is, from both copies; None if there is neither. Raises StorageRefused."""
     there = set(disk.names(""))
     good: dict[str, tuple[int, Ballot]] = {}
     trouble: list[str] = []
@@ -56,15 +67,10 @@ def find_ballot(disk: Disk, server: int) -> FoundBallot | None:
             return None
         raise StorageRefused(
             f"no copy of the ballot can be read ({'; '.join(trouble)}): its promises are lost, and this server must "
-            f"not vote under id {server} again; move the data folder away and let it join under a new id, or restore "
+            "not vote under its id again; move the data folder away and let it join under a new id, or restore "
             "ballot.a and ballot.b from their very latest state"
         )
     generation, ballot = max(good.values(), key=lambda found: found[0])
-    if ballot.server != server:
-        raise StorageRefused(
-            f"the data folder belongs to server {ballot.server}, but this server has the id {server}; name the right "
-            "folder or the right id"
-        )
     repair = tuple(name for name in COPIES if name not in good or good[name][0] != generation)
     return FoundBallot(ballot, generation, repair)
 

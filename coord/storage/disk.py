@@ -74,12 +74,16 @@ class Disk(Protocol):
 
 
 class FolderDisk:
-    """A real folder. It is this user's alone: 0700, and 0600 for files."""
+    """A real folder. It is this user's alone: 0700, and 0600 for files.
+
+    With `read_only` files can be opened and read, and nothing else: for whoever looks at a folder that may be in use.
+    """
 
     instant = False
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self._path = Path(path)
+        self._read_only = read_only
         self._lock = -1  # descriptor of the lock file, -1 while not locked
 
     def __repr__(self) -> str:
@@ -87,6 +91,7 @@ class FolderDisk:
 
     def lock(self) -> None:
         assert self._lock < 0, f"{self._path} is locked already by this very object"
+        assert not self._read_only, f"{self._path} is only read here: a lock is for who writes"
         try:
             self._make_folder()
             lock = os.open(self._path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
@@ -124,6 +129,8 @@ class FolderDisk:
     def open(self, name: str, *, create: bool = False) -> "FolderFile":
         path = self._path / name
         try:
+            if self._read_only:
+                return FolderFile(os.open(path, os.O_RDONLY), str(path))
             if create and not path.parent.exists():
                 path.parent.mkdir(mode=0o700)
                 _sync_path(path.parent.parent)

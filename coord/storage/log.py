@@ -345,6 +345,17 @@ class Log:
                 raise trouble
             return batches
 
+    def end_before(self, zxid: int) -> int | None:
+        """Where the last batch ends that ends at or before `zxid`, or the base; None if the log begins after `zxid`."""
+        with self._lock:
+            if zxid < self._base:
+                return None
+            for segment in reversed(self._segments):
+                if segment.base <= zxid:
+                    index = bisect_right(segment.lasts, zxid)
+                    return segment.lasts[index - 1] if index else segment.base
+            return self._base
+
     def read_back(self, upto: int, above: int, bytes_max: int) -> list[Batch]:
         """The batches that end with the one whose last zxid is `upto`, back to `above` or to what `bytes_max` allows.
 

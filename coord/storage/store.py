@@ -11,7 +11,7 @@ Threads: `perform` is called by one thread at a time. Meanwhile another may writ
 any may read batches, snapshots and figures.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -33,10 +33,18 @@ from coord.storage.timing import SyncStatistics, SyncTimes
 
 @message
 class StoreSettings:
-    """How much is kept, in what pieces. A segment is as long as that, or as its first record needs."""
+    """How much is kept, in what pieces. A segment is as long as that, or as its first record needs.
+
+    What recovery needs are the newest `snapshots_kept` good snapshots and the log above the oldest of them. Older ones
+    stay to be looked back at, with the log between them, as long as all of it together takes no more than
+    `past_bytes_max`, and only if something in it is no more than `past_age_max_s` older than the newest entry (0: of
+    whatever age).
+    """
 
     segment_bytes: int = 64 << 20
     snapshots_kept: int = 3
+    past_bytes_max: int = 0
+    past_age_max_s: float = 0
 
 
 @message
@@ -212,6 +220,11 @@ class Store:
         return self._snapshots.get(zxid, 0)
 
     @property
+    def snapshot_sizes(self) -> list[tuple[int, int]]:
+        """(zxid, bytes) of all of them."""
+        return list(self._snapshots.items())
+
+    @property
     def taking_snapshot(self) -> bool:
         """One was begun, and is neither abandoned nor, with its name and durable, the newest one."""
         return self._taken is not None
@@ -234,12 +247,30 @@ class Store:
         """
         return self._log.read(after, bytes_max)
 
+    def end_before(self, zxid: int) -> int | None:
+        """Where the last batch ends that ends at or before `zxid`, or the log's base; None if that is after `zxid`.
+
+        From any thread.
+        """
+        return self._log.end_before(zxid)
+
     def read_back(self, upto: int, above: int, bytes_max: int) -> list[Batch]:
         """The batches up to the one that ends with `upto`, back to `above` at most: for a server that lost them.
 
         Empty if that one is not here, or cannot be read. From any thread.
         """
         return self._log.read_back(upto, above, bytes_max)
+
+    def worth_streaming(self, position: int) -> bool:
+        """Whether the log after `position` is what a server that stands there is to be sent, and not a snapshot.
+
+        It is as long as it is not longer than the state and the log after that: a byte of log takes its receiver twice
+        the time of one of a snapshot. And what is kept only to be looked back at may be far longer.
+        """
+        if not self._settings.past_bytes_max or not self._last_snapshot:
+            return True
+        state = self._snapshots.get(self._last_snapshot, 0) + self._log.bytes_after(self._last_snapshot)
+        return self._log.bytes_after(position) <= state
 
     def snapshot_chunks(self, zxid: int | None = None) -> Iterator[bytes]:
         """The chunks of the snapshot at `zxid` (by default the newest), verified as they are read. From any thread."""
@@ -399,19 +430,52 @@ class Store:
 
         As long as the log goes back to the very beginning, the empty state counts as a good snapshot.
         """
-        good = sorted(self._verified | ({0} if self._log.base == 0 else set()))
+        good = self._good(self._verified)
         if len(good) < self._settings.snapshots_kept:
             return
-        oldest = good[-self._settings.snapshots_kept]
+        oldest = self._past_start(good)
         old = [zxid for zxid in self._snapshots if zxid < oldest or zxid not in self._verified]
         self._snapshots = {zxid: size for zxid, size in self._snapshots.items() if zxid not in old}
         self._verified -= set(old)
         self._remove([snapshots.name_of(zxid) for zxid in old])
         self._log.drop_before(oldest)
 
+    def _good(self, zxids: Iterable[int]) -> list[int]:
+        """Places where there is a state, ascending: these snapshots, and the beginning if the log goes back to it."""
+        return sorted({*zxids, *((0,) if self._log.base == 0 else ())})
+
+    def _past_start(self, good: list[int]) -> int:
+        """The oldest of the good states that is to be kept: one that recovery needs, or as many before it as fit."""
+        settings, kept = self._settings, self._settings.snapshots_kept
+        start, older = good[-kept], good[:-kept]
+        size = sum(self._snapshots.get(zxid, 0) for zxid in good[-kept:])
+        newest_ms = self._time_after(self._log.last)
+        for zxid in reversed(older):
+            size += self._snapshots.get(zxid, 0)
+            ended_ms = self._time_after(start)  # what lies between the two is no younger
+            too_old = bool(
+                settings.past_age_max_s
+                and ended_ms is not None
+                and newest_ms is not None
+                and newest_ms - ended_ms > settings.past_age_max_s * 1000
+            )
+            if zxid < self._log.base or too_old or size + self._log.bytes_after(zxid) > settings.past_bytes_max:
+                break
+            start = zxid
+        return start
+
+    def _time_after(self, zxid: int) -> int | None:
+        """The time of the batch that follows a batch's end, or of the last one there is; None if it cannot be read."""
+        try:
+            batches = self._log.read(zxid, 1) or self._log.read_back(zxid, 0, 1)
+        except StorageFailure:
+            return None  # it rots where nothing is needed of it: no reason to end the server
+        return batches[-1].time_ms if batches else None
+
     def _verify_kept(self) -> None:
         """Read the snapshots that retention is about to rely on, if this process has not done so yet (T19)."""
-        for zxid in list(self._snapshots)[-self._settings.snapshots_kept :]:
+        kept = len(self._snapshots) if self._settings.past_bytes_max else self._settings.snapshots_kept
+        for zxid in list(self._snapshots)[-kept:]:
             if zxid not in self._verified:
                 try:
                     snapshots.verify(self._disk, zxid)

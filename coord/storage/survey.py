@@ -107,9 +107,9 @@ def read_survey(disk: Disk, found: Survey, after: int) -> list[Batch]:
 
 def survey(disk: Disk, identity: int, lineage: int, base_if_empty: int) -> Survey:
     """Read the log of `lineage`, or of a higher one if there is such. Raises StorageRefused for another's files."""
-    files = _read_headers(disk, identity)
+    files = read_headers(disk, identity)
     lineage = max([lineage, *(file.header.lineage for file in files if file.header is not None)])
-    current, superfluous = _current(files, lineage)
+    current, superfluous = current_files(files, lineage)
     generation = max([0, *(file.header.generation for file in current if file.header is not None)])
     tail = find_tail(disk)
     if tail is not None and (tail.identity, tail.lineage) != (identity, lineage):
@@ -128,7 +128,7 @@ def survey(disk: Disk, identity: int, lineage: int, base_if_empty: int) -> Surve
 
 
 @message
-class _File:
+class SegmentFile:
     """A segment's file; no header: it cannot be read."""
 
     path: str
@@ -137,8 +137,9 @@ class _File:
     trouble: str
 
 
-def _read_headers(disk: Disk, identity: int) -> list[_File]:
-    files: list[_File] = []
+def read_headers(disk: Disk, identity: int) -> list[SegmentFile]:
+    """Every segment in the order of their names. Raises StorageRefused for another's files, or another version's."""
+    files: list[SegmentFile] = []
     for name in disk.names(FOLDER):
         if not is_zxid_name(name):
             continue
@@ -157,20 +158,20 @@ def _read_headers(disk: Disk, identity: int) -> list[_File]:
                 f"{path} was written by another version of coord: {other}; use that version"
             ) from other
         except Damaged as damaged:
-            files.append(_File(path, None, 0, f"the log segment {path} cannot be used: {damaged}"))
+            files.append(SegmentFile(path, None, 0, f"the log segment {path} cannot be used: {damaged}"))
             continue
         if header.identity != identity:
             raise StorageRefused(
                 f"the log segment {path} belongs to the identity {header.identity:#x}, the ballot here to "
                 f"{identity:#x}: files of two servers were mixed; put back the whole folder of one"
             )
-        files.append(_File(path, header, crc32(data), ""))
+        files.append(SegmentFile(path, header, crc32(data), ""))
     return files
 
 
-def _current(files: Sequence[_File], lineage: int) -> tuple[list[_File], list[str]]:
+def current_files(files: Sequence[SegmentFile], lineage: int) -> tuple[list[SegmentFile], list[str]]:
     """The files that count, in order, and the paths of those that an installed snapshot or a mending made void."""
-    current: list[_File] = []
+    current: list[SegmentFile] = []
     void: list[str] = []
     for file in files:
         header = file.header
@@ -189,7 +190,7 @@ def _current(files: Sequence[_File], lineage: int) -> tuple[list[_File], list[st
     return current, void
 
 
-def _begins_before(file: _File, base: int) -> bool:
+def _begins_before(file: SegmentFile, base: int) -> bool:
     """Whether a segment holds something that a later generation's, which goes on after `base`, has left standing."""
     return zxid_named(file.path) <= base
 
@@ -220,7 +221,7 @@ class _Reading:
     def last(self) -> int:
         return self.segments[-1].last if self.segments else self.base
 
-    def read(self, files: Sequence[_File]) -> "_Reading":
+    def read(self, files: Sequence[SegmentFile]) -> "_Reading":
         for index, file in enumerate(files):
             following = files[index + 1 :]
             if self._what:
@@ -247,7 +248,7 @@ class _Reading:
         later = sorted((batch for batch in self._later if batch.last > after), key=lambda batch: batch.first)
         return Damage(self._what, after, known if named else None, later, self._files)
 
-    def _go_on(self, file: _File, following: Sequence[_File]) -> None:
+    def _go_on(self, file: SegmentFile, following: Sequence[SegmentFile]) -> None:
         """Take the next segment, if it follows what there is."""
         header = file.header
         if header is None:
@@ -261,7 +262,7 @@ class _Reading:
                 f"the log has a hole or is damaged: in {before.name} the last good record ends at offset {before.end} "
                 f"with zxid {before.last:#x}, but {file.path} goes on after {header.base:#x}"
             )
-            behind = _look_behind(self._disk, before.name, before.salt, before.end, before.last)
+            behind = look_behind(self._disk, before.name, before.salt, before.end, before.last)
             self._take(before.name, behind, is_last=False)
             self._gather(file, is_last=not following)
             return
@@ -271,7 +272,7 @@ class _Reading:
             segment = Segment(file.path, header.base, file.salt, header.seed, window.size)
             if first:
                 self.base = header.base
-            limit = _limit(header, following)
+            limit = limit_of(header, following)
             _scan(window, segment, limit)
         finally:
             handle.close()
@@ -283,7 +284,7 @@ class _Reading:
 
     def _judge_tail(self, segment: Segment) -> None:
         """What stands behind the last good record of the last segment."""
-        behind = _look_behind(self._disk, segment.name, segment.salt, segment.end, segment.last)
+        behind = look_behind(self._disk, segment.name, segment.salt, segment.end, segment.last)
         if behind.clean:
             return
         witness = next((record for _, record in behind.records if record.durable > segment.last), None)
@@ -308,7 +309,7 @@ class _Reading:
             )
         self._take(segment.name, behind, is_last=True)
 
-    def _gather(self, file: _File, *, is_last: bool) -> None:
+    def _gather(self, file: SegmentFile, *, is_last: bool) -> None:
         """What can be read of a segment behind the gap."""
         self._files.append(file.path)
         if file.header is None:
@@ -316,10 +317,10 @@ class _Reading:
                 self._judge_end(file.path, max(_used(self._disk, file.path), SEGMENT_BYTES))
             return
         self._known = max(self._known, file.header.base)
-        behind = _look_behind(self._disk, file.path, file.salt, SEGMENT_BYTES, self.last)
+        behind = look_behind(self._disk, file.path, file.salt, SEGMENT_BYTES, self.last)
         self._take(file.path, behind, is_last=is_last)
 
-    def _take(self, path: str, behind: "_Behind", *, is_last: bool) -> None:
+    def _take(self, path: str, behind: "Behind", *, is_last: bool) -> None:
         self._later += behind.batches
         self._known = max([self._known, *(record.last for _, record in behind.records)])
         if is_last:
@@ -332,7 +333,7 @@ class _Reading:
             self._nameless = True
 
 
-def _limit(header: SegmentHeader, following: Sequence[_File]) -> int | None:
+def limit_of(header: SegmentHeader, following: Sequence[SegmentFile]) -> int | None:
     """Where a later generation goes on in the place of what this segment still holds; None: nowhere."""
     for file in following:
         if file.header is not None and file.header.generation > header.generation:
@@ -361,7 +362,7 @@ def _scan(window: Window, segment: Segment, limit: int | None) -> None:
 
 
 @message
-class _Behind:
+class Behind:
     """What stands behind the last good record of a file."""
 
     clean: bool  # zeros only
@@ -371,7 +372,7 @@ class _Behind:
     nameless_end: int  # where the last bytes end, if they are no record and were written whole; else 0
 
 
-def _look_behind(disk: Disk, path: str, salt: int, start: int, last: int) -> _Behind:
+def look_behind(disk: Disk, path: str, salt: int, start: int, last: int) -> Behind:
     """Behind `start`, before which the log can be read up to `last`: what follows that is no older."""
     handle = disk.open(path)
     try:
@@ -393,7 +394,7 @@ def _look_behind(disk: Disk, path: str, salt: int, start: int, last: int) -> _Be
                 continue
         nameless = used > named_end and not _has_empty_sector(window, named_end, used)
         torn = stale or _has_empty_sector(window, start, _gap_end(records, start, used))
-        return _Behind(used <= start, records, batches, torn, used if nameless else 0)
+        return Behind(used <= start, records, batches, torn, used if nameless else 0)
     finally:
         handle.close()
 

@@ -9,7 +9,7 @@ import pytest
 from coord import __version__
 from coord.cli import exit_codes, up
 from coord.cli.exit_codes import ExitCode, meaning
-from coord.cli.main import COMMANDS, main
+from coord.cli.main import COMMANDS, listed, main
 from coord.cli.options import add_settings, parsed, parser
 from coord.server.config import SETTINGS
 from tools.readme import README, filled
@@ -52,9 +52,9 @@ def test_the_help_names_every_command(capsys):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "give a command: serve, up, shell or status"),
+        ([], f"give a command: {listed('or')}"),
         (["swerve"], "'swerve' is not a command, is serve meant"),
-        (["bogus", "--id", "1"], "'bogus' is not a command, there are serve, up, shell and status"),
+        (["bogus", "--id", "1"], f"'bogus' is not a command, there are {listed('and')}"),
         (["--loud"], "unrecognized arguments: --loud"),
     ],
 )

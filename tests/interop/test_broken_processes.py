@@ -168,7 +168,16 @@ def test_a_full_disk_ends_its_server_with_status_4_and_the_others_go_on(folder: 
 
 
 def test_a_server_killed_while_it_takes_snapshots_loses_nothing(folder: Path) -> None:
-    options = ("--snapshot-after-bytes", "20000", "--segment-bytes", "16384", "--snapshots-kept", "2")
+    options = (
+        "--snapshot-after-bytes",
+        "20000",
+        "--segment-bytes",
+        "16384",
+        "--snapshots-kept",
+        "2",
+        "--past-bytes-max",
+        "0",
+    )
     rng = random.Random(11)
     with Ensemble(CoordSoftware(options=options), folder / "snapshots", servers=1) as ensemble:
         acknowledged = 0

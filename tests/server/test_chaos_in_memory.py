@@ -15,7 +15,13 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, SessionRefusedError
 from tools.wire.jute import NO_PASSWORD, Op, Reader
 
-SMALL = {"segment_bytes": 8192, "snapshot_after_bytes": 6000, "snapshots_kept": 1, "history_bytes_max": 3000}
+SMALL = {
+    "segment_bytes": 8192,
+    "snapshot_after_bytes": 6000,
+    "snapshots_kept": 1,
+    "past_bytes_max": 0,
+    "history_bytes_max": 3000,
+}
 MISCHIEF_S = 12.0
 
 

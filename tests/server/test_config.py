@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord.server.config import COSTLY_WORDS, SETTINGS, WORDS, Address, Config, SettingError, load_config
-from coord.server.config import misspelt_variables as misspelt
+from coord.server.config import SETTINGS, Config
+from coord.server.loading import SettingError, is_given, load_config
+from coord.server.loading import misspelt_variables as misspelt
+from coord.server.parsers import COSTLY_WORDS, WORDS, Address
 
 THREE = "1=h1:3181,2=h2:3181,3=h3:3181"
 DIGEST = "ann:" + base64.b64encode(hashlib.sha1(b"ann:secret").digest()).decode()
@@ -239,3 +241,13 @@ def test_an_address_for_clients_is_given_once():
         load_config({"client": "127.0.0.1:2181", "client_also": "127.0.0.1:2181"})
     with pytest.raises(SettingError, match="client_also"):
         load_config({"id": "1", "ensemble": "1=h1:3181", "client_also": "h1:3181"})
+
+
+def test_it_is_known_whether_a_setting_was_given_and_by_whom_does_not_matter(tmp_path):
+    file = tmp_path / "coord.toml"
+    file.write_text('inspect = "super"\n')
+    assert is_given("inspect", {"inspect": "super"}, {})
+    assert is_given("inspect", {}, {"COORD_INSPECT": "super"})
+    assert is_given("inspect", {}, {}, file)
+    assert not is_given("inspect", {"id": "1"}, {"COORD_ID": "1"})
+    assert not is_given("words", {}, {}, file)

@@ -301,7 +301,13 @@ async def test_servers_that_lose_power_lose_no_acknowledged_write(autojump_clock
 async def test_a_follower_without_data_takes_a_snapshot_and_the_log_above_it(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1, "history_bytes_max": 4096}
+    small = {
+        "segment_bytes": 8192,
+        "snapshot_after_bytes": 20_000,
+        "snapshots_kept": 1,
+        "past_bytes_max": 0,
+        "history_bytes_max": 4096,
+    }
     async with memory_ensemble(**small) as ensemble:
         lagging = ensemble.followers()[0]
         client = await ensemble.client(ensemble.followers()[1], timeout_ms=60_000)
@@ -343,8 +349,29 @@ async def test_a_follower_that_missed_a_little_takes_the_log_alone(
         assert not any("snapshot and" in message or "sending server" in message for message in caplog.messages)
 
 
+async def test_a_server_far_behind_gets_a_snapshot_and_not_the_log_that_is_kept_to_be_looked_back_at(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "coord")
+    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1, "history_bytes_max": 4096}
+    async with memory_ensemble(**small) as ensemble:
+        lagging = ensemble.followers()[0]
+        client = await ensemble.client(ensemble.followers()[1], timeout_ms=60_000)
+        await client.create("/n")
+        ensemble.crash(lagging)
+        for number in range(400):
+            await client.set("/n", b"%d" % number * 100)
+        disk = ensemble.disks[client_leader(ensemble)]
+        await ensemble.wait(lambda: any("snapshots/" in name for name in disk.contents()))
+        await ensemble.start(lagging)
+        await ensemble.wait_leader()
+        await ensemble.wait_converged()
+        assert "log/0000010000000001" in disk.contents()
+        assert any(f"sending server {lagging} the snapshot" in message for message in caplog.messages)
+
+
 async def test_all_servers_start_again_from_snapshot_and_log(autojump_clock: trio.testing.MockClock) -> None:
-    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1}
+    small = {"segment_bytes": 8192, "snapshot_after_bytes": 20_000, "snapshots_kept": 1, "past_bytes_max": 0}
     async with memory_ensemble(**small) as ensemble:
         client = await ensemble.client(1, timeout_ms=60_000)
         await client.create("/n")

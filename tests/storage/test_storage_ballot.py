@@ -57,7 +57,7 @@ def test_the_ballot_is_the_newest_good_copy_and_the_other_is_repaired(a: str, b:
     disk = with_copies(a, b)
     if "new" not in (a, b) and "old" not in (a, b):
         before = disk.contents()
-        with pytest.raises(StorageRefused, match="must not vote under id 3 again"):
+        with pytest.raises(StorageRefused, match="must not vote under its id again"):
             open_store(disk)
         assert disk.contents() == before
         return

@@ -85,7 +85,7 @@ async def test_a_damaged_server_lets_nobody_lead_who_lacks_what_it_may_have_ackn
 
 
 async def test_a_lost_state_is_copied_from_the_leader(virtual_clock: VirtualClock) -> None:
-    settings = {"segment_bytes": 1000, "snapshot_after_bytes": 800, "snapshots_kept": 1}
+    settings = {"segment_bytes": 1000, "snapshot_after_bytes": 800, "snapshots_kept": 1, "past_bytes_max": 0}
     async with coord.testing.ensemble(servers=3, seed=5, **settings) as ensemble:
         disk = ensemble.disks[1]
 

@@ -18,7 +18,16 @@ SHORT_S, LONG_S = (0.05, 1.0), (1.0, 6.0)
 QUIET_S = (0.5, 3.0)
 
 _SMALL = (
-    *("--segment-bytes", "131072", "--snapshot-after-bytes", "262144", "--snapshots-kept", "2"),
+    *(
+        "--segment-bytes",
+        "131072",
+        "--snapshot-after-bytes",
+        "262144",
+        "--snapshots-kept",
+        "2",
+        "--past-bytes-max",
+        "0",
+    ),
     *("--history-bytes-max", "32768"),
 )
 SETUPS: Mapping[str, Sequence[str]] = MappingProxyType(

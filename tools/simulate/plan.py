@@ -9,6 +9,10 @@ from coord.storage.store import StoreSettings
 QUICK_S = (0.0, 0.002)
 """How long a good disk takes for a write."""
 
+CLIENTS_MAX = 4
+PAST_BYTES = 6000
+"""With so many clients an ensemble also keeps that much of the past, which nobody needs but who looks back."""
+
 
 @dataclass(slots=True)
 class Plan:
@@ -32,10 +36,10 @@ class Plan:
     @classmethod
     def draw(cls, rng: Random) -> "Plan":
         tiny = rng.random() < 0.5
-        return cls(
+        plan = cls(
             voters=rng.choice((1, 3, 3, 3, 3, 5, 5, 7)),
             observers=rng.choice((0, 0, 0, 1)),
-            clients=rng.randint(1, 4),
+            clients=rng.randint(1, CLIENTS_MAX),
             faults_s=rng.uniform(3, 9),
             fault_every_s=rng.choice((0.06, 0.2, 0.5, 1.0)),
             limits=Limits(
@@ -56,3 +60,6 @@ class Plan:
             near_limits=rng.random() < 0.1,
             drift=rng.choice((0.0, 0.0, 0.02, 0.2)),
         )
+        if plan.clients == CLIENTS_MAX:
+            plan.store.past_bytes_max = PAST_BYTES
+        return plan

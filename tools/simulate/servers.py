@@ -546,6 +546,9 @@ class SimulatedServer:
             self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
             return
         batches = store.read_batches(stream.position, self.stage.rng.randint(1, 2000))
+        if batches is not None and not store.worth_streaming(stream.position):
+            self.stage.situations["a snapshot was better than a log kept to be looked back at"] += 1
+            batches = None
         if batches is None:
             self._send_snapshot(stream)
             return
