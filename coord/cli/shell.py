@@ -41,7 +41,8 @@ The commands, of which `help COMMAND` tells all:
 
 {commands}
 
-Who changed a znode yesterday tells coord history, what it was like then coord at.
+Who changed a znode yesterday tells coord history, what it was like then coord at; coord backup and coord restore copy
+all of it. What is wrong with the servers tells coord status.
 """
 EPILOG = """\
 exit status: 0 all was done; 2 a command was not understood; 8 a command failed; 9 no server was found, or the session
