@@ -18,8 +18,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED)
-	$(BIN)/python -m tools.bench
+bench: $(INSTALLED)  ## coord against its goals: make bench QUICK=1, make bench ROWS=throughput,big ONLY=coord
+	$(BIN)/python -m tools.bench --json build/bench.json --svg build/bench.svg $(if $(QUICK),--quick) \
+	  $(if $(ROWS),--only-rows $(ROWS)) $(if $(ONLY),--only $(ONLY))
 
 SEEDS ?= 1000
 FIRST ?= 1

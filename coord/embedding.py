@@ -24,7 +24,8 @@ from coord.client.client import Client
 from coord.client.connecting import connect
 from coord.client.groups import unwrapped
 from coord.net.network import TcpNetwork
-from coord.server.config import Address, Config
+from coord.server.config import Config
+from coord.server.parsers import Address
 from coord.server.serve import serve
 from coord.storage.disk import Disk, FolderDisk
 from coord.storage.memory import MemoryDisk

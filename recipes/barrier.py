@@ -16,9 +16,10 @@ import anyio
 
 import coord
 from recipes.errors import MemberDied, MisuseError
-from recipes.holding import USES, Held, body, check_margin
-from recipes.inside import Reusable
+from recipes.holding import USES, Held, body, check_margin, token_of
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.place import COORD, KAZOO, Places, contender, delete, insist, unique_id, wait_gone
+from recipes.shielded import shielded
 
 READY_KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED)
 
@@ -59,7 +60,7 @@ class Barrier:
 
     async def wait(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  as the other recipes
         """Until it is open, or was for a moment. Raises TimeoutError."""
-        with anyio.move_on_after(timeout):
+        with anyio.move_on_after(check_timeout(self.path, timeout)):
             if await self.is_closed():
                 await wait_gone(self.client, self.path)
             return
@@ -97,14 +98,14 @@ class DoubleBarrier(Reusable[Party]):
         margin: float | None = None,
         layout: str = COORD,
     ) -> None:
-        if count < 1:
+        if type(count) is not int or count < 1:
             raise MisuseError(f"at {path} meets a number of members from 1, not {count!r}")
         self._places = Places(client, path, (), layout)
         self.client = client
         self.path = path
         self.count = count
-        self.name = name
-        self._timeout = timeout
+        self.name = check_contender(path, name)
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
         self._ready = f"{path}/ready"
 
@@ -125,37 +126,35 @@ class DoubleBarrier(Reusable[Party]):
         with USES.use(self.client, self.path, "a barrier"):
             try:
                 with anyio.move_on_after(self._timeout):
-                    await self._come(path)
+                    await shielded(lambda: self._come(path))
                     while own not in members:
                         members, ready = await self._look(own)
                 if own not in members:
                     raise TimeoutError(f"fewer than {self.count} came to {self.path} within {self._timeout:g} s")
                 party = await self._party(path)
                 party.members = members
-                async with body(party.wait_lost):
-                    yield party
-                await delete(self.client, path)
-                await self._wait_others(members, ready, own)
+                async with self._departures(ready) as departures:
+                    async with body(party.wait_lost):
+                        yield party
+                    await delete(self.client, path)
+                    await self._wait_others(members, ready, own, departures)
             except BaseException:
                 await delete(self.client, path)
-                with anyio.CancelScope(shield=True):
-                    await insist(self.client, lambda: self._clear_round_of(own))
+                await shielded(lambda: insist(self.client, lambda: self._clear_round_of(own)))
                 raise
 
     async def _party(self, path: str) -> Party:
-        stat = await self.client.exists(path)
-        party = Party(self.client, path, stat.czxid if stat else 0, self.name, self._margin)
+        party = Party(self.client, path, await token_of(self.client, path), self.name, self._margin)
         party.check()
         return party
 
     async def _come(self, path: str) -> None:
-        with anyio.CancelScope(shield=True):
-            while True:
-                try:
-                    await self.client.create(path, self.name.encode(), ephemeral=True)
-                    return
-                except coord.NoNodeError:
-                    await self._places.ensure()
+        while True:
+            try:
+                await self.client.create(path, self.name.encode(), ephemeral=True)
+                return
+            except coord.NoNodeError:
+                await self._places.ensure()
 
     async def _look(self, own: str) -> tuple[dict[str, str], int]:
         """Who belongs to the present round, and its zxid, once it is this member's round. Else wait a while."""
@@ -172,18 +171,19 @@ class DoubleBarrier(Reusable[Party]):
                     elif own not in here:
                         raise MisuseError(f"{self.path}/{own} was deleted by somebody else while it waited") from None
                     return {}, 0
-                members = _listed(value)
+                members = self._listed(value)
                 if own in members:
                     return members, stat.czxid
                 await self._wait_round_over(members, stat.czxid)
         return {}, 0
 
     async def _members(self) -> dict[str, str]:
-        return {
-            child.name: contender(child.data or b"").replace("\t", " ")
-            async for child in self.client.each_child(self.path, data=True)
-            if child.name.startswith("member-")
-        }
+        found = {}
+        with suppress(coord.NoNodeError):
+            async for child in self.client.each_child(self.path, data=True):
+                if child.name.startswith("member-"):
+                    found[child.name] = contender(child.data or b"").replace("\t", " ")
+        return found
 
     async def _begin(self, members: dict[str, str]) -> bool:
         """Let the round begin, if all of these are still there."""
@@ -206,12 +206,30 @@ class DoubleBarrier(Reusable[Party]):
         else:
             await self._clear(members, ready)
 
-    async def _wait_others(self, members: dict[str, str], ready: int, own: str) -> None:
+    @asynccontextmanager
+    async def _departures(self, ready: int) -> AsyncIterator[coord.Watch | None]:
+        """Tells how each of a round went, from its beginning on. It is armed then: a round may be longer than the
+        servers' memory. None if that is short indeed."""
+        kinds = [coord.EventKind.DELETED]
+        watch = self.client.watch(self.path, recursive=True, depth=1, kinds=kinds, since=ready)
+        try:
+            await watch.__aenter__()
+        except coord.WatchWindowLostError:
+            yield None
+            return
+        try:
+            yield watch
+        finally:
+            await watch.__aexit__(None, None, None)
+
+    async def _wait_others(self, members: dict[str, str], ready: int, own: str, departures: coord.Watch | None) -> None:
         died: list[str] = []
         waited = set(members) - {own}
         with anyio.move_on_after(self._timeout) as scope:
             try:
-                await self._watch_others(waited, ready, members, died)
+                if departures is None:
+                    raise coord.WatchWindowLostError(f"how the members of {self.path} went is not remembered")
+                await self._watch_others(waited, departures, members, died)
             except coord.WatchWindowLostError:
                 while waited & set(await self._members()):
                     await self._wait_round_over(members, ready)
@@ -222,20 +240,17 @@ class DoubleBarrier(Reusable[Party]):
         if died:
             raise MemberDied(f"{', '.join(died)} died inside the barrier {self.path}", died)
 
-    async def _watch_others(self, waited: set[str], ready: int, members: dict[str, str], died: list[str]) -> None:
-        """Until all are gone, and how each of them went: a watch tells it, from the beginning of the round on."""
-        kinds = [coord.EventKind.DELETED]
-        if not waited:
-            return
-        async with self.client.watch(self.path, recursive=True, depth=1, kinds=kinds, since=ready) as events:
-            async for event in events:
-                znode = event.path.rpartition("/")[2]
-                if znode in waited:
-                    waited.discard(znode)
-                    if event.cause is coord.Cause.SESSION_EXPIRED:
-                        died.append(members[znode] or znode)
-                    if not waited:
-                        return
+    async def _watch_others(
+        self, waited: set[str], departures: coord.Watch, members: dict[str, str], died: list[str]
+    ) -> None:
+        """Until all are gone, and how each of them went."""
+        while waited:
+            event = await anext(departures)
+            znode = event.path.rpartition("/")[2]
+            if znode in waited:
+                waited.discard(znode)
+                if event.cause is coord.Cause.SESSION_EXPIRED:
+                    died.append(members[znode] or znode)
 
     async def _clear(self, members: dict[str, str], ready: int) -> None:
         """Take `ready` away if nobody of its round is there."""
@@ -253,11 +268,21 @@ class DoubleBarrier(Reusable[Party]):
 
     async def _clear_round_of(self, own: str) -> None:
         """As `_clear`, for a member that may have begun a round without having come to know it."""
-        with suppress(coord.NoNodeError):
+        with suppress(coord.NoNodeError, MisuseError):
             value, stat = await self.client.get(self._ready)
-            members = _listed(value)
+            members = self._listed(value)
             if own in members:
                 await self._clear(members, stat.czxid)
+
+    def _listed(self, ready: bytes) -> dict[str, str]:
+        """Who belongs to a round: znode and name."""
+        lines = [line.partition("\t") for line in ready.decode(errors="replace").split("\n")]
+        if not all(tab for _, tab, _ in lines):
+            raise MisuseError(
+                f"{self._ready} holds {ready!r:.40}, and not who belongs to a round: a process with kazoo's layout "
+                "is at work there, or has left it behind; use layout='kazoo' everywhere, or delete it"
+            )
+        return {znode: name for znode, _, name in lines}
 
     # ---- kazoo's layout: its own way, step by step
 
@@ -286,7 +311,7 @@ class DoubleBarrier(Reusable[Party]):
             with suppress(coord.WatchWindowLostError):
                 async with self.client.watch(self._ready, kinds=[coord.EventKind.CREATED]) as events:
                     with suppress(coord.NodeExistsError):
-                        await self._come(path)
+                        await shielded(lambda: self._come(path))
                     if len(await self.client.children(self.path)) >= self.count:
                         with suppress(coord.NodeExistsError):
                             await self.client.create(self._ready)
@@ -307,8 +332,3 @@ class DoubleBarrier(Reusable[Party]):
             else:
                 await delete(self.client, path)
                 await wait_gone(self.client, f"{self.path}/{names[0]}")
-
-
-def _listed(ready: bytes) -> dict[str, str]:
-    """Who belongs to a round: znode and name."""
-    return dict(line.split("\t", 1) for line in ready.decode().split("\n"))

@@ -15,6 +15,8 @@ CURATOR = "curator"
 DIGITS_MAX = 1000
 """Of what is read as a number: what is longer is none."""
 
+NUMBER_MAX = 10 ** (DIGITS_MAX - 1)  # its sign counts as a digit
+
 
 class Counter:
     """`await Counter(client, "/orders").add(1)` gives the number after it.
@@ -101,6 +103,8 @@ class Counter:
 
     def _value(self, number: int) -> bytes:
         if self.layout != CURATOR:
+            if abs(number) >= NUMBER_MAX:
+                raise RecipeError(f"{self.path} would have more than {DIGITS_MAX} digits, and could not be read again")
             return b"%d" % number
         try:
             return struct.pack(">i", number)

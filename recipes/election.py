@@ -8,22 +8,24 @@
 
 How it is laid out: `<path>/candidate.<priority>-<number>` for each that stands, `<path>/leader` for the one that leads,
 with its name. A candidate watches the one before it and its own place (naming a successor sets the data of that
-place); the first one watches the leader. Whoever makes `leader` leads, in one transaction with leaving its place.
+place); the first one watches the leader. Whoever makes `leader` leads, in one transaction with leaving its place and
+with writing the data of `<path>` as they are: its version counts the terms.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
-
-import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import Held, body, check_margin
+from recipes.inside import check_contender
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
+from recipes.shielded import shielded
 
 T = TypeVar("T")
 
@@ -50,9 +52,9 @@ class Term(Held):
     async def hand_over(self, name: str) -> None:
         """Name who leads next: the candidate of this name that has stood for longest. Then leave the block.
 
-        Raises MisuseError if nobody of this name stands.
+        Raises MisuseError if nobody of this name stands, LockLost if the term is over: then nobody was named.
         """
-        await self._election._call(name)
+        await self._election._call(name, self)
 
     async def __aenter__(self) -> "Term":
         if self.entered:
@@ -101,13 +103,15 @@ class Election:
         margin: float | None = None,
         layout: str = COORD,
     ) -> None:
+        if type(priority) is not int:
+            raise MisuseError(f"election {path}: a priority is an int, the greater the sooner; not {priority!r}")
         if priority and layout == KAZOO:
             raise MisuseError(f"election {path}: kazoo's layout has no priorities; use coord's")
         self.client = client
         self.path = path
-        self.name = name
+        self.name = check_contender(path, name)
         self.margin = check_margin(client, path, margin)
-        self._kind = "lock" if layout == KAZOO else f"candidate.{int(priority)}"
+        self._kind = "lock" if layout == KAZOO else f"candidate.{priority}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
         self._seat = f"{path}/leader"
         self._term: Term | None = None
@@ -168,9 +172,9 @@ class Election:
         while True:
             place = await self._places.take(self._kind, self.name)
             try:
-                while not await self._try_first(place):
+                while not (token := await self._try_first(place)):
                     pass
-                return Term(self, self._seat, await self._token(place))
+                return Term(self, self._seat, token)
             except PlaceGone:
                 continue
             except BaseException:
@@ -179,45 +183,47 @@ class Election:
             finally:
                 await place.leave()
 
-    async def _try_first(self, place: Place) -> bool:
-        """Look around once: sit down, or wait until it is worth looking again."""
+    async def _try_first(self, place: Place) -> int:
+        """Look around once: sit down and get the token, or wait until it is worth looking again, which gives 0.
+
+        Nobody sits down who has not read the line after the last term had ended: its leader may have named another.
+        So the line is read after the empty seat, and no term has begun between.
+        """
+        async with self.client.pipeline(keep_errors=True) as pipe:
+            root, seat = pipe.get(self.path), pipe.stat(self._seat)
         order = sorted(await self._places.entries(), key=rank)
         number = next((at for at, entry in enumerate(order) if place.is_own(entry)), None)
         if number is None:
             raise PlaceGone(f"{place.path} was deleted while it waited")
-        if not number and await self._sit_down(place):
-            return True
         own = (place.path, order[number].stat, CHANGED)
         if number:
             before = order[number - 1]
             await wait_any(self.client, [own, (f"{self.path}/{before.name}", before.stat, ())])
-        elif (seat := await self.client.exists(self._seat)) is not None:
-            await wait_any(self.client, [own, (self._seat, seat, ())])
-        return False
+        elif seat.error is None:
+            await wait_any(self.client, [own, (self._seat, seat.result(), ())])
+        elif isinstance(seat.error, coord.NoNodeError):
+            return await shielded(partial(self._sit_down, place, *root.result()))
+        else:
+            seat.result()  # raises why it may not be read
+        return 0
 
-    async def _sit_down(self, place: Place) -> bool:
-        """False if somebody leads."""
-        with anyio.CancelScope(shield=True):
-            try:
-                async with self.client.transaction(guard=place) as txn:
-                    txn.create(self._seat, place.value, ephemeral=True)
-                    txn.delete(place.path)
-            except coord.NodeExistsError:
-                return False
-            except (coord.NoNodeError, coord.BadVersionError) as error:
-                raise PlaceGone(f"{place.path} was deleted while it waited") from error
-            place.left = True
-        return True
-
-    async def _token(self, place: Place) -> int:
-        """Of the seat that was made for this place; it may have been deleted since, and another have sat down."""
+    async def _sit_down(self, place: Place, data: bytes, seen: coord.Stat) -> int:
+        """The token; 0 if a term has begun since the election's znode was seen so. Each term raises its version."""
         try:
-            value, stat = await self.client.get(self._seat)
-        except coord.NoNodeError:
-            value, stat = b"", None
-        if stat is None or value != place.value:
-            raise PlaceGone(f"{self._seat} was deleted by somebody else")
-        return stat.czxid
+            async with self.client.transaction(guard=place) as txn:
+                txn.set(self.path, data, version=seen.version)
+                txn.create(self._seat, place.value, ephemeral=True)
+                txn.delete(place.path)
+        except coord.NodeExistsError:
+            return 0
+        except (coord.NoNodeError, coord.BadVersionError) as error:
+            if error.step is None:
+                raise PlaceGone(f"{place.path} was deleted while it waited") from error
+            return 0
+        place.left = True
+        changed = txn.results[0]
+        assert isinstance(changed, coord.Stat)
+        return changed.mzxid  # which is the zxid that made the seat
 
     async def _leave_seat(self, place: Place) -> None:
         """If the seat was taken by this place, whether its candidate knows or not, free it. Not to be cancelled."""
@@ -228,8 +234,7 @@ class Election:
                     txn.check(self._seat, value=place.value)
                     txn.delete(self._seat)
 
-        with anyio.CancelScope(shield=True):
-            await insist(self.client, leave)
+        await shielded(lambda: insist(self.client, leave))
 
     async def _resign(self) -> None:
         """Give up the seat. Not to be cancelled."""
@@ -242,10 +247,9 @@ class Election:
                 async with self.client.transaction(guard=term) as txn:
                     txn.delete(term.path)
 
-        with anyio.CancelScope(shield=True):
-            await insist(self.client, leave)
+        await shielded(lambda: insist(self.client, leave))
 
-    async def _call(self, name: str) -> None:
+    async def _call(self, name: str, term: Term) -> None:
         """Put the candidate of this name that has stood for longest before all others."""
         if self._places.layout == KAZOO:
             raise MisuseError(f"election {self.path}: kazoo's layout has no successors; use coord's")
@@ -253,10 +257,21 @@ class Election:
             path = f"{self.path}/{entry.name}"
             with suppress(coord.NoNodeError):
                 value, _ = await self.client.get(path)
-                if contender(value) == name:
-                    await self.client.set(path, value)
+                if contender(value) == name and await self._name(path, value, entry.stat.czxid, term):
                     return
         raise MisuseError(f"nobody called {name!r} stands for election at {self.path}")
+
+    async def _name(self, path: str, value: bytes, token: int, term: Term) -> bool:
+        """Mark a candidate as the successor; False if it stands no more."""
+        try:
+            async with self.client.transaction(guard=term) as txn:
+                txn.check(path, created=token)
+                txn.set(path, value)
+        except (coord.NoNodeError, coord.BadVersionError) as error:
+            if error.step is None:
+                raise LockLost(f"{term.path} is held no more, so nobody was named: {error}") from error
+            return False
+        return True
 
 
 def rank(entry: Entry) -> tuple[bool, int, int]:

@@ -4,7 +4,6 @@ In coord's layout the znode is `<path>/<name>` and its data are the member's val
 Party) it is `<path>/<id>__party__` with the name as data, and there is no value.
 """
 
-import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -18,12 +17,10 @@ from recipes.claim import claim, ensure_container, release
 from recipes.errors import MisuseError
 from recipes.holding import Held, body, check_margin
 from recipes.inside import Block, OneTask, check_name, check_path
-from recipes.place import COORD, KAZOO, LAYOUTS, wait_gone
+from recipes.place import COORD, KAZOO, LAYOUTS, unique_id, wait_gone
 from recipes.tree_cache import TreeCache
 
 PARTY = "__party__"
-
-_ids = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class Group:
         body is cancelled.
         """
         check_margin(self.client, self.path, margin)
-        id = f"{self.client.session.id:x}-{next(_ids)}"
+        id = unique_id(self.client)
         name = id if name is None else check_name(name, "the name of a member")
         if self.layout == KAZOO:
             if value:
@@ -85,6 +82,7 @@ class Group:
         token = await self._claim(path, name, value, wait)
         try:
             membership = Membership(self.client, path, token, name, margin)
+            membership.check()
             async with body(membership.wait_lost):
                 yield membership
         finally:

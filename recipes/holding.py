@@ -29,7 +29,7 @@ NOTHING_S = 1e-6
 
 def check_margin(client: coord.Client, path: str, margin: float | None) -> float | None:
     """A margin that is none is told before anything is taken: a negative one would let the body outlive its proof."""
-    if margin is not None and not 0 <= margin < client.session.timeout:
+    if margin is not None and not (isinstance(margin, int | float) and 0 <= margin < client.session.timeout):
         raise MisuseError(
             f"{path}: a margin is a number of seconds from 0 to less than the session's timeout of "
             f"{client.session.timeout:g} s, not {margin!r}"
@@ -114,6 +114,14 @@ class Held:
             f"{self.path} cannot be proved to be held: the session {session.id:#x} is {session.state} and ends in "
             f"{session.remaining:.1f} s unless a server answers"
         )
+
+
+async def token_of(client: coord.Client, path: str) -> int:
+    """Of a znode that this session has just made. Raises LockLost if it was deleted by hand since."""
+    stat = await client.exists(path)
+    if stat is None or stat.ephemeral_owner != client.session.id:
+        raise LockLost(f"{path} is held no more: it was deleted before its body began")
+    return stat.czxid
 
 
 @asynccontextmanager

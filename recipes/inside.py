@@ -170,6 +170,21 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
+def check_contender(path: str, name: str) -> str:
+    """The name that others see."""
+    try:
+        name.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise ValueError(f"{path}: the name of a contender is a text, not {name!r:.60}") from None
+    return name
+
+
+def check_timeout(path: str, timeout: float | None) -> float | None:
+    if timeout is None or (isinstance(timeout, int | float) and timeout >= 0):
+        return timeout
+    raise ValueError(f"{path}: a timeout is a number of seconds from 0, or None to wait for ever; not {timeout!r}")
+
+
 def parent_of(path: str) -> str:
     return path.rpartition("/")[0] or "/"
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import coord
 from recipes.errors import RecipeError
+from recipes.waiting import among_few
 
 PRIORITY_MAX = 99_999
 AT_ONCE = 16
@@ -40,22 +41,42 @@ class Items:
         stem = f"{self.path}/{priority:05d}-"
         if self.limit is None:
             return _name(await self.client.create(stem, value, sequential=True, parents=True))
+        return _name(str((await self.add(lambda txn: txn.create(stem, value, sequential=True), wait=wait))[0]))
+
+    async def add(self, fill: Callable[[coord.Transaction], None], *, wait: bool) -> list[str | coord.Stat | None]:
+        """Commit a transaction that adds one item, once there is room; the results of what `fill` put into it.
+
+        It may be filled more than once, to be tried again. What fails in it is raised.
+        """
+        while True:
+            done = await self._try_add(fill)
+            if done is not None:
+                return done
+            if not wait:
+                raise QueueFull(f"{self.path} is full: its limit is {self.limit} items")
+            async with among_few(self.client, self.path, "put"):
+                await self._wait_space()
+                done = await self._try_add(fill)
+                if done is not None:
+                    return done
+
+    async def _try_add(self, fill: Callable[[coord.Transaction], None]) -> list[str | coord.Stat | None] | None:
+        """None if there is no room."""
         while True:
             stat = await self.client.exists(self.path)
             if stat is None:
                 await self.ensure()
-            elif stat.children_count < self.limit:
-                try:
-                    async with self.client.transaction() as txn:
-                        txn.set(self.path, b"", version=stat.version)
-                        txn.create(stem, value, sequential=True)
-                except (coord.BadVersionError, coord.NoNodeError):
-                    continue
-                return _name(str(txn.results[1]))
-            elif wait:
-                await self._wait_space()
-            else:
-                raise QueueFull(f"{self.path} holds {stat.children_count} items, and its limit is {self.limit}")
+                continue
+            if self.limit is not None and stat.children_count >= self.limit:
+                return None
+            txn = self.client.transaction()
+            txn.set(self.path, b"", version=stat.version if self.limit is not None else -1)
+            fill(txn)
+            try:
+                return (await txn.commit())[1:]
+            except (coord.BadVersionError, coord.NoNodeError) as error:
+                if error.step != 0:
+                    raise
 
     async def ensure(self) -> None:
         with suppress(coord.NodeExistsError):

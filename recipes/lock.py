@@ -19,8 +19,9 @@ import anyio
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
-from recipes.inside import Reusable
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
+from recipes.shielded import shielded
 
 MARK = "delay"
 """The name of the mark; it sorts before all places, so that it is seen with the first of them."""
@@ -53,15 +54,15 @@ class Lock(Reusable[Held]):
         delay: float = 0.0,
         layout: str = COORD,
     ) -> None:
-        if not 0 <= delay < math.inf:
+        if not (isinstance(delay, int | float) and 0 <= delay < math.inf):
             raise MisuseError(f"lock {path}: a delay is a number of seconds from 0, not {delay!r}")
         if delay and layout != COORD:
             raise MisuseError(f"lock {path}: a process that uses kazoo would not wait for a delay; use coord's layout")
         self.client = client
         self.path = path
-        self.name = name
+        self.name = check_contender(path, name)
         self._places = Places(client, path, ("lock",), layout)
-        self._timeout = timeout
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
         self._delay = delay
 
@@ -177,8 +178,7 @@ class Lock(Reusable[Held]):
                     txn.delete(f"{self.path}/{MARK}")
                 place.left = True
 
-        with anyio.CancelScope(shield=True):
-            await insist(self.client, leave)
+        await shielded(lambda: insist(self.client, leave))
 
 
 async def acquire(
@@ -213,6 +213,8 @@ async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = p
     place = await places.take(kind, name)
     try:
         free = await place.is_free(blocker)
+    except PlaceGone:
+        return None
     except BaseException:
         await place.leave()
         raise

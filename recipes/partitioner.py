@@ -8,7 +8,6 @@ were at one place in the log, so all come to the same plan. Nobody goes by the p
 znode, and gives it back when its work has ended; only then can the next make it.
 """
 
-import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import anyio
@@ -18,9 +17,8 @@ from recipes.claim import claim, ensure_container, release
 from recipes.group import Group
 from recipes.holding import Held, body, check_margin
 from recipes.inside import check_name, check_path, unwrapped
+from recipes.place import unique_id
 from recipes.tree_cache import TreeCache
-
-_ids = itertools.count(1)
 
 
 def plan(items: Iterable[str], members: Iterable[str], owners: Mapping[str, str]) -> dict[str, str]:
@@ -74,7 +72,7 @@ class Partitioner:
         self.client = client
         self.path = check_path(path)
         self.items = sorted({check_name(each, "an item") for each in items})
-        self.name = f"{client.session.id:x}-{next(_ids)}" if name is None else check_name(name, "the name of a member")
+        self.name = unique_id(client) if name is None else check_name(name, "the name of a member")
         self.owned: dict[str, Owned] = {}
         """What this member has now."""
         self._margin = check_margin(client, path, margin)
@@ -136,6 +134,7 @@ class Partitioner:
     async def _serve(self, owned: "Owned", serve: Callable[["Owned"], Awaitable[None]]) -> None:
         try:
             with owned.scope:
+                owned.check()
                 async with body(owned.wait_lost):
                     await serve(owned)
                     await anyio.sleep_forever()  # it stays this member's, though there is nothing more to do

@@ -2,15 +2,16 @@
 
     <path>/last      JSON: the number of the last run that is settled, and what became of those before it
     <path>/running   ephemeral, of the member that runs the job now
+    <path>/clock     written to be told the time
 
-Run number n is due at `first + n * every`, in Unix time. Whoever makes `running` runs the next number; the end of a run
-is written to `last` in one transaction with a check that `running` is still this member's. So each number is settled
-once, in order; clocks that differ only make a run begin earlier or later.
+Run number n is due at `first + n * every`, in Unix time, by the clock of the servers' leader: a member's own clock only
+tells it for how long to sleep. Whoever makes `running` runs the next number, if it is due; the end of a run is written
+to `last` in one transaction with a check that `running` is still this member's. So each number is settled once, in
+order, and none begins before it is due, whatever the members' clocks say.
 """
 
 import json
 import math
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -23,10 +24,11 @@ from recipes.claim import claim, release
 from recipes.errors import LockLost, MisuseError, RecipeError
 from recipes.holding import Held, body, check_margin
 from recipes.inside import check_path
-from recipes.place import wait_gone
+from recipes.place import unique_id, wait_gone
+from recipes.shielded import shielded
 
 SLEEP_S_MAX = 60.0
-"""The clock on the wall is looked at again after so long: it may have been set."""
+"""The servers are asked for the time again after so long: their clock may have been set."""
 
 UNFINISHED_MAX = 100
 """So many of the runs that did not finish are remembered."""
@@ -89,23 +91,23 @@ class Run(Held):
         self._version += 1
 
     async def _end(self) -> None:
-        with anyio.CancelScope(shield=True):
-            if self._transaction is not None and self._transaction.committed and await self._is_settled():
-                return
-            while not self.finished:
-                txn = self._client.transaction()
-                self._add_end(txn)
-                try:
-                    await txn.commit()
-                    self.finished = True
-                except coord.CallTimeoutError:
-                    await self._is_settled()
-                except (coord.NoNodeError, coord.BadVersionError):
-                    if not await self._is_settled():
-                        raise LockLost(
-                            f"run {self.number} of {self._job.path} was lost before its end was written: "
-                            "somebody else will repeat it"
-                        ) from None
+        """Not to be cancelled."""
+        if self._transaction is not None and self._transaction.committed and await self._is_settled():
+            return
+        while not self.finished:
+            txn = self._client.transaction()
+            self._add_end(txn)
+            try:
+                await txn.commit()
+                self.finished = True
+            except coord.CallTimeoutError:
+                await self._is_settled()
+            except (coord.NoNodeError, coord.BadVersionError):
+                if not await self._is_settled():
+                    raise LockLost(
+                        f"run {self.number} of {self._job.path} was lost before its end was written: "
+                        "somebody else will repeat it"
+                    ) from None
 
     async def _is_settled(self) -> bool:
         """By this member: whoever has `running` is the only one who settles."""
@@ -138,21 +140,24 @@ class PeriodicJob:
         make_up: bool = True,
         name: str | None = None,
         margin: float | None = None,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         if not (isinstance(every, int | float) and 0 < every < math.inf):
             raise ValueError(f"a job runs every so many seconds, a number above 0, not {every!r}")
+        if not (isinstance(first, int | float) and math.isfinite(first)):
+            raise ValueError(f"the first run of a job is due at a Unix time in seconds, not {first!r}")
         self.client = client
         self.path = check_path(path)
         self.every = every
         self.first = first
         self.repeat = repeat
         self.make_up = make_up
-        self.name = f"{client.session.id:x}" if name is None else name
+        self.name = unique_id(client) if name is None else name
         self.margin = check_margin(client, path, margin)
         self.running = f"{path}/running"
         self.last = f"{path}/last"
-        self._clock = clock
+        self._clock = f"{path}/clock"
+        self._ahead_s = 0.0
+        """Of the session's clock: the servers', as it was told last. A round trip less, so that nobody is early."""
         self._is_run = False
 
     def __repr__(self) -> str:
@@ -162,14 +167,14 @@ class PeriodicJob:
         """When a run is to begin, in Unix time."""
         return self.first + number * self.every
 
-    def latest(self) -> int:
-        """The number of the last run that is due by now."""
-        return math.floor((self._clock() - self.first) / self.every)
+    async def latest(self) -> int:
+        """The number of the last run that is due by now, by the servers' clock."""
+        return math.floor((await self._ask_time() - self.first) / self.every)
 
     async def record(self) -> Record:
         """What is known of the runs so far."""
         record, _ = await self._read()
-        return Record(self.latest()) if record is None else record
+        return Record(await self.latest()) if record is None else record
 
     async def run(self, function: Callable[[Run], Awaitable[None]]) -> None:
         """Take part, until cancelled."""
@@ -190,13 +195,29 @@ class PeriodicJob:
     # ---- one run
 
     async def _ensure(self) -> None:
+        latest = await self.latest()
         with suppress(coord.NodeExistsError):
-            await self.client.create(self.last, _write(Record(self.latest())), parents=True)
+            await self.client.create(self.last, _write(Record(latest)), parents=True)
+
+    async def _ask_time(self) -> float:
+        """Unix time, as the servers' leader gives it to a write. It does not go back."""
+        while True:
+            try:
+                stat = await self.client.set(self._clock, b"")
+                break
+            except coord.NoNodeError:
+                with suppress(coord.NodeExistsError):
+                    await self.client.create(self._clock, parents=True)
+        told_s = stat.mtime / 1000
+        self._ahead_s = told_s - self.client.session.now
+        return told_s
 
     async def _wait_due(self, number: int) -> None:
         await anyio.lowlevel.checkpoint()
-        while (left_s := self.due(number) - self._clock()) > 0:  # noqa: ASYNC110  only the clock tells
+        while (left_s := self.due(number) - self.client.session.now - self._ahead_s) > 0:
             await anyio.sleep(max(min(left_s, SLEEP_S_MAX), 0.001))
+            if left_s > SLEEP_S_MAX:
+                await self._ask_time()
 
     async def _try(self, function: Callable[[Run], Awaitable[None]]) -> None:
         """Run the next number, or wait until somebody else has."""
@@ -209,10 +230,11 @@ class PeriodicJob:
         try:
             run = await self._next(token)
             if run is not None:
+                run.check()
                 async with body(run.wait_lost):
                     await run._begin()
                     await function(run)
-                await run._end()
+                await shielded(run._end)
         except (coord.NoNodeError, coord.BadVersionError) as error:
             if run is not None:
                 raise
@@ -234,7 +256,7 @@ class PeriodicJob:
                 txn.check(self.running, created=token)
                 txn.set(self.last, _write(record), version=version)
             version += 1
-        latest = self.latest()
+        latest = await self.latest()
         if latest <= record.number:
             return None
         following = record.number + 1 if self.make_up else latest

@@ -24,6 +24,7 @@ import anyio
 import anyio.lowlevel
 
 import coord
+from recipes.inside import check_path
 from recipes.shielded import shielded
 
 COORD, KAZOO = "coord", "kazoo"
@@ -66,10 +67,8 @@ class Places:
     def __init__(self, client: coord.Client, path: str, kinds: Sequence[str], layout: str = COORD) -> None:
         if layout not in LAYOUTS:
             raise ValueError(f"layout is one of {', '.join(map(repr, LAYOUTS))}, not {layout!r}")
-        if not path.startswith("/") or path == "/" or path.endswith("/"):
-            raise ValueError(f"the path of a recipe is absolute and not the root, such as '/locks/db'; not {path!r}")
         self.client = client
-        self.path = path
+        self.path = check_path(path)
         self.layout = layout
         self.sorts_by_name = layout == COORD and len(kinds) == 1 and kinds[0].isalpha()
         found = "|".join(kinds)
@@ -194,7 +193,7 @@ class Place:
         """Znodes beside the places, as they were when its turn came."""
         self._places = places
         self._first = False
-        self._sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
+        self.sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
 
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
@@ -204,7 +203,7 @@ class Place:
 
         With one kind of places their names are in their order, as long as all of their numbers have ten digits.
         """
-        if not self._sorts:
+        if not self.sorts:
             return
         others = []
         for child in page.children:
@@ -237,14 +236,17 @@ class Place:
         """
         while (ahead := await self._blocker(blocker)) is not None:
             await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
-            if blocker is predecessor and self._sorts:
-                self.note_head(await self.client.children_page(self._places.path, limit=2))
+            if blocker is predecessor and self.sorts:
+                with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
+                    self.note_head(await self.client.children_page(self._places.path, limit=2))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
         if self._first:
             return None
-        if blocker is predecessor and self._sorts and (near := await self._near()) is not None:
-            return near
+        if blocker is predecessor and self.sorts:
+            with suppress(coord.NoNodeError):
+                if (near := await self.near()) is not None:
+                    return near
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
             if self.is_own(entry):
@@ -252,7 +254,7 @@ class Place:
                 return blocker(entries[:number], entry)
         raise PlaceGone(f"{self.path} was deleted while it waited")
 
-    async def _near(self) -> Entry | None:
+    async def near(self) -> Entry | None:
         """The place right before it, if its number is not far below; so a long line need not be read."""
         number = int(self.name[-DIGITS:])
         after = f"{self.kind}-{number - NEAR:0{DIGITS}d}" if number > NEAR else f"{self.kind}-"
@@ -265,10 +267,13 @@ class Place:
             before = entry or before
         return None
 
-    async def leave(self) -> None:
-        """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session."""
+    async def leave(self, *, felt: bool = True) -> None:
+        """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session.
+
+        `felt`: as that of `shielded`.
+        """
         if not self.left:
-            await shielded(lambda: insist(self.client, self._delete))
+            await shielded(lambda: insist(self.client, self._delete), felt=felt)
             self.left = True
 
     async def _delete(self) -> None:
@@ -286,8 +291,11 @@ class Place:
 
 
 def unique_id(client: coord.Client) -> str:
-    """One that no other contender has; it depends on no chance."""
-    return f"{client.session.id:x}-{next(_ids)}"
+    """One that no other contender has, or had: session, place in the log, count. It depends on no chance.
+
+    A session that was saved may be gone on with by a process that counts from 1 again: it has seen more of the log.
+    """
+    return f"{client.session.id:x}-{client.session.seen_zxid:x}-{next(_ids)}"
 
 
 def contender(value: bytes) -> str:
@@ -346,8 +354,13 @@ async def delete(client: coord.Client, path: str) -> None:
     """Delete a znode of this session's. Not stopped by a cancellation; returns when it is gone, or the session."""
 
     async def once() -> None:
-        with suppress(coord.NoNodeError):
+        try:
             await client.delete(path)
+        except coord.NoNodeError:
+            return
+        except coord.NoAuthError:
+            if await client.exists(path):
+                raise
 
     await shielded(lambda: insist(client, once))
 

@@ -10,6 +10,7 @@ import coord
 from recipes.inside import check_path
 from recipes.items import Items, QueueEmpty, wait_event
 from recipes.shielded import shielded
+from recipes.waiting import among_few
 
 
 class Queue:
@@ -41,17 +42,18 @@ class Queue:
 
     async def get(self) -> bytes:
         """Take the first item; wait for one if there is none."""
-        while True:
-            value = await self._take_first()
-            if value is not None:
-                return value
-            async with self.client.watch(
-                self.path, recursive=True, depth=1, kinds=[coord.EventKind.CREATED]
-            ) as creations:
-                value = await self._take_first()
-                if value is not None:
-                    return value
-                await wait_event(creations)
+        value = await self._take_first()
+        if value is not None:
+            return value
+        async with among_few(self.client, self.path, "get"):
+            while True:
+                async with self.client.watch(
+                    self.path, recursive=True, depth=1, kinds=[coord.EventKind.CREATED]
+                ) as creations:
+                    value = await self._take_first()
+                    if value is not None:
+                        return value
+                    await wait_event(creations)
 
     async def get_nowait(self) -> bytes:
         """Take the first item, or raise QueueEmpty."""

@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
+from recipes.inside import check_contender, check_timeout
 from recipes.lock import acquire
 from recipes.place import COORD, Entry, Place, Places, predecessor
 
@@ -63,8 +64,8 @@ class ReadWriteLock:
         self._places = Places(client, path, KINDS.get(layout, ()), layout)
         self.client = client
         self.path = path
-        self.name = name
-        self._timeout = timeout
+        self.name = check_contender(path, name)
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
         self._read, self._write = KINDS[layout]
 
@@ -77,11 +78,11 @@ class ReadWriteLock:
 
     def read(self, *, timeout: float | None = None) -> AbstractAsyncContextManager[Held]:
         """To read. `timeout`: another one than the lock's."""
-        return self._hold_to_read(self._timeout if timeout is None else timeout)
+        return self._hold_to_read(self._timeout if timeout is None else check_timeout(self.path, timeout))
 
     def write(self, *, timeout: float | None = None) -> AbstractAsyncContextManager[HeldToWrite]:
         """To write. `timeout`: another one than the lock's."""
-        return self._hold_to_write(self._timeout if timeout is None else timeout)
+        return self._hold_to_write(self._timeout if timeout is None else check_timeout(self.path, timeout))
 
     @asynccontextmanager
     async def _hold_to_read(self, timeout_s: float | None) -> AsyncIterator[Held]:

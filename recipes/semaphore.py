@@ -12,15 +12,17 @@ leaves the line, and makes sure that the capacity is still what it has read.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import anyio
 
 import coord
 from recipes.errors import MisuseError
-from recipes.holding import USES, Held, body, check_margin
-from recipes.inside import Reusable
+from recipes.holding import USES, Held, body, check_margin, token_of
+from recipes.inside import Reusable, check_contender, check_timeout
 from recipes.lock import acquire
 from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
+from recipes.shielded import shielded
 
 KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
 
@@ -49,12 +51,12 @@ class Semaphore(Reusable[Held]):
         _check_capacity(path, capacity)
         self.client = client
         self.path = path
-        self.name = name
+        self.name = check_contender(path, name)
         self._first_capacity = capacity
         self._holders = path if layout == KAZOO else f"{path}/holders"
         queue = f"{path}-__lock__" if layout == KAZOO else f"{path}/queue"
         self._places = Places(client, queue, ("lock",), layout)
-        self._timeout = timeout
+        self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
 
     def __repr__(self) -> str:
@@ -71,14 +73,31 @@ class Semaphore(Reusable[Held]):
         With `below_holders` there may be more holders now: nobody is let in until enough of them have left.
         """
         _check_capacity(self.path, capacity)
-        await self._read()
+        while True:
+            before, stat = await self._read()
+            if not below_holders:
+                await self._count_below(capacity)
+            try:
+                changed = await self.client.set(self._holders, b"%d" % capacity, version=stat.version)
+            except (coord.BadVersionError, coord.NoNodeError):
+                continue
+            try:
+                if not below_holders:
+                    await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
+            except MisuseError:
+                with suppress(coord.BadVersionError, coord.NoNodeError):
+                    await self.client.set(self._holders, b"%d" % before, version=changed.version)
+                raise
+            return
+
+    async def _count_below(self, capacity: int) -> None:
+        """Raises MisuseError if more hold it than that."""
         holders = len(await self.client.children(self._holders, linearizable=True))
-        if capacity < holders and not below_holders:
+        if capacity < holders:
             raise MisuseError(
                 f"{self.path} is held by {holders}, which is more than {capacity}; say below_holders=True to let them "
                 "finish and nobody else in until enough have left"
             )
-        await self.client.set(self._holders, b"%d" % capacity)
 
     async def holders(self) -> list[str]:
         """The names of those who hold it, in no particular order."""
@@ -99,8 +118,7 @@ class Semaphore(Reusable[Held]):
             path = f"{self._holders}/{unique_id(self.client)}"
             try:
                 await self._enter(path)
-                stat = await self.client.exists(path)
-                held = Held(self.client, path, stat.czxid if stat else 0, self.name, self._margin)
+                held = Held(self.client, path, await token_of(self.client, path), self.name, self._margin)
                 held.check()
                 async with body(held.wait_lost):
                     yield held
@@ -127,7 +145,8 @@ class Semaphore(Reusable[Held]):
             async with self.client.watch(self._holders, kinds=KINDS) as events:
                 while True:
                     capacity, stat = await self._read()
-                    if stat.children_count < capacity and await self._go_in(place, path, stat.version):
+                    go_in = partial(self._go_in, place, path, stat.version)
+                    if stat.children_count < capacity and await shielded(go_in):
                         return True
                     if stat.children_count >= capacity:
                         await anext(events)
@@ -135,19 +154,18 @@ class Semaphore(Reusable[Held]):
             return False
 
     async def _go_in(self, place: Place, path: str, version: int) -> bool:
-        with anyio.CancelScope(shield=True):
-            try:
-                async with self.client.transaction(guard=place) as txn:
-                    txn.check(self._holders, version=version)
-                    txn.create(path, self.name.encode(), ephemeral=True)
-                    txn.delete(place.path)
-            except coord.BadVersionError:
-                return False  # another capacity
-            except coord.NoNodeError as error:
-                if error.step is None:
-                    raise PlaceGone(f"{place.path} was deleted while it waited") from error
-                return False
-            place.left = True
+        try:
+            async with self.client.transaction(guard=place) as txn:
+                txn.check(self._holders, version=version)
+                txn.create(path, self.name.encode(), ephemeral=True)
+                txn.delete(place.path)
+        except coord.BadVersionError:
+            return False  # another capacity
+        except coord.NoNodeError as error:
+            if error.step is None:
+                raise PlaceGone(f"{place.path} was deleted while it waited") from error
+            return False
+        place.left = True
         return True
 
     async def _read(self) -> tuple[int, coord.Stat]:
@@ -168,5 +186,5 @@ class Semaphore(Reusable[Held]):
 
 
 def _check_capacity(path: str, capacity: int) -> None:
-    if capacity < 1:
+    if type(capacity) is not int or capacity < 1:
         raise MisuseError(f"the capacity of {path} is a number from 1, not {capacity!r}")

@@ -8,10 +8,10 @@ Taking makes the ephemeral znode and raises the item's version in one transactio
 ephemeral one is still this worker's. When a worker's session ends its ephemeral goes, and the item can be taken again.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
-import anyio
 import anyio.lowlevel
 
 import coord
@@ -22,6 +22,7 @@ from recipes.inside import check_name, check_path
 from recipes.items import Items, wait_event
 from recipes.place import insist
 from recipes.shielded import shielded
+from recipes.waiting import among_few
 
 
 class Task(Held):
@@ -45,25 +46,26 @@ class Task(Held):
         Raises LockLost if this worker had lost it; then somebody else does it again. Not stopped by a cancellation.
         """
         self._need()
-        timed_out = False
-        with anyio.CancelScope(shield=True):
-            while True:
-                txn = self._client.transaction()
-                self._add_steps(txn)
-                try:
-                    await txn.commit()
-                except coord.CallTimeoutError:
-                    timed_out = True
-                except (coord.NoNodeError, coord.BadVersionError):
-                    if not timed_out or await self._client.exists(self.item, linearizable=True):
-                        raise LockLost(
-                            f"{self.item} was lost before it was acknowledged: its znode {self.path} is not the one "
-                            "that this worker made; somebody else will do it again"
-                        ) from None
-                    break
-                else:
-                    break
+        await shielded(self._acknowledge)
         self.settled = True
+
+    async def _acknowledge(self) -> None:
+        timed_out = False
+        while True:
+            txn = self._client.transaction()
+            self._add_steps(txn)
+            try:
+                await txn.commit()
+                return
+            except coord.CallTimeoutError:
+                timed_out = True
+            except (coord.NoNodeError, coord.BadVersionError):
+                if timed_out and not await self._client.exists(self.item, linearizable=True):
+                    return  # it was done, and the answer came too late
+                raise LockLost(
+                    f"{self.item} was lost before it was acknowledged: its znode {self.path} is not the one "
+                    "that this worker made; somebody else will do it again"
+                ) from None
 
     def acknowledge_with(self, transaction: coord.Transaction) -> None:
         """Add the acknowledgement to a transaction of one's own: what it writes is written once, with it."""
@@ -91,8 +93,7 @@ class Task(Held):
         if self.settled:
             return
         if self._transaction is not None and self._transaction.committed:
-            with anyio.CancelScope(shield=True):
-                self.settled = await self._client.exists(self.item, linearizable=True) is None
+            self.settled = await shielded(lambda: self._client.exists(self.item, linearizable=True)) is None
             if self.settled:
                 return
         await self.acknowledge()
@@ -137,6 +138,7 @@ class TaskQueue:
         """
         task = await self._wait_task(check_margin(self.client, self.path, margin))
         try:
+            task.check()
             async with body(task.wait_lost):
                 yield task
             await task._settle()
@@ -158,35 +160,52 @@ class TaskQueue:
         return found
 
     async def retry(self, name: str) -> None:
-        """Put an item that was set aside back into the queue, as if it had never been tried."""
+        """Put an item that was set aside back into the queue, as if it had never been tried.
+
+        As `put` it waits until there is room. If another item has its name by now it gets a new one.
+        """
         failed = f"{self.path}/failed/{check_name(name, 'the name of an item')}"
-        try:
-            value, stat = await self.client.get(failed)
-        except coord.NoNodeError:
-            raise MisuseError(f"there is no {failed}: failed() tells which items were set aside") from None
-        async with self.client.transaction() as txn:
-            txn.delete(failed, version=stat.version)
-            txn.create(f"{self.path}/items/{name}", value, parents=True)
+        path, sequential = f"{self.path}/items/{name}", False
+        while True:
+            try:
+                value, stat = await self.client.get(failed)
+                await self._items.add(partial(_move, failed, stat.czxid, path, value, sequential), wait=True)
+                return
+            except (coord.NoNodeError, coord.BadVersionError):
+                raise MisuseError(f"there is no {failed}: failed() tells which items were set aside") from None
+            except coord.NodeExistsError:
+                path, sequential = f"{self.path}/items/{name.partition('-')[0]}-", True
 
     # ---- taking
 
     async def _wait_task(self, margin: float | None) -> Task:
-        while True:
-            task = await self._find(margin)
-            if task is not None:
-                return task
-            async with self.client.watch(
-                self.path, recursive=True, depth=2, kinds=[coord.EventKind.CREATED, coord.EventKind.DELETED]
-            ) as events:
-                task = await self._find(margin)
-                if task is not None:
-                    return task
-                await wait_event(events, self._is_news)
+        task = await self._find(margin)
+        if task is not None:
+            return task
+        async with among_few(self.client, self._items.path, "take"):
+            while True:
+                async with self.client.watch(
+                    self.path, recursive=True, depth=2, kinds=[coord.EventKind.CREATED, coord.EventKind.DELETED]
+                ) as events:
+                    task = await self._find(margin)
+                    if task is not None:
+                        return task
+                    await wait_event(events, self._news())
 
-    def _is_news(self, event: coord.Event) -> bool:
-        """An item has come, or is taken by nobody any more."""
-        kind = "items" if event.kind is coord.EventKind.CREATED else "taken"
-        return event.path.startswith(f"{self.path}/{kind}/")
+    def _news(self) -> Callable[[coord.Event], bool]:
+        """Tells whether an event says that an item has come, or is taken by nobody any more and still there."""
+        done = ""  # the item that was deleted last: its acknowledgement deletes it first, and then what has taken it
+
+        def is_news(event: coord.Event) -> bool:
+            nonlocal done
+            kind, _, name = event.path.removeprefix(f"{self.path}/").partition("/")
+            if event.kind is coord.EventKind.CREATED:
+                return kind == "items" and bool(name)
+            if kind == "items":
+                done = name
+            return kind == "taken" and bool(name) and name != done
+
+        return is_news
 
     async def _find(self, margin: float | None) -> Task | None:
         """Take the first item that nobody has; None if there is none."""
@@ -254,3 +273,9 @@ class TaskQueue:
                     txn.delete(f"{self.path}/items/{name}", version=stat.version)
                     txn.create(f"{self.path}/failed/{failed}", value, parents=True)
                 return
+
+
+def _move(source: str, token: int, target: str, value: bytes, sequential: bool, txn: coord.Transaction) -> None:
+    txn.check(source, created=token)
+    txn.delete(source)
+    txn.create(target, value, sequential=sequential)

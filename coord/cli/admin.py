@@ -3,7 +3,8 @@
 from functools import partial
 from pathlib import Path
 
-from coord.server.config import Config, SettingError
+from coord.server.config import Config
+from coord.server.loading import SettingError
 from coord.server.serve import Beside
 
 TOKEN_BYTES_MIN = 16

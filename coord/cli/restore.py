@@ -15,7 +15,7 @@ from coord.past.backup_file import BackupSource
 from coord.past.errors import PastError
 from coord.past.restore import Restored, Target, check_empty, restore
 from coord.past.source import Source
-from coord.server.config import Unacceptable, server_ids
+from coord.server.parsers import Unacceptable, server_ids
 from coord.shell.backup_values import RestoreMade
 from coord.shell.errors import UsageError
 from coord.shell.values import Hex, Moment

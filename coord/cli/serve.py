@@ -21,8 +21,9 @@ from coord.cli.options import Parser, add_settings, fail, given_settings, parsed
 from coord.cli.signals import until_stopped
 from coord.net.network import TcpNetwork
 from coord.replica.replica import StateDiverged
-from coord.server.config import Config, SettingError, load_config, misspelt_variables
+from coord.server.config import Config
 from coord.server.errors import AddressUnavailable, RefusedByEnsemble
+from coord.server.loading import SettingError, load_config, misspelt_variables
 from coord.server.log_lines import EventLog, configure
 from coord.server.serve import Beside, serve
 from coord.storage.disk import FolderDisk

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,9 +16,10 @@ from coord.client.addresses import parse_addresses
 from coord.client.connecting import connect
 from coord.model.errors import AddressError, AuthFailedError, ConnectError, CoordError, SessionLostError
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.output import ReaderGone, let_go, standard_output
+from coord.shell.output import ReaderGone, is_terminal, let_go, standard_output
 from coord.shell.run import given_commands, run_script, standard_input, tell
 from coord.shell.state import Shell
+from coord.shell.table import COMMANDS, FIRST_STEPS, STEP_LETTERS
 
 ADDRESSES = "127.0.0.1:2181"
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -26,18 +28,21 @@ INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 DESCRIPTION = """\
 Look at and change the tree that an ensemble keeps: a prompt at a terminal, else a script.
 
-  coord shell 10.0.0.1:2181,10.0.0.2:2181       a prompt; `help` lists the commands
-  coord shell -c "ls -l /app" -c "get /app/a"   these commands; ends at the first that fails
-  coord shell --json -c "find /app" | jq .path  a line of JSON for each value
-  coord shell < script                          a command a line
+  coord shell 10.0.0.1:2181,10.0.0.2:2181            a prompt; `help` lists the commands
+  coord shell ADDRESSES -c "ls -l /app" -c "get /x"  these commands; ends at the first that fails
+  coord shell ADDRESSES --json -c "find /app"        a line of JSON for each value
+  coord shell ADDRESSES < script                     a command a line
 
-  create -p /app/config '{"x": 1}'              make a znode
-  get /app/config                               show its value
-  watch -R /app                                 tell what changes
-  who /locks/db                                 which session holds a lock, and from where
-  rm -r /app                                    delete a subtree, after asking
+At the prompt, in -c and in a script:
 
-Who changed a znode yesterday tells coord history, what it was like then coord at.
+{steps}
+
+The commands, of which `help COMMAND` tells all:
+
+{commands}
+
+Who changed a znode yesterday tells coord history, what it was like then coord at; coord backup and coord restore copy
+all of it. What is wrong with the servers tells coord status.
 """
 EPILOG = """\
 exit status: 0 all was done; 2 a command was not understood; 8 a command failed; 9 no server was found, or the session
@@ -57,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     if not 0 < options.timeout < math.inf:
         problem = f"--timeout is a number of seconds above 0, not {options.timeout:g}"
         return fail("shell", problem, ExitCode.WRONG_SETTINGS)
-    if not options.commands and sys.stdin.isatty() and sys.stdout.isatty():
+    if not options.commands and is_terminal(sys.stdin) and is_terminal(sys.stdout):
         from coord.shell.prompt import Prompt  # only here: it takes a fifth of a second to load
 
         prompt = Prompt(options.addresses, auth, options.timeout, options.json, options.read_only)
@@ -73,7 +78,7 @@ def make_parser() -> Parser:
     made = Parser(
         prog="coord shell",
         usage="coord shell [ADDRESSES] [-c COMMAND]... [--json] [--read-only]",
-        description=DESCRIPTION,
+        description=description(),
         epilog=EPILOG,
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -86,6 +91,14 @@ def make_parser() -> Parser:
     add("--auth", metavar="SCHEME:CREDENTIALS", action="append", default=[], help="be somebody: digest:ann:secret")
     add("--timeout", metavar="S", type=float, default=5.0, help="seconds to find a server (default 5)")
     return made
+
+
+def description() -> str:
+    steps = "\n".join(f"  {line:<{STEP_LETTERS}}  {meaning}" for line, meaning in FIRST_STEPS)
+    families = {title: ", ".join(each.name for each in family) for title, family in COMMANDS.families.items()}
+    width = max(map(len, families))
+    commands = "\n".join(f"  {title:<{width}}  {names}" for title, names in families.items())
+    return DESCRIPTION.format(steps=steps, commands=commands)
 
 
 class Script:
@@ -102,13 +115,14 @@ class Script:
 
     async def run(self) -> None:
         options = self._options
-        lines = given_commands(options.commands) if options.commands else standard_input()
+        commands = [os.fsencode(each).decode("utf-8", "surrogateescape") for each in options.commands]
+        lines = given_commands(commands) if commands else standard_input()
         try:
             async with connect(
                 options.addresses, auth=self._auth, connect_timeout=options.timeout, name="coord shell"
             ) as client:
-                shell = Shell(client, options.addresses, options.read_only)
-                if options.commands and sys.stdin.isatty() and sys.stderr.isatty():
+                shell = Shell(client, options.addresses, options.read_only, input_taken=not commands)
+                if commands and is_terminal(sys.stdin) and is_terminal(sys.stderr):
                     from coord.shell.prompt import ask
 
                     shell.ask = ask

@@ -11,12 +11,12 @@ from coord.past.looking import Place, restored, state_before
 from coord.past.source import Overview, Source, StoredSnapshot
 from coord.shell.acls import told_acl
 from coord.shell.errors import UsageError
+from coord.shell.kinds import kind_named
 from coord.shell.past_values import (
     SessionKept,
     SnapshotShown,
     ZnodeShown,
     difference_shown,
-    kind_of,
 )
 from coord.shell.values import Done, Hex, Moment
 from coord.state.machine import Machine
@@ -142,7 +142,7 @@ def _znode(machine: Machine, path: str, values: bool) -> ZnodeShown:
     znode = machine.tree.nodes[path]
     return ZnodeShown(
         path,
-        kind_of(znode.ephemeral_owner, znode.lifetime_ms),
+        kind_named(znode.ephemeral_owner, znode.lifetime_ms),
         Hex(znode.ephemeral_owner) if znode.ephemeral_owner else None,
         znode.version,
         znode.aversion,

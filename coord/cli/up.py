@@ -21,17 +21,9 @@ from coord.cli.admin import admin_of
 from coord.cli.exit_codes import ExitCode, meaning
 from coord.cli.options import Parser, add_settings, fail, given_settings, parsed, parser
 from coord.cli.signals import until_stopped
-from coord.server.config import (
-    ANYONE,
-    SETTINGS,
-    Address,
-    SettingError,
-    Unacceptable,
-    folder,
-    is_given,
-    load_config,
-    whole,
-)
+from coord.server.config import ANYONE, SETTINGS
+from coord.server.loading import SettingError, is_given, load_config
+from coord.server.parsers import Address, Unacceptable, folder, whole
 
 T = TypeVar("T")
 

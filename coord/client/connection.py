@@ -230,6 +230,8 @@ class Connection:
                     session.receive(decode(payload), clock())
                 session.heard(clock())
                 self.flush()
+                if session.has_to_send:  # what had to wait for answers to those before it
+                    self.kick()
         finally:
             self.flush()
 

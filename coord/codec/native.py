@@ -32,6 +32,7 @@ from coord.codec.native_requests import (
 )
 from coord.codec.native_rows import (
     CLIENT_FRAME_BYTES,
+    OPCODE_OF_ROW,
     PREAMBLE,
     SERVER_FRAME_BYTES_MAX,
     WRITE_CLASSES,
@@ -40,8 +41,9 @@ from coord.codec.native_rows import (
 )
 
 __all__ = [
-    "CLIENT_FRAME_BYTES", "PREAMBLE", "SERVER_FRAME_BYTES_MAX", "WRITE_CLASSES", "Answer", "ServerMessage",
-    "decode_calls", "decode_greeting", "decode_requests", "decode_server_message", "encode_event", "encode_event_of",
-    "encode_frame", "encode_goodbye", "encode_greeting", "encode_refusal", "encode_reply", "encode_request",
-    "encode_welcome", "error_of", "event_tail", "failed_step_of", "pack", "read_reply", "restamp", "split_frames",
+    "CLIENT_FRAME_BYTES", "OPCODE_OF_ROW", "PREAMBLE", "SERVER_FRAME_BYTES_MAX", "WRITE_CLASSES", "Answer",
+    "ServerMessage", "decode_calls", "decode_greeting", "decode_requests", "decode_server_message", "encode_event",
+    "encode_event_of", "encode_frame", "encode_goodbye", "encode_greeting", "encode_refusal", "encode_reply",
+    "encode_request", "encode_welcome", "error_of", "event_tail", "failed_step_of", "pack", "read_reply", "restamp",
+    "split_frames",
 ]  # fmt: skip

@@ -129,8 +129,8 @@ def _read(request: Request, fields: list[Any]) -> Reply:
 
 
 def _stat(value: Any) -> Stat:
-    if type(value) is not list or [*map(type, value)] != _STAT_TYPES:
-        raise CodecError("a stat is an array of 11 integers, and this is not")
+    if type(value) is not list or [*map(type, value)] not in _STAT_TYPES:
+        raise CodecError("a stat is an array of 11 or 12 integers, and this is not")
     return Stat(*value)
 
 
@@ -197,7 +197,7 @@ def _synced(request: Request) -> Synced:
     return Synced("/")
 
 
-_STAT_TYPES = [int] * 11
+_STAT_TYPES = ([int] * 11, [int] * 12)
 
 REPLIES: dict[type, Callable[..., Reply]] = {
     Create: _created,

@@ -98,6 +98,8 @@ def _done(call: Call, zxid: int, reply: Done | Synced) -> bytes:
 
 def _written(call: Call, zxid: int, reply: Written | ExistsReply) -> bytes:
     stat = reply.stat
+    if stat.lifetime_ms:
+        return _begin(4, call, zxid) + _stat(stat)
     try:
         return _head_and_stat(
             0x84, _I, call.xid, _Q, zxid, 0,
@@ -179,6 +181,8 @@ def _begin(items: int, call: Call, zxid: int) -> bytes:
 
 
 def _stat(stat: Stat) -> bytes:
+    if stat.lifetime_ms:
+        return dump([*_numbers(stat), stat.lifetime_ms])
     try:
         return _stat_fields(
             0x8B, _Q, stat.czxid, _Q, stat.mzxid, _Q, stat.ctime, _Q, stat.mtime,
@@ -186,10 +190,14 @@ def _stat(stat: Stat) -> bytes:
             _Q, stat.ephemeral_owner, _I, stat.data_length, _I, stat.children_count, _Q, stat.pzxid,
         )  # fmt: skip
     except StructError:
-        return dump([
-            stat.czxid, stat.mzxid, stat.ctime, stat.mtime, stat.version, stat.cversion, stat.aversion,
-            stat.ephemeral_owner, stat.data_length, stat.children_count, stat.pzxid,
-        ])  # fmt: skip
+        return dump(_numbers(stat))
+
+
+def _numbers(stat: Stat) -> list[int]:
+    return [
+        stat.czxid, stat.mzxid, stat.ctime, stat.mtime, stat.version, stat.cversion, stat.aversion,
+        stat.ephemeral_owner, stat.data_length, stat.children_count, stat.pzxid,
+    ]  # fmt: skip
 
 
 def _texts(values: Sequence[str]) -> bytes:

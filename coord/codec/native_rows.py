@@ -8,6 +8,7 @@ share; the others are here.
 from collections.abc import Sequence
 from typing import Any
 
+from coord.codec import opcodes as op
 from coord.codec.cbor import load_sequence
 from coord.codec.errors import CodecError
 from coord.codec.frames import illegal_length
@@ -102,6 +103,33 @@ SILENT = frozenset((Sync, AtLeast, Ping, Acknowledge))
 
 WRITE_CLASSES = frozenset(WRITES.values())
 ROW_OF: dict[type, int] = {cls: row for row, cls in (WRITES | OTHERS).items()}
+
+LIKE: dict[type, int] = {
+    Create: op.CREATE,
+    Delete: op.DELETE,
+    DeleteTree: op.DELETE,
+    SetData: op.SET_DATA,
+    SetAcl: op.SET_ACL,
+    Multi: op.MULTI,
+    CloseSession: op.CLOSE_SESSION,
+    Exists: op.EXISTS,
+    GetData: op.GET_DATA,
+    GetAcl: op.GET_ACL,
+    GetChildren: op.GET_CHILDREN,
+    ChildrenPage: op.GET_CHILDREN,
+    GetEphemerals: op.GET_EPHEMERALS,
+    CountDescendants: op.GET_ALL_CHILDREN_NUMBER,
+    WhoAmI: op.WHO_AM_I,
+    Sync: op.SYNC,
+    AtLeast: op.SYNC,
+    Ping: op.PING,
+    Acknowledge: op.PING,
+    Authenticate: op.AUTH,
+    Watch: op.ADD_WATCH,
+    Unwatch: op.REMOVE_WATCHES,
+}
+OPCODE_OF_ROW: dict[int, int] = {row: LIKE[cls] for row, cls in (WRITES | OTHERS).items()}
+"""Which of ZooKeeper's operations a request is like, for words that tell of both kinds of clients."""
 
 
 def encode_frame(messages: Sequence[bytes]) -> bytes:

@@ -41,6 +41,9 @@ class Stat(Protocol):
     def children_count(self) -> int: ...
     @property
     def pzxid(self) -> int: ...
+    @property
+    def lifetime_ms(self) -> int:
+        """0, CONTAINER_LIFETIME, or a TTL: told in coord's own protocol only."""
 
 
 # ---- replies to writes

@@ -1,6 +1,11 @@
 """The stat of a znode as a value of its own, which stays what it was when the znode goes on."""
 
+from typing import Final
+
 from coord.model.message import message
+
+CONTAINER_LIFETIME: Final = -1
+"""In `lifetime_ms`."""
 
 
 @message
@@ -18,3 +23,14 @@ class Stat:
     data_length: int  # bytes
     children_count: int
     pzxid: int  # of the last creation or deletion of a child
+    lifetime_ms: int = 0  # 0, CONTAINER_LIFETIME, or a TTL; ZooKeeper's protocol has no room for it
+
+    @property
+    def container(self) -> bool:
+        """Whether it is deleted some time after its last child."""
+        return self.lifetime_ms == CONTAINER_LIFETIME
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds after which, unchanged and without children, it is deleted; None: it has no time to live."""
+        return self.lifetime_ms / 1000 if self.lifetime_ms > 0 else None

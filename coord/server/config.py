@@ -1,275 +1,41 @@
-"""What can be set, how it is written, and what is refused.
+"""What can be set.
 
 `Config` is the one table of settings: each field carries its default, its parser, its unit and its help, and
 from it come the options of `coord serve`, the keys of the TOML file, the COORD_ variables of the environment
-and the table in README.md. `load_config` promises a Config whose values fit each other, or a SettingError
-with one sentence: which setting, where it was set, its value, and what would be right.
-
-The command line goes before the environment, the environment before the file, the file before the default.
+and the table in README.md. loading.py makes one of what was given, parsers.py knows how values are written.
 """
 
-import base64
 import dataclasses
-import difflib
-import math
-import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 from coord.codec.peer import FRAME_BYTES_MAX
-from coord.codec.words import COSTLY
-from coord.codec.words import WORDS as words_table
+from coord.server.parsers import (
+    COSTLY_WORDS,
+    WORDS,
+    Address,
+    admin_hosts,
+    choice,
+    client_address,
+    client_addresses,
+    folder,
+    number,
+    optional_address,
+    optional_file,
+    server_id,
+    server_ids,
+    servers,
+    shown,
+    super_digest,
+    whole,
+    words,
+)
 
 T = TypeVar("T")
-N = TypeVar("N", int, float)
-
-
-class SettingError(Exception):
-    """A setting is wrong. The text is one sentence for whoever set it."""
-
-
-class Address(NamedTuple):
-    """Where to listen or to connect: equal to the pair (host, port) that sockets take.
-
-    A host that begins with / is the path of a Unix socket, whose port is 0.
-    """
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        if self.host.startswith("/"):
-            return f"unix:{self.host}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-WORDS = tuple(sorted(words_table))
-COSTLY_WORDS = tuple(sorted(COSTLY))
-"""Answers that grow with every session and watch, and name paths whatever their ACL: only on request."""
 
 MEBIBYTE = 1 << 20
-
-
-# ---- parsers: text (option, environment) or a TOML value in, the setting's value out, else Unacceptable
-
-
-class Unacceptable(Exception):
-    """A value is not what its setting takes; the text goes on from "the value ..."."""
-
-
-def text(value: object) -> str:
-    if isinstance(value, str) and value:
-        return value
-    raise Unacceptable("must be a text that is not empty")
-
-
-def folder(value: object) -> Path:
-    return Path(text(value))
-
-
-def whole(least: int, most: int | None = None) -> Callable[[object], int]:
-    """A parser of whole numbers from `least` to `most`."""
-    return _within(_whole, f"must be a whole number {_range(least, most)}", least, most)
-
-
-def number(least: float, most: float | None = None) -> Callable[[object], float]:
-    """A parser of numbers, with a fraction or without, from `least` to `most`."""
-    return _within(_finite, f"must be a number {_range(least, most)}", least, most)
-
-
-def _within(read: Callable[[object], N], expected: str, least: N, most: N | None) -> Callable[[object], N]:
-    def parse(value: object) -> N:
-        try:
-            found = read(value)
-        except (ValueError, OverflowError):
-            raise Unacceptable(expected) from None
-        if found < least or (most is not None and found > most):
-            raise Unacceptable(expected)
-        return found
-
-    return parse
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, str):
-        return int(value)
-    if type(value) is int:  # not a bool
-        return value
-    raise ValueError
-
-
-def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise ValueError
-    found = float(value)
-    if not math.isfinite(found):
-        raise ValueError
-    return found
-
-
-def choice(*allowed: str) -> Callable[[object], str]:
-    """A parser of one word out of a few."""
-
-    def parse(value: object) -> str:
-        if isinstance(value, str) and value in allowed:
-            return value
-        raise Unacceptable(f"must be {' or '.join(allowed)}")
-
-    return parse
-
-
-def address(value: object) -> Address:
-    """HOST:PORT, where an IPv6 host stands in brackets."""
-    if not isinstance(value, str):
-        raise Unacceptable(ADDRESS_EXPECTED)
-    host, colon, port = value.strip().rpartition(":")
-    if host[:1] == "[" and host[-1:] == "]":
-        host = host[1:-1]
-    elif ":" in host or "[" in host or "]" in host:
-        raise Unacceptable(f"{ADDRESS_EXPECTED}; an IPv6 host stands in brackets")
-    if not (colon and host and port.isascii() and port.isdigit() and 1 <= int(port) <= 65535) or set(host) & BLANKS:
-        raise Unacceptable(ADDRESS_EXPECTED)
-    if not _is_host(host):
-        raise Unacceptable(f"{ADDRESS_EXPECTED}; no part of a host's name between dots is empty or over 63 bytes")
-    return Address(host, int(port))
-
-
-def _is_host(name: str) -> bool:
-    """Whether the name can be asked for at all: what cannot be encoded for DNS is no name of a host."""
-    try:
-        return name.isprintable() and bool(name.encode("idna"))
-    except UnicodeError:
-        return False
-
-
-def client_address(value: object) -> Address:
-    """HOST:PORT, or unix:PATH for a socket in the file system of this machine."""
-    if isinstance(value, str) and value.startswith("unix:"):
-        path = value.removeprefix("unix:")
-        if path.startswith("/") and path.isprintable() and len(path.encode()) <= UNIX_PATH_BYTES_MAX:
-            return Address(path, 0)
-        raise Unacceptable(f"must be unix: and an absolute path of at most {UNIX_PATH_BYTES_MAX} bytes")
-    try:
-        return address(value)
-    except Unacceptable as error:
-        raise Unacceptable(f"{error}; or unix:/PATH") from None
-
-
-def client_addresses(value: object) -> tuple[Address, ...]:
-    """Such addresses with commas between them, or a TOML list of them."""
-    return tuple(client_address(part) for part in _parts(value))
-
-
-def optional_address(value: object) -> Address | None:
-    return address(value)
-
-
-def servers(value: object) -> Mapping[int, Address]:
-    """1=HOST:PORT,2=HOST:PORT or a TOML table from id to HOST:PORT."""
-    pairs: Iterable[tuple[object, object]]
-    if isinstance(value, str):
-        pairs = [(key, place) for key, _, place in (part.partition("=") for part in value.split(",") if part.strip())]
-    elif isinstance(value, dict):
-        pairs = value.items()
-    else:
-        raise Unacceptable(SERVERS_EXPECTED)
-    found: dict[int, Address] = {}
-    for key, place in pairs:
-        try:
-            server, where = server_id(key), address(place)
-        except Unacceptable as error:
-            pair = f"{key}={place}"
-            shown = pair if pair.isprintable() else repr(pair)
-            raise Unacceptable(f"{SERVERS_EXPECTED}; {shown} is not: it {error}") from None
-        if server in found:
-            raise Unacceptable(f"names the server {server} twice; each id stands for one server")
-        if where in found.values():
-            other = next(known for known, taken in found.items() if taken == where)
-            raise Unacceptable(f"gives the servers {other} and {server} one address, {where}; each needs its own")
-        found[server] = where
-    return found
-
-
-def server_ids(value: object) -> frozenset[int]:
-    """Ids with commas between them, or a TOML list of them."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = [value]
-    try:
-        return frozenset(server_id(part) for part in _parts(value))
-    except Unacceptable:
-        raise Unacceptable("must be server ids from 1 to 255 with commas between them, such as 4,5") from None
-
-
-def words(value: object) -> frozenset[str]:
-    """Four-letter words with commas between them, or a TOML list of them; * is all of them."""
-    try:
-        named = frozenset(text(part) for part in _parts(value))
-    except Unacceptable:
-        raise Unacceptable(WORDS_EXPECTED) from None
-    if "*" in named:
-        return frozenset(WORDS)
-    for word in sorted(named.difference(WORDS)):
-        raise Unacceptable(f"{WORDS_EXPECTED}; {word} is none of them")
-    return named
-
-
-def super_digest(value: object) -> str:
-    """USER:BASE64 of the SHA-1 of "user:password", as ZooKeeper's DigestAuthenticationProvider writes it."""
-    if isinstance(value, str):
-        user, _, digest = value.partition(":")
-        try:
-            if user and len(base64.b64decode(digest, validate=True)) == SHA1_BYTES:
-                return value
-        except ValueError:  # what is not base64, or not even ASCII
-            pass
-    raise Unacceptable(
-        "must be USER:BASE64, where BASE64 (28 characters) encodes the SHA-1 of USER:PASSWORD; "
-        "printf %s USER:PASSWORD | openssl dgst -sha1 -binary | base64 makes it"
-    )
-
-
-def admin_hosts(value: object) -> frozenset[str]:
-    """Names with commas between them, or a TOML list of them; * is any."""
-    found = set()
-    for part in _parts(value):
-        name = part.strip("[]").rstrip(".").lower() if isinstance(part, str) else ""
-        if name != "*" and (not name or set(name) & BLANKS or not _is_host(name)):
-            raise Unacceptable(
-                "must be names or addresses without a port, with commas between them, such as coord1,::1"
-            )
-        found.add(name)
-    return frozenset(found)
-
-
-def optional_file(value: object) -> Path | None:
-    return Path(text(value))
-
-
-def _parts(value: object) -> list[object]:
-    """What stands between commas, or in a TOML list; an empty text is an empty list."""
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, list):
-        return value
-    raise Unacceptable("must be a list")
-
-
-def _range(least: float, most: float | None) -> str:
-    return f"of at least {least}" if most is None else f"from {least} to {most}"
-
-
-server_id = whole(1, 255)  # a session's id carries it in its highest byte
-BLANKS = frozenset(" \t\r\n,=/@")
-SHA1_BYTES = 20
-UNIX_PATH_BYTES_MAX = 100  # what every system takes; Linux has room for 107
-ADDRESS_EXPECTED = "must be HOST:PORT, such as 127.0.0.1:2181 or [::1]:2181, with a port from 1 to 65535"
-SERVERS_EXPECTED = "must be ID=HOST:PORT with commas between them, such as 1=10.0.0.1:3181,2=10.0.0.2:3181"
-WORDS_EXPECTED = f"must be * or some of {','.join(WORDS)}"
-
-
-# ---- the table
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +59,7 @@ class Setting:
 
     def shown_default(self) -> str:
         """The default as one would write it on the command line; empty if there is none."""
-        return _shown(self.default)
+        return shown(self.default)
 
 
 def setting(default: T, parse: Callable[[object], T], unit: str, help: str, *, secret: bool = False) -> T:
@@ -468,7 +234,7 @@ class Config:
     # ---- the disk
     segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "size of one file of the log")
     snapshot_after_bytes: int = setting(
-        256 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots"
+        128 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots; a start reads so much"
     )
     snapshots_kept: int = setting(
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"
@@ -520,192 +286,3 @@ def _settings() -> tuple[Setting, ...]:
 
 SETTINGS: Mapping[str, Setting] = {each.name: each for each in _settings()}
 """Every setting by its name, in the order of Config."""
-
-
-# ---- from what was given to a Config
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value as somebody wrote it, and where."""
-
-    value: object
-    where: str
-
-
-def load_config(
-    arguments: Mapping[str, object], environment: Mapping[str, str] | None = None, file: Path | None = None
-) -> Config:
-    """The Config that these three give together, or SettingError.
-
-    `arguments` are the settings given on the command line, by name; `environment` may hold other variables.
-    """
-    given = _from_file(file) if file is not None else {}
-    given |= _from_environment(environment or {})
-    given |= {name: Given(value, f"option {SETTINGS[name].option}") for name, value in arguments.items()}
-    values: dict[str, Any] = {name: _parsed(SETTINGS[name], each) for name, each in given.items()}
-    config = Config(**values)
-    sources = Sources(config, given)
-    for check in CHECKS:
-        problem = check(config, sources)
-        if problem is not None:
-            raise SettingError(problem)
-    return config
-
-
-def is_given(
-    name: str, arguments: Mapping[str, object], environment: Mapping[str, str], file: Path | None = None
-) -> bool:
-    """Whether anybody has set it, of those that `load_config` asks."""
-    return (
-        name in arguments or SETTINGS[name].variable in environment or (file is not None and name in _from_file(file))
-    )
-
-
-def misspelt_variables(environment: Mapping[str, str]) -> list[str]:
-    """A sentence for each COORD_ variable that nobody reads but that looks like one of ours.
-
-    They are not refused: Kubernetes sets variables such as COORD_PORT for a service named coord.
-    """
-    known = [each.variable for each in SETTINGS.values()]
-    strangers = [name for name in environment if name.startswith("COORD_") and name not in known]
-    return [
-        f"the environment variable {name} is not read; is {near[0]} meant?"
-        for name in strangers
-        if (near := difflib.get_close_matches(name, known, n=1, cutoff=0.85))
-    ]
-
-
-def _from_file(file: Path) -> dict[str, Given]:
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingError(f"the settings file {file} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(f"the settings file {file} is not TOML: {error}") from None
-    for key in table:
-        if key not in SETTINGS:
-            near = difflib.get_close_matches(key.replace("-", "_"), SETTINGS, n=1)
-            hint = f"is {near[0]} meant?" if near else "coord serve --help lists what can be set"
-            raise SettingError(f"key {key!r} in {file} is not a setting; {hint}")
-    return {key: Given(value, f"key {key!r} in {file}") for key, value in table.items()}
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Given]:
-    return {
-        each.name: Given(environment[each.variable], f"environment variable {each.variable}")
-        for each in SETTINGS.values()
-        if each.variable in environment
-    }
-
-
-def _parsed(row: Setting, given: Given) -> object:
-    try:
-        return row.parse(given.value)
-    except Unacceptable as error:
-        value = "the value (not shown)" if row.secret else repr(given.value)
-        raise SettingError(f"{given.where}: {value} is wrong: it {error}") from None
-
-
-def _shown(value: object) -> str:
-    """A value as one would write it on the command line."""
-    if value is None:
-        return ""
-    if isinstance(value, Address):
-        return str(value)
-    if isinstance(value, Mapping):
-        return ",".join(f"{server}={where}" for server, where in value.items())
-    if isinstance(value, tuple):
-        return ",".join(map(str, value))
-    if isinstance(value, frozenset):
-        return ",".join(str(part) for part in sorted(value))
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value)
-
-
-# ---- settings that must fit each other: a sentence if they do not
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Says of a setting what it is and where that comes from."""
-
-    config: Config
-    given: Mapping[str, Given]
-
-    def say(self, name: str) -> str:
-        where = self.given[name].where if name in self.given else "default"
-        return f"{name} {_shown(getattr(self.config, name))} ({where})"
-
-
-def _id_is_in_the_ensemble(config: Config, sources: Sources) -> str | None:
-    if not config.ensemble or config.id in config.ensemble:
-        return None
-    return f"{sources.say('id')} is not in the {sources.say('ensemble')}; add it there or give one of those ids"
-
-
-def _peer_has_an_ensemble(config: Config, sources: Sources) -> str | None:
-    if config.peer is None or config.ensemble:
-        return None
-    return f"{sources.say('peer')} is of no use without an ensemble; give --ensemble too, or leave it out"
-
-
-def _admin_has_an_address(config: Config, sources: Sources) -> str | None:
-    for name in ("admin_hosts", "admin_token_file"):
-        if config.admin is None and getattr(config, name):
-            return f"{sources.say(name)} is of no use without --admin; give that too, or leave it out"
-    return None
-
-
-def _client_is_not_a_peer_address(config: Config, sources: Sources) -> str | None:
-    for name, addresses in (("client", (config.client,)), ("client_also", config.client_also)):
-        if config.peer in addresses:
-            return f"{sources.say(name)} is also {sources.say('peer')}; clients and servers need a port each"
-        for server, where in config.ensemble.items():
-            if where in addresses:
-                return f"{sources.say(name)} is the peer address of server {server} in the ensemble; give another port"
-    return None
-
-
-def _client_addresses_are_different(config: Config, sources: Sources) -> str | None:
-    if len({config.client, *config.client_also}) == 1 + len(config.client_also):
-        return None
-    return f"{sources.say('client_also')} names an address twice, or that of {sources.say('client')}; give each once"
-
-
-def _observers_are_in_the_ensemble(config: Config, sources: Sources) -> str | None:
-    for server in sorted(config.observers):
-        if server not in config.servers:
-            return f"{sources.say('observers')}: server {server} is not in the {sources.say('ensemble')}"
-    if not config.voters:
-        return f"{sources.say('observers')} leaves no server that votes; at least one must"
-    return None
-
-
-def _not_above(low: str, high: str, factor: int = 1) -> "Check":
-    """`factor` times the setting `low` may not be above the setting `high`."""
-
-    def check(config: Config, sources: Sources) -> str | None:
-        if factor * getattr(config, low) <= getattr(config, high):
-            return None
-        times = f"{factor} times " if factor > 1 else ""
-        return f"{sources.say(high)} is less than {times}{sources.say(low)}; raise the first or lower the second"
-
-    return check
-
-
-Check = Callable[[Config, Sources], str | None]
-CHECKS: tuple[Check, ...] = (
-    _id_is_in_the_ensemble,
-    _peer_has_an_ensemble,
-    _client_is_not_a_peer_address,
-    _admin_has_an_address,
-    _client_addresses_are_different,
-    _observers_are_in_the_ensemble,
-    _not_above("session_timeout_min_ms", "session_timeout_max_ms"),
-    _not_above("frame_bytes_max", "reply_bytes_max", factor=2),  # one reply may be as long as the data and more
-    _not_above("frame_bytes_max", "peer_frame_bytes_max", factor=2),  # a request must fit into a batch
-    _not_above("peer_frame_bytes_max", "peer_outbox_bytes_max"),  # one message must fit
-    _not_above("heartbeat_ms", "leader_timeout_ms", factor=3),  # one late heartbeat must not end a reign
-)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import trio
 
+from coord.codec import native
 from coord.codec.words import (
     FOLLOWER,
     LEADER,
@@ -130,7 +131,7 @@ class ServerFacts:
                 session=pipeline.session,
                 established_ms=now_ms - int(age_s * 1000),
                 timeout_ms=pipeline.timeout_ms,
-                last_opcode=counters.last_opcode,
+                last_opcode=_opcode(pipeline),
                 last_xid=counters.last_xid,
                 last_zxid=counters.last_zxid,
             )
@@ -218,6 +219,12 @@ class ServerFacts:
         clients.received = clients.sent = 0
         clients.latencies.summary_s.reset()
         self._driver.replica.proposals.reset()
+
+
+def _opcode(pipeline: Pipeline) -> int:
+    """Of its last request, in ZooKeeper's numbers; 0 if there was none."""
+    number = pipeline.counters.last_opcode
+    return native.OPCODE_OF_ROW.get(number, 0) if pipeline.codec is native else number
 
 
 def _ms(seconds: float) -> int:

@@ -22,7 +22,7 @@ from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
 from coord.server.collector import CollectorPauses, kept_short
-from coord.server.config import Address, Config
+from coord.server.config import Config
 from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
@@ -30,6 +30,7 @@ from coord.server.facts import ServerFacts
 from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
 from coord.server.meters import Meters
+from coord.server.parsers import Address
 from coord.server.peers import Peers
 from coord.server.snapshots import SnapshotTaker
 from coord.server.streams import Streams

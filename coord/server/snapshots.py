@@ -58,12 +58,13 @@ class SnapshotTaker:
         file = await self._writer.aside(partial(self._store.begin_snapshot, zxid))
         done = False
         try:
-            while (chunk := walk.next_chunk(SLICE_ZNODES)) is not None:
-                await self._writer.aside(partial(file.write, chunk))
-                if self._driver.replica.machine is not machine:
-                    return 0  # the state came from the leader meanwhile; this one is history
-            with trio.CancelScope(shield=True):
-                await self._writer.aside(file.finish)
+            with self._writer.disk_busy():
+                while (chunk := walk.next_chunk(SLICE_ZNODES)) is not None:
+                    await self._writer.aside(partial(file.write, chunk))
+                    if self._driver.replica.machine is not machine:
+                        return 0  # the state came from the leader meanwhile; this one is history
+                with trio.CancelScope(shield=True):
+                    await self._writer.aside(file.finish)
             done = True
         finally:
             if not done:

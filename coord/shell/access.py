@@ -4,13 +4,22 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
+import trio
+
 from coord.client.quotas import Quota, Usage
+from coord.model.acl import Acl, Permission
+from coord.model.errors import BadVersionError, CoordError, NoNodeError, SessionLostError
 from coord.shell.acls import parse_acl
+from coord.shell.copying import acls_of
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.grammar import HERE, Path, command
+from coord.shell.grammar import HERE, Count, Path, command
 from coord.shell.state import Shell
-from coord.shell.values import AccessList, Done, Hex, Identities, QuotaShown
+from coord.shell.values import AccessList, Done, Hex, Identities, ListedAccess, QuotaShown
 from coord.shell.walk import existing, walk
+from coord.state.acl import allowed
+
+AT_ONCE = 500
+"""ACLs that are set at the same time."""
 
 
 @command()
@@ -41,18 +50,34 @@ async def auth(shell: Shell, scheme: str, credentials: str = "") -> Done:
 
 
 @command(name="acl get", aliases=("getAcl",))
-async def acl_get(shell: Shell, path: Path = HERE, *, stat: Annotated[bool, "s"] = False) -> AccessList:
+async def acl_get(
+    shell: Shell,
+    path: Path = HERE,
+    *,
+    recursive: Annotated[bool, "R"] = False,
+    stat: Annotated[bool, "s"] = False,
+) -> AsyncIterator[list[AccessList | ListedAccess]]:
     """Who may do what with a znode.
 
+    Who may not change an ACL is told digest identities without their hash, as ann:x.
+
     Options:
+        recursive: of all that is below it too, a line a znode
         stat: with the stat
 
     Examples:
         acl get /app
+        acl get -R /app
     """
     where = shell.path(path)
-    acl, found = await shell.client.get_acl(where)
-    return AccessList(where, acl, found if stat else None)
+    if not recursive:
+        acl, found = await shell.client.get_acl(where)
+        yield [AccessList(where, acl, found if stat else None)]
+        return
+    async with aclosing(walk(shell.client, where)) as walked:
+        async for some in walked:
+            acls = await acls_of(shell.client, [each.path for each in some if each.stat])
+            yield [ListedAccess(each.path, acls.get(each.path)) for each in some if not each.stat or each.path in acls]
 
 
 @command(name="acl set", aliases=("setAcl",), changes=True)
@@ -62,14 +87,19 @@ async def acl_set(
     acl: str,
     *,
     recursive: Annotated[bool, "R"] = False,
+    force: Annotated[bool, "f"] = False,
     version: Annotated[int, "v"] = -1,
     stat: Annotated[bool, "s"] = False,
 ) -> AsyncIterator[list[Done | AccessList]]:
     """Say who may do what with a znode. Letters: c create, d delete children, r read, w write, a change the ACL.
 
+    At the prompt it asks if nobody that this shell is could change the ACL again. With -R the lowest come first and the
+    znode itself last, so that whatever it is set to, all is reached.
+
     Options:
         acl: scheme:id:permissions, with commas between several
         recursive: for all that is below it too
+        force: do not ask
         version: only if its ACL still has this version
         stat: show the stat it has now
 
@@ -77,20 +107,66 @@ async def acl_set(
         acl set /app world:anyone:r,auth::cdrwa
         acl set -R /app digest:ann:7RJfAeIvrl4zdj6sS2fXrQHDvHM=:cdrwa
     """
-    where, entries, changed = shell.path(path), parse_acl(acl), 0
-    if not recursive:
-        await shell.client.set_acl(where, entries, version)
-        yield [Done(f"the ACL of {where} was set", where, znodes=1)]
-    else:
-        async with aclosing(walk(shell.client, where)) as found:
-            async for some in found:
-                for each in some:
-                    await shell.client.set_acl(each.path, entries, version if each.path == where else -1)
-                    changed += 1
-        yield [Done(f"the ACL of {where} and of {changed - 1} znodes below it was set", where, znodes=changed)]
+    where, entries = shell.path(path), parse_acl(acl)
+    if shell.ask is not None and not force and await _loses(shell, entries):
+        await shell.confirm(f"{acl} lets nobody that this shell is change the ACL again. Set it?", False)
+    below = await _set_below(shell, where, entries, version) if recursive else 0
+    await shell.client.set_acl(where, entries, version)
+    also = f" and of {below} znode{'s' * (below != 1)} below it" if recursive else ""
+    yield [Done(f"the ACL of {where}{also} was set", where, znodes=below + 1)]
     if stat:
         now, found_stat = await shell.client.get_acl(where)
         yield [AccessList(where, now, found_stat)]
+
+
+async def _loses(shell: Shell, acl: Acl) -> bool:
+    """Whether this shell could not change such an ACL again. Of digest identities only the names are known to it."""
+    if any(scheme == "auth" and bits & Permission.ADMIN for bits, scheme, _ in acl):
+        return False
+    known = await shell.client.whoami()
+    plain = tuple([(bits, scheme, id.partition(":")[0] if scheme == "digest" else id) for bits, scheme, id in acl])
+    return not allowed(plain, Permission.ADMIN, tuple(known))
+
+
+async def _set_below(shell: Shell, top: str, acl: Acl, version: int) -> int:
+    """Set the ACL of all that is below; how many that is. Raises ShellError, which tells how many had been set."""
+    if version != -1 and (await existing(shell.client, top)).aversion != version:
+        raise BadVersionError(f"the ACL of {top} does not have version {version}; read it again")
+    paths = []
+    async with aclosing(walk(shell.client, top)) as found:
+        async for some in found:
+            paths += [each.path for each in some if each.depth]
+    paths.reverse()
+    done = 0
+    for start in range(0, len(paths), AT_ONCE):
+        some_done, error = await _set_each(shell, paths[start : start + AT_ONCE], acl)
+        done += some_done
+        if isinstance(error, SessionLostError):
+            raise error
+        if error is not None:
+            raise ShellError(f"{error}; the ACLs of {done} of {len(paths)} znodes below {top} were set")
+    return done
+
+
+async def _set_each(shell: Shell, paths: list[str], acl: Acl) -> tuple[int, CoordError | None]:
+    """All at the same time; what has been deleted meanwhile is left out. How many were set, and the first error."""
+    done = 0
+    errors: list[CoordError] = []
+
+    async def one(path: str) -> None:
+        nonlocal done
+        try:
+            await shell.client.set_acl(path, acl)
+            done += 1
+        except NoNodeError:
+            pass
+        except CoordError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for path in paths:
+            nursery.start_soon(one, path)
+    return done, errors[0] if errors else None
 
 
 # ---- quotas
@@ -120,10 +196,10 @@ async def quota_set(
     shell: Shell,
     path: Path,
     *,
-    znodes: Annotated[int | None, "n"] = None,
-    bytes: Annotated[int | None, "b"] = None,
-    znodes_hard: Annotated[int | None, "N"] = None,
-    bytes_hard: Annotated[int | None, "B"] = None,
+    znodes: Annotated[Count | None, "n"] = None,
+    bytes: Annotated[Count | None, "b"] = None,
+    znodes_hard: Annotated[Count | None, "N"] = None,
+    bytes_hard: Annotated[Count | None, "B"] = None,
 ) -> Done:
     """Limit a subtree. What is over a soft limit is told to the operator, what would be over a hard one is refused.
 
@@ -142,8 +218,6 @@ async def quota_set(
     wanted = Quota(znodes, bytes, znodes_hard, bytes_hard)
     if wanted == Quota():
         raise UsageError("quota set: name at least one limit: -n, -b, -N or -B")
-    if min(each for each in (znodes, bytes, znodes_hard, bytes_hard) if each is not None) < 0:
-        raise UsageError("quota set: a limit is a number from 0; quota rm takes one away")
     await existing(shell.client, where)
     found = await shell.client.get_quota(where)
     now = found.quota if found else Quota()

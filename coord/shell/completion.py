@@ -16,7 +16,7 @@ from coord.model.message import message
 from coord.shell.errors import UsageError
 from coord.shell.grammar import Command, Commands, File, Path
 from coord.shell.state import Shell, join
-from coord.shell.table import COMMANDS
+from coord.shell.table import COMMANDS, LEAVING
 
 PATIENCE_S = 0.5
 CANDIDATES_MAX = 200
@@ -125,7 +125,8 @@ class TreeCompleter(Completer):
 
     def _candidates(self, asked: Wanted) -> Iterable[tuple[str, str]]:
         if asked.kind == NAMES:
-            return [(name, name) for name in sorted(self._commands.by_name) if name.startswith(asked.word)]
+            names = sorted([*self._commands.by_name, *LEAVING])
+            return [(name, name) for name in names if name.startswith(asked.word)]
         if asked.kind == OPTIONS and asked.command is not None:
             flags = [each.flags[-1] for each in asked.command.parameters if each.option]
             return [(flag, flag) for flag in flags if flag.startswith(asked.word)]

@@ -1,7 +1,7 @@
-"""Commands for whole subtrees: cp, mv, diff, export, import. They keep values and ACLs.
+"""Commands for whole subtrees: cp, mv, diff, export, import. They keep values, kinds and ACLs.
 
-What clients are not told cannot be kept: whether a znode is a container or has a time to live. Ephemeral znodes belong
-to their session and are left out, and counted.
+Ephemeral znodes belong to their session and are left out, and counted. Whoever may read a znode and not change its
+ACL is not told whole ACLs; such a subtree is refused, for its copy would be nobody's.
 
 The file of `export` is JSON, a line each: a head, a znode each, parents first, and a foot with their number, so that a
 file that was cut off is refused before anything is written.
@@ -18,15 +18,18 @@ import trio
 
 from coord.client.client import Client
 from coord.client.groups import unwrapped
+from coord.client.transaction import Transaction
 from coord.model.acl import Acl
-from coord.model.errors import NodeExistsError, NoNodeError, RequestTooLargeError
+from coord.model.errors import CoordError, NodeExistsError, NoNodeError, RequestTooLargeError, SessionLostError
 from coord.model.message import message
+from coord.model.stat import CONTAINER_LIFETIME
 from coord.shell.acls import parse_acl, shown_acl
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.files import read_file, write_file
+from coord.shell.files import STANDARD, read_file, write_file
 from coord.shell.grammar import File, Path, command
+from coord.shell.kinds import CONTAINER, PERSISTENT
 from coord.shell.state import Shell, under
-from coord.shell.values import Difference, Done
+from coord.shell.values import Bytes, Difference, Done
 from coord.shell.walk import walk
 
 PART_BYTES = 400_000
@@ -47,10 +50,22 @@ class Copied:
     value: bytes
     acl: Acl
     version: int
+    lifetime_ms: int = 0  # as in Stat
+
+    def kind(self) -> str:
+        """In words."""
+        return f"TTL {self.lifetime_ms} ms" if self.lifetime_ms > 0 else CONTAINER if self.lifetime_ms else PERSISTENT
+
+    def create(self, txn: Transaction, path: str) -> None:
+        ttl = self.lifetime_ms / 1000 if self.lifetime_ms > 0 else None
+        txn.create(path, self.value, acl=self.acl, container=self.lifetime_ms == CONTAINER_LIFETIME, ttl=ttl)
 
 
-async def gather(client: Client, top: str) -> tuple[list[Copied], int]:
-    """The subtree's znodes, parents first, and the number of ephemeral ones, which are left out."""
+async def gather(client: Client, top: str, *, to_be_made: bool = True) -> tuple[list[Copied], int]:
+    """The subtree's znodes, parents first, and the number of ephemeral ones, which are left out.
+
+    `to_be_made`: the same znodes will be made elsewhere, so that nothing may be missing. Raises ShellError.
+    """
     found: list[Copied] = []
     ephemeral = 0
     async with aclosing(walk(client, top, data=True)) as walked:
@@ -66,9 +81,19 @@ async def gather(client: Client, top: str) -> tuple[list[Copied], int]:
                     continue
                 if each.path not in acls:
                     continue
+                if to_be_made:
+                    _refuse_masked(each.path, acls[each.path])
                 below = each.path[len(top) :] if top != "/" else each.path if each.path != "/" else ""
-                found.append(Copied(below, each.data, acls[each.path], each.stat.version))
+                found.append(Copied(below, each.data, acls[each.path], each.stat.version, each.stat.lifetime_ms))
     return found, ephemeral
+
+
+def _refuse_masked(path: str, acl: Acl) -> None:
+    for _, scheme, identifier in acl:
+        if scheme == "digest" and identifier.endswith(":x"):  # no hash is so short: it was left out
+            raise ShellError(
+                f"the ACL of {path} is told only to who may change it; authenticate as such first, with auth"
+            )
 
 
 async def acls_of(client: Client, paths: Sequence[str]) -> dict[str, Acl]:
@@ -102,11 +127,19 @@ def parts(znodes: Sequence[Copied]) -> Iterator[list[Copied]]:
 
 
 async def write(client: Client, top: str, znodes: Sequence[Copied]) -> None:
+    """Part by part. Raises ShellError, which says so if a part of it was done."""
     prefix = "" if top == "/" else top
+    done = 0
     for part in parts(znodes):
-        async with client.transaction() as txn:
-            for each in part:
-                txn.create(prefix + each.below, each.value, acl=each.acl)
+        try:
+            async with client.transaction() as txn:
+                for each in part:
+                    each.create(txn, prefix + each.below)
+        except CoordError as error:
+            if not done or isinstance(error, SessionLostError):
+                raise
+            raise ShellError(f"{error}; {done} of {len(znodes)} znodes were made before that at {top}") from None
+        done += len(part)
 
 
 @command(changes=True)
@@ -151,7 +184,7 @@ async def mv(shell: Shell, source: Path, target: Path) -> Done:
         )
     transaction = shell.client.transaction()
     for each in znodes:
-        transaction.create(end + each.below, each.value, acl=each.acl)
+        each.create(transaction, end + each.below)
     for each in reversed(znodes):
         transaction.delete(start + each.below, each.version)
     try:
@@ -161,12 +194,13 @@ async def mv(shell: Shell, source: Path, target: Path) -> Done:
     return Done(f"moved {_counted(znodes, 0)} to {end}", end, znodes=len(znodes))
 
 
-ONLY_FIRST, ONLY_SECOND, OTHER_VALUE, OTHER_ACL = "only first", "only second", "other value", "other acl"
+ONLY_FIRST, ONLY_SECOND = "only first", "only second"
+OTHER_VALUE, OTHER_KIND, OTHER_ACL = "other value", "other kind", "other acl"
 
 
 @command()
 async def diff(shell: Shell, first: Path, second: Path) -> list[Difference]:
-    """Where two subtrees differ: what only one of them has, other values, other ACLs. Ephemeral znodes are left out.
+    """Where two subtrees differ: what only one has, other values, kinds, ACLs. Ephemeral znodes are left out.
 
     Options:
         first: the top of one subtree
@@ -175,8 +209,8 @@ async def diff(shell: Shell, first: Path, second: Path) -> list[Difference]:
     Examples:
         diff /app /app-before
     """
-    one, _ = await gather(shell.client, shell.path(first))
-    other, _ = await gather(shell.client, shell.path(second))
+    one, _ = await gather(shell.client, shell.path(first), to_be_made=False)
+    other, _ = await gather(shell.client, shell.path(second), to_be_made=False)
     ours, theirs = ({each.below: each for each in znodes} for znodes in (one, other))
     rows = []
     for below in sorted(ours.keys() | theirs.keys()):
@@ -186,20 +220,22 @@ async def diff(shell: Shell, first: Path, second: Path) -> list[Difference]:
             rows.append(Difference(below, what, here.value if here else None, there.value if there else None))
         elif here.value != there.value:
             rows.append(Difference(below, OTHER_VALUE, here.value, there.value))
+        elif here.lifetime_ms != there.lifetime_ms:
+            rows.append(Difference(below, OTHER_KIND, here.kind().encode(), there.kind().encode()))
         elif here.acl != there.acl:
             rows.append(Difference(below, OTHER_ACL, shown_acl(here.acl).encode(), shown_acl(there.acl).encode()))
     return rows
 
 
 @command()
-async def export(shell: Shell, path: Path, file: File) -> Done:
-    """Write a subtree to a file of JSON, with values and ACLs. Ephemeral znodes are left out.
+async def export(shell: Shell, path: Path, file: File) -> Done | Bytes:
+    """Write a subtree to a file of JSON, with values, kinds and ACLs. Ephemeral znodes are left out.
 
     It is read while others write: what changes meanwhile may be in it as it was or as it is.
 
     Options:
         path: the top of the subtree
-        file: on this machine
+        file: on this machine; - is standard output
 
     Examples:
         export /app app.json
@@ -208,6 +244,8 @@ async def export(shell: Shell, path: Path, file: File) -> Done:
     znodes, ephemeral = await gather(shell.client, top)
     lines = [{"coord_export": FORMAT, "path": top}, *map(_as_json, znodes), {"znodes": len(znodes)}]
     text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    if file == STANDARD:
+        return Bytes(text.encode())
     await write_file(file, text.encode())
     return Done(f"exported {_counted(znodes, ephemeral)} to {file}", top, znodes=len(znodes))
 
@@ -221,13 +259,13 @@ async def import_(
     Options:
         file: on this machine; - is standard input
         path: where its top shall be; where it was, if not given
-        overwrite: give znodes that are there the values and ACLs of the file
+        overwrite: give znodes that are there the values and ACLs of the file; they keep their kinds
 
     Examples:
         import app.json
         import app.json /app-copy
     """
-    head, znodes = read_export(file, await read_file(file))
+    head, znodes = read_export(file, await read_file(shell, file))
     top = head if path is None else shell.path(path)
     if not overwrite:
         if top != "/":
@@ -237,7 +275,8 @@ async def import_(
         for each in znodes:
             where = (("" if top == "/" else top) + each.below) or "/"
             try:
-                await shell.client.create(where, each.value, acl=each.acl)
+                async with shell.client.transaction() as txn:
+                    each.create(txn, where)
             except NodeExistsError:
                 async with shell.client.transaction() as txn:
                     txn.set(where, each.value)
@@ -250,19 +289,36 @@ def _as_json(each: Copied) -> dict[str, Any]:
         value = {"value": each.value.decode()}
     except UnicodeDecodeError:
         value = {"base64": base64.b64encode(each.value).decode()}
-    return {"below": each.below, **value, "acl": shown_acl(each.acl)}
+    ttl = {"ttl_ms": each.lifetime_ms} if each.lifetime_ms > 0 else {}
+    container = {"container": True} if each.lifetime_ms == CONTAINER_LIFETIME else {}
+    return {"below": each.below, **value, "acl": _acl_as_json(each.acl), **ttl, **container}
+
+
+def _acl_as_json(acl: Acl) -> str | Acl:
+    """As people write it; entry by entry where that would not be read again, as with a comma in a name."""
+    text = shown_acl(acl)
+    with suppress(UsageError):
+        if parse_acl(text) == acl:
+            return text
+    return acl
+
+
+def _acl_from_json(value: Any) -> Acl:
+    if isinstance(value, str):
+        return parse_acl(value)
+    return tuple([(int(permissions), str(scheme), str(identifier)) for permissions, scheme, identifier in value])
 
 
 def read_export(name: str, data: bytes) -> tuple[str, list[Copied]]:
     """The path and the znodes in a file of `export`. Raises ShellError if it is none, or not all of one."""
     try:
-        lines = [json.loads(line) for line in data.decode().splitlines()]
+        lines = [json.loads(line) for line in data.decode().split("\n") if line]
         head, foot = lines[0], lines[-1]
         if head["coord_export"] != FORMAT:
             raise ShellError(f"{name} has format {head['coord_export']}, and this coord reads format {FORMAT}")
         znodes = [_from_json(line) for line in lines[1:-1]]
         whole = foot.get("znodes") == len(znodes) and str(head["path"]).startswith("/")
-    except (ValueError, LookupError, TypeError, AttributeError, UsageError, binascii.Error):
+    except (ValueError, LookupError, TypeError, AttributeError, UsageError, RecursionError, binascii.Error):
         raise ShellError(f"{name} is not a file that export has written; nothing was done") from None
     if not whole:
         raise ShellError(f"{name} is not whole: its end does not fit its beginning; nothing was done")
@@ -271,7 +327,11 @@ def read_export(name: str, data: bytes) -> tuple[str, list[Copied]]:
 
 def _from_json(line: dict[str, Any]) -> Copied:
     value = base64.b64decode(line["base64"], validate=True) if "base64" in line else str(line["value"]).encode()
-    return Copied(str(line["below"]), value, parse_acl(line["acl"]), -1)
+    ttl_ms = line.get("ttl_ms", 0)
+    if type(ttl_ms) is not int or ttl_ms < 0:
+        raise ValueError("a TTL is a number of milliseconds")
+    lifetime_ms = CONTAINER_LIFETIME if line.get("container") else ttl_ms
+    return Copied(str(line["below"]), value, _acl_from_json(line["acl"]), -1, lifetime_ms)
 
 
 def _refuse_inside(name: str, start: str, end: str) -> None:

@@ -1,4 +1,4 @@
-"""Commands about the servers and their clients: status, config, digest, sessions, ephemerals, who, sync."""
+"""Commands about the servers and their clients: status, members, leader, digest, sessions, ephemerals, who, sync."""
 
 import re
 from collections.abc import AsyncIterator
@@ -13,10 +13,8 @@ from coord.shell.health import EnsembleStatus
 from coord.shell.looking import Connection, connections, look
 from coord.shell.reading import session_number
 from coord.shell.state import Shell, join
-from coord.shell.values import DigestShown, Done, Hex, Holder, Moment, Owned, SessionShown, Value
+from coord.shell.values import DigestShown, Done, Hex, Holder, Member, Moment, Owned, SessionShown
 from coord.shell.walk import existing, pages, walk
-
-CONFIG = "/zookeeper/config"
 
 
 @command()
@@ -29,15 +27,39 @@ async def status(shell: Shell) -> EnsembleStatus:
     return await look(parse_addresses(shell.addresses)[0], ask_word=shell.ask_word)
 
 
-@command()
-async def config(shell: Shell) -> Value:
-    """The members of the ensemble, as its servers have agreed on them.
+@command(aliases=("config",))
+async def members(shell: Shell) -> list[Member]:
+    """The servers of the ensemble: number, address for the other servers, address for clients, role.
+
+    Which these are stands in the settings of each server (--ensemble), and changes there.
 
     Examples:
-        config
+        members
     """
-    value, stat = await shell.client.get(CONFIG)
-    return Value(CONFIG, value, stat)
+    seen = (await look(parse_addresses(shell.addresses)[0], ask_word=shell.ask_word)).servers
+    named = next((each.members for each in seen if each.members), [])
+    if not named:
+        raise ShellError("no server tells its members; they are in the answer to the word conf, see --words")
+    by_id = {each.id: each for each in seen if each.id is not None}
+    rows = []
+    for each in named:
+        number, _, address = each.removeprefix("server.").partition("=")
+        told = by_id.get(int(number))
+        rows.append(Member(int(number), address, told.address if told else None, told.role if told else None))
+    return rows
+
+
+@command()
+async def leader(shell: Shell) -> Member:
+    """The server that leads: all writes go through it.
+
+    Examples:
+        leader
+    """
+    leading = [each for each in await members(shell) if each.role in ("leader", "standalone")]
+    if not leading:
+        raise ShellError(f"none of the servers {shell.addresses} leads; status tells why")
+    return leading[0]
 
 
 @command()

@@ -10,7 +10,7 @@ and completion from them. argparse does the parsing.
 import argparse
 import difflib
 import inspect
-import shlex
+import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +24,11 @@ Path = NewType("Path", str)
 File = NewType("File", str)
 """A path of this machine; - is standard input or output."""
 
+Count = NewType("Count", int)
+"""A whole number from 0."""
+
+ANY_VERSION = -1
+
 HERE, ROOT = Path("."), Path("/")
 """What a path is if none is given."""
 
@@ -33,7 +38,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 @dataclass(slots=True, frozen=True)
 class Parameter:
     name: str
-    kind: type | NewType  # str, int, float, bool, Path, File
+    kind: type | NewType  # str, int, bool, Path, File, Count
     option: bool
     letters: tuple[str, ...]  # of an option, beside its name
     required: bool
@@ -65,7 +70,7 @@ class Command:
         parser = _Parser(self)
         for each in self.parameters:
             _add(parser, each)
-        return vars(parser.parse_intermixed_args(words))
+        return vars(parser.parse_intermixed_args(_sheltered(words)))
 
 
 MARK = "_shell_command"
@@ -98,7 +103,11 @@ def read_command(function: Callable[..., Any]) -> Command:
 class Commands:
     """All commands by every name they have."""
 
-    def __init__(self, families: Mapping[str, Iterable[Callable[..., Any]]]) -> None:
+    def __init__(
+        self, families: Mapping[str, Iterable[Callable[..., Any]]], refused: Mapping[str, str] | None = None
+    ) -> None:
+        """`refused`: names that people may know from elsewhere, and what there is here instead."""
+        self.refused = {name.lower(): sentence for name, sentence in (refused or {}).items()}
         self.families = {title: [read_command(each) for each in family] for title, family in families.items()}
         self.by_name: dict[str, Command] = {}
         for family in self.families.values():
@@ -116,20 +125,89 @@ class Commands:
         by_lower = {name.lower(): found for name, found in self.by_name.items()}
         if words[0].lower() in by_lower:
             return by_lower[words[0].lower()], words[1:]
-        seconds = [name for name in self.by_name if name.startswith(f"{words[0]} ")]
+        if words[0].lower() in self.refused:
+            raise UsageError(f"there is no {words[0]} here: {self.refused[words[0].lower()]}")
+        seconds = [each.name for each in self.beginning_with(words[0])]
         if seconds:
             raise UsageError(f"{words[0]} needs a second word: {' or '.join(seconds)}")
         near = difflib.get_close_matches(words[0], self.by_name, n=1)
         hint = f"is {near[0]} meant?" if near else "help lists them all"
         raise UsageError(f"{words[0]!r} is not a command; {hint}")
 
+    def beginning_with(self, word: str) -> list[Command]:
+        """Those of two words of which this is the first."""
+        return [each for name, each in self.by_name.items() if name.startswith(f"{word.lower()} ")]
+
+
+# ---- lines
+
+_PIECE = re.compile(
+    r"""(?P<space>[ \t\r\n]+) | (?P<plain>[^ \t\r\n'"\\]+) | \\(?P<letter>.) | '(?P<single>[^']*)'
+    | "(?P<double>[^"\\]*(?:\\.[^"\\]*)*)" """,
+    re.VERBOSE | re.DOTALL,
+)
+_TO_SINGLE = re.compile(r"[^']*'")
+_TO_DOUBLE = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_ESCAPED = re.compile(r'\\(["\\])')
+
 
 def split(line: str) -> list[str]:
-    """A line's words, with quotes as a POSIX shell has them. Raises UsageError."""
-    try:
-        return shlex.split(line)
-    except ValueError as error:
-        raise UsageError(f"the line cannot be taken apart: {str(error).lower()}; quote with '...' or \"...\"") from None
+    """A line's words, with quotes as a POSIX shell has them. Raises UsageError.
+
+    As shlex.split, which takes a minute for a value of a megabyte, and nothing else is done meanwhile.
+    """
+    words: list[str] = []
+    word: list[str] | None = None
+    end = 0
+    while end < len(line):
+        piece = _PIECE.match(line, end)
+        if piece is None:
+            quote = line[end]
+            what = "there is nothing behind the last \\" if quote == "\\" else f"the quote {quote} is not closed"
+            raise UsageError(f"the line cannot be taken apart: {what}; quote with '...' or \"...\"")
+        end, kind, text = piece.end(), piece.lastgroup, piece[piece.lastindex or 0]
+        if kind != "space":
+            word = [] if word is None else word
+            word.append(_ESCAPED.sub(r"\1", text) if kind == "double" else text)
+        elif word is not None:
+            words.append("".join(word))
+            word = None
+    if word is not None:
+        words.append("".join(word))
+    return words
+
+
+def commands_of(text: str) -> list[str]:
+    """The commands of a text, one a line; a line break within quotes belongs to its command."""
+    found: list[str] = []
+    pending, quote = "", ""
+    for line in re.split(r"(?<=\n)|(?<=\r)(?!\n)", text):
+        quote = open_quote(line, quote) if pending or not is_comment(line) else ""
+        pending += line
+        if not quote:
+            found.append(pending.strip("\r\n"))
+            pending = ""
+    return [each for each in [*found, pending] if each.strip()]
+
+
+def is_comment(line: str) -> bool:
+    return line.lstrip().startswith("#")
+
+
+def open_quote(line: str, quote: str = "") -> str:
+    """The quote that is open at the end of a line, "" if none is, where `quote` was open at its beginning."""
+    end = 0
+    if quote:
+        closing = (_TO_SINGLE if quote == "'" else _TO_DOUBLE).match(line)
+        if closing is None:
+            return quote
+        end = closing.end()
+    while end < len(line):
+        piece = _PIECE.match(line, end)
+        if piece is None:
+            return line[end] if line[end] != "\\" else ""
+        end = piece.end()
+    return ""
 
 
 # ---- signatures
@@ -154,7 +232,7 @@ def _add(parser: argparse.ArgumentParser, each: Parameter) -> None:
     if each.option and each.kind is bool:
         parser.add_argument(*each.flags, dest=each.name, action="store_true", default=False)
         return
-    kind: Any = each.kind if each.kind in (int, float) else str
+    kind = _READ.get(each.kind, _exposed)
     if each.option:
         parser.add_argument(*each.flags, dest=each.name, type=kind, default=each.default, metavar=each.name.upper())
     elif each.many:
@@ -163,13 +241,46 @@ def _add(parser: argparse.ArgumentParser, each: Parameter) -> None:
         parser.add_argument(each.name, type=kind, nargs=None if each.required else "?", default=each.default)
 
 
+_SHELTER = "\0-"
+"""Put before what stands behind --, so that argparse takes none of it for an option. No line holds a NUL by itself."""
+
+
+def _sheltered(words: list[str]) -> list[str]:
+    if "--" not in words:
+        return words
+    at = words.index("--")
+    return [*words[:at], *(_SHELTER + word for word in words[at + 1 :])]
+
+
+def _exposed(text: str) -> str:
+    return text.removeprefix(_SHELTER)
+
+
+def _integer(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", _exposed(text)) or abs(number := int(_exposed(text))) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{_exposed(text)!r} is no whole number, or too large a one")
+    return number
+
+
+def _count(text: str) -> int:
+    number = _integer(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below 0")
+    return number
+
+
+_READ: dict[object, Callable[[str], Any]] = {int: _integer, Count: _count}
+
+
 class _Parser(argparse.ArgumentParser):
     def __init__(self, of: Command) -> None:
         super().__init__(prog=of.name, add_help=False, allow_abbrev=False)
         self._usage = of.usage()
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}; it is used as: {self._usage}")
+        hint = "; put -- before a value that begins with -" if message.startswith("unrecognized arguments: -") else ""
+        message = message.replace(_SHELTER, "")
+        raise UsageError(f"{self.prog}: {message}{hint}; it is used as: {self._usage}")
 
 
 def _shown(each: Parameter) -> str:
@@ -201,6 +312,12 @@ def _read_docstring(doc: str) -> tuple[str, str, dict[str, str], tuple[str, ...]
     return summary, "\n".join(parts[""]).strip(), options, examples
 
 
+def _default_of(each: Parameter) -> str:
+    if each.required or each.default in (None, False, "", ANY_VERSION):
+        return ""
+    return " (default: where the shell is)" if each.default == HERE else f" (default {each.default})"
+
+
 def full_help(of: Command) -> str:
     """All that is known of one command, as text."""
     lines = [of.usage(), "", of.summary]
@@ -211,9 +328,8 @@ def full_help(of: Command) -> str:
     if shown:
         lines.append("")
     for each in of.parameters:
-        meaning = of.options.get(each.name, "")
-        default = f" (default {each.default})" if each.default not in (None, False, "") and not each.required else ""
-        lines.append(f"  {shown[each.name]:<{width}}  {meaning}{default}".rstrip())
+        meaning = of.options.get(each.name, "the znode" if each.kind is Path else "")
+        lines.append(f"  {shown[each.name]:<{width}}  {meaning}{_default_of(each)}".rstrip())
     if of.examples:
         lines += ["", "examples:", *(f"  {line}" for line in of.examples)]
     if of.aliases:

@@ -8,15 +8,18 @@ import io
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import trio
 from rich.console import Console
 from rich.text import Text
 
+from coord.shell.errors import ShellError
 from coord.shell.plain import as_json
+from coord.shell.printable import as_text, harmless
+from coord.shell.rows import rows_of
 from coord.shell.text import render
-from coord.shell.values import Told, Value
+from coord.shell.values import Bytes, Told, Value
 
 PIPE_COLUMNS = 200
 """Of a table that does not go to a terminal."""
@@ -60,9 +63,10 @@ class Output:
         if before:
             await self._write(before)
         for number, each in enumerate(shown, 1):
-            if isinstance(each, Value) and each.raw and not self._json:
+            exactly = self._exactly(each)
+            if exactly is not None:
                 await self._flush(paged=False)
-                await self._write(each.value)
+                await self._write(exactly)
                 continue
             self._put(each)
             live = isinstance(each, Told)  # who waits for changes is not asked for more of them
@@ -70,12 +74,30 @@ class Output:
                 return False
         return await self._flush(paged=not (shown and isinstance(shown[-1], Told)))
 
+    async def say(self, line: str) -> None:
+        """What is no value: for people only."""
+        if not self._json:
+            await self._write(_encoded(harmless(line) + "\n"))
+
+    def _exactly(self, value: Any) -> bytes | None:
+        """The bytes of what is to be written as it is."""
+        if isinstance(value, Bytes):
+            return value.data
+        return value.value if isinstance(value, Value) and value.raw and not self._json else None
+
     def _put(self, value: Any) -> None:
         if self._json:
             self._buffer.write(as_json(value) + "\n")
             return
+        if isinstance(value, Value) and not self._terminal and (text := as_text(value.value)) is not None:
+            self._buffer.write(text.removesuffix("\n") + "\n")  # as it is: what is shown to people loses some letters
+            return
         shown = render(value, self.console)
-        if isinstance(shown, Text) and not self._terminal:  # a tenth of the time that the console takes
+        if isinstance(shown, Text) and self._terminal:
+            shown.plain = harmless(shown.plain)
+        if isinstance(shown, Text) and not (
+            self._terminal and (shown.spans or shown.style)
+        ):  # a tenth of the time that the console takes
             self._buffer.write(shown.plain + "\n")
         else:
             self.console.print(shown, soft_wrap=True)
@@ -92,15 +114,16 @@ class Output:
             return True
         width, height = self.console.size
         screen: list[str] = []
-        for line in text.splitlines(keepends=True):
-            rows = max(1, -(-Text.from_ansi(line).cell_len // width))
-            if self._rows and self._rows + rows > max(1, height - 2):
-                await self._write(_encoded("".join(screen)))
-                screen, self._rows = [], 0
-                if not await self._go_on():
-                    return False
-            screen.append(line)
-            self._rows += rows
+        for line in text.removesuffix("\n").split("\n"):
+            for number, row in enumerate(rows_of(line, width)):
+                if self._rows >= max(1, height - 2):
+                    await self._write(_encoded("".join(screen) + "\n" * (number > 0)))  # also within a long line
+                    screen, self._rows = [], 0
+                    if not await self._go_on():
+                        return False
+                screen.append(row)
+                self._rows += 1
+            screen.append("\n")
         await self._write(_encoded("".join(screen)))
         return True
 
@@ -109,25 +132,36 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether it is one; a stream that was closed before we came is None."""
+    return stream is not None and stream.isatty()
+
+
 def standard_output(json: bool, go_on: Callable[[], Awaitable[bool]] | None = None) -> Output:
     """In a thread: a pager that is not read must not stop the session."""
 
     def write(data: bytes) -> None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        """Past sys.stdout: a thread that waits in there when the process is to end makes Python abort it."""
+        left = memoryview(data)
+        while left and sys.stdout is not None:
+            left = left[os.write(sys.stdout.fileno(), left) :]
 
     async def write_in_thread(data: bytes) -> None:
         try:
             await trio.to_thread.run_sync(write, data, abandon_on_cancel=True)
         except BrokenPipeError:
             raise ReaderGone from None
+        except OSError as error:
+            raise ShellError(f"standard output cannot be written: {error.strerror}") from None
 
-    return Output(write_in_thread, terminal=sys.stdout.isatty(), json=json, go_on=go_on)
+    return Output(write_in_thread, terminal=is_terminal(sys.stdout), json=json, go_on=go_on)
 
 
 def let_go() -> None:
     """At the end: if nobody reads any more, Python must not fail over what it still holds."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

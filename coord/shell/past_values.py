@@ -9,8 +9,8 @@ from coord.past.differences import Difference
 from coord.past.history import Standing
 from coord.past.verify import Checked
 from coord.shell.acls import told_acl
+from coord.shell.kinds import kind_named
 from coord.shell.values import Hex, Moment
-from coord.state.znode import CONTAINER_LIFETIME
 
 OK = "ok"
 """The result of an entry that was done and has nothing to tell."""
@@ -143,7 +143,7 @@ def change_shown(change: Change, values: bool) -> ChangeShown:
         Moment(change.time_ms),
         change.what.value,
         change.path,
-        kind_of(now.ephemeral_owner, now.lifetime_ms),
+        kind_named(now.ephemeral_owner, now.lifetime_ms),
         _version(before, change.what),
         _version(after, change.what),
         None if before is None else len(before.data),
@@ -176,7 +176,7 @@ def standing_shown(standing: Standing, values: bool) -> ChangeShown:
         Moment(standing.time_ms),
         THERE,
         standing.path,
-        kind_of(seen.ephemeral_owner, seen.lifetime_ms),
+        kind_named(seen.ephemeral_owner, seen.lifetime_ms),
         None,
         seen.version,
         None,
@@ -236,14 +236,6 @@ def checked_shown(checked: Checked) -> LogChecked:
         checked.digests,
         checked.snapshots,
     )
-
-
-def kind_of(owner: int, lifetime_ms: int) -> str:
-    if owner:
-        return "ephemeral"
-    if lifetime_ms:
-        return "container" if lifetime_ms == CONTAINER_LIFETIME else "ttl"
-    return "persistent"
 
 
 def known(identities: tuple[Identity, ...]) -> list[str]:

@@ -12,11 +12,13 @@ from enum import Enum
 from typing import Any
 
 from coord.client.events import Event
+from coord.model.acl import Acl
 from coord.model.stat import Stat
 from coord.shell.acls import shown_permissions
 from coord.shell.health import ServerStatus
+from coord.shell.kinds import kind_of
 from coord.shell.units import moment
-from coord.shell.values import AccessList, Branch, Done, Hex, Moment, Told, Value
+from coord.shell.values import AccessList, Branch, Done, Hex, ListedAccess, Moment, Told, Value
 
 _HEX = frozenset(("czxid", "mzxid", "pzxid", "ephemeral_owner", "zxid"))
 _MOMENTS = frozenset(("ctime", "mtime"))
@@ -32,7 +34,9 @@ def as_json(value: Any) -> str:
 def json_line(value: Any) -> str:
     """Letters of all languages as they are; what does things to a terminal is escaped, also what JSON lets be."""
     text = json.dumps(value, ensure_ascii=False)
-    return text if text.isprintable() else _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if not text.isprintable():
+        text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text.encode("utf-8", "backslashreplace").decode()  # bytes that are no text: JSON writes them as \udcff too
 
 
 def plain(value: Any) -> Any:
@@ -46,15 +50,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return _text_or_base64(value)
     if isinstance(value, AccessList):
-        entries = [
-            {"scheme": scheme, "id": id, "permissions": shown_permissions(bits)} for bits, scheme, id in value.acl
-        ]
-        return {"path": value.path, "acl": entries} | ({"stat": plain(value.stat)} if value.stat else {})
+        return {"path": value.path, "acl": _acl(value.acl)} | ({"stat": plain(value.stat)} if value.stat else {})
+    if isinstance(value, ListedAccess):
+        return {"path": value.path, "acl": None if value.acl is None else _acl(value.acl)}
     if isinstance(value, Told):
         return {"heard": moment(value.heard)} | plain(value.event)
     if isinstance(value, Done):
         return {name: each for name, each in _fields(value).items() if each is not None}
-    if isinstance(value, Stat | Event):
+    if isinstance(value, Stat):
+        fields = {name: _of_stat(name, getattr(value, name)) for name in value.__dataclass_fields__}
+        del fields["lifetime_ms"]
+        return fields | {"kind": kind_of(value), "ttl_ms": value.lifetime_ms if value.lifetime_ms > 0 else None}
+    if isinstance(value, Event):
         return {name: _of_stat(name, getattr(value, name)) for name in value.__dataclass_fields__}
     if dataclasses.is_dataclass(value):
         return _fields(value)
@@ -63,6 +70,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     return value
+
+
+def _acl(acl: Acl) -> list[dict[str, str]]:
+    return [{"scheme": scheme, "id": id, "permissions": shown_permissions(bits)} for bits, scheme, id in acl]
 
 
 def _fields(value: Any) -> dict[str, Any]:

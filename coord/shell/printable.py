@@ -1,5 +1,6 @@
 """Bytes as people read them: as text if that does nothing to a terminal, else in hexadecimal."""
 
+import re
 import unicodedata
 
 from rich.text import Text
@@ -8,6 +9,7 @@ HEX_BYTES_MAX = 4 << 10
 """So much of a binary value is shown; `get --raw` and `get --out` give all of it."""
 
 OTHER_TEXT = frozenset("\n\t\r")
+_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def as_text(data: bytes) -> str | None:
@@ -41,3 +43,8 @@ def safe(text: str) -> str:
         if text.isprintable()
         else "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     )
+
+
+def harmless(text: str) -> str:
+    """Any text, as long as it was: what moves the cursor or turns the order of letters has become a mark."""
+    return _HARMFUL.sub("\ufffd", text) if _HARMFUL.search(text) else text

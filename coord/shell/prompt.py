@@ -6,7 +6,6 @@ session is lost the shell says so and gets another.
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -25,17 +24,15 @@ from coord.client.groups import unwrapped
 from coord.model.errors import AuthFailedError, ConnectError, CoordError, SessionLostError
 from coord.shell.completion import TreeCompleter
 from coord.shell.errors import ShellError
+from coord.shell.grammar import commands_of
 from coord.shell.output import Output, ReaderGone, standard_output
-from coord.shell.run import run_line, tell
+from coord.shell.run import INTERRUPTED, changes, is_secret, run_line, say, tell
 from coord.shell.state import Shell
 from coord.shell.words import Unreachable
 
 ROLE_LIMIT_S = 0.3
 NOTICE_S = 2.0
 """After so long without a connection the user is told what the shell waits for."""
-
-SECRETS = ("auth", "addauth")
-"""Commands that the history does not keep."""
 
 
 class Prompt:
@@ -49,6 +46,10 @@ class Prompt:
         self._read_only = read_only
         self._command: trio.CancelScope | None = None  # what Ctrl-C ends
         self._here = "/"
+        self._lines: list[str] = []  # of all sessions, for history and redo
+        self._next: str | None = None  # other addresses, as connect wants them
+        self._served: str | None = None  # the addresses that served last
+        self._failed = False  # the last command
         self.interrupted = False  # while a server was looked for
 
     async def run(self) -> Exception | None:
@@ -74,17 +75,32 @@ class Prompt:
                     async with connect(
                         self._addresses, auth=self._auth, connect_timeout=self._timeout_s, name="coord shell"
                     ) as client:
-                        shell = Shell(client, self._addresses, self._read_only, ask, self._here)
+                        self._served = self._addresses
+                        shell = Shell(
+                            client, self._addresses, self._read_only, ask, self._here, connect=self._connect,
+                            lines=self._lines,
+                        )  # fmt: skip
                         await self._session(shell, history)
+                    if self._next is None:
                         return None
+                    self._addresses, self._next, self._here = self._next, None, "/"
             except (ConnectError, AuthFailedError) as error:
                 tell(error, "", self._json)
-                return error
+                if self._served is not None and self._served != self._addresses:
+                    self._addresses = self._served
+                    say(f"coord shell: going back to {self._addresses}")
+                elif self._served is None or isinstance(error, AuthFailedError):
+                    return error
+                else:
+                    say("coord shell: looking for a server again; Ctrl-C ends the shell")
             except SessionLostError as error:
                 tell(error, "", self._json)
             if self._command is not None and self._command.cancelled_caught:
                 self.interrupted = True
                 return None
+
+    def _connect(self, addresses: str) -> None:
+        self._next = addresses
 
     async def _session(self, shell: Shell, history: History) -> None:
         """Line after line. Raises SessionLostError."""
@@ -103,19 +119,26 @@ class Prompt:
                 continue
             except EOFError:
                 return
-            if not await self._do(shell, line, output):
-                return
-            self._here = shell.here
+            for each in commands_of(line):  # several, if they were pasted
+                if not await self._do(shell, each, output):
+                    return
+                self._here = shell.here
+                if self._failed:
+                    break
 
     async def _do(self, shell: Shell, line: str, output: Output) -> bool:
-        """One line; False if the shell is to be left."""
+        """One command; False if this session is to be left."""
+        self._failed = True
         try:
             with trio.CancelScope() as self._command, unwrapped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(tell_waiting, shell)
                     stays = await run_line(shell, line, output)
                     nursery.cancel_scope.cancel()
-                return stays
+                self._failed = False
+                return stays and self._next is None
+            if self._command.cancelled_caught and changes(line):
+                tell(ShellError(INTERRUPTED), "", self._json)
         except SessionLostError:
             raise
         except (ShellError, CoordError) as error:
@@ -145,7 +168,7 @@ async def tell_waiting(shell: Shell) -> None:
                 await session.wait_state(SessionState.CONNECTED)
                 continue
             left = f"the session lives for {session.remaining:.0f} s more"
-            print(f"no server serves this shell now; {left}; Ctrl-C gives up", file=sys.stderr, flush=True)
+            say(f"no server serves this shell now; {left}; Ctrl-C gives up")
             await session.wait_state(SessionState.CONNECTED)
 
 
@@ -193,7 +216,7 @@ class DiscreetHistory(FileHistory):
     """A file of lines, without those that hold a password."""
 
     def store_string(self, string: str) -> None:
-        if not string.split()[:1] or string.split()[0].lower() not in SECRETS:
+        if not any(is_secret(each) for each in commands_of(string)):
             super().store_string(string)
 
 

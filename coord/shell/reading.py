@@ -3,18 +3,36 @@
 import fnmatch
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Annotated
 
+import trio
+
 from coord.client.events import EventKind
+from coord.client.groups import unwrapped
+from coord.model.errors import NoNodeError
 from coord.model.paths import name_of
 from coord.model.stat import Stat
 from coord.shell.errors import UsageError
-from coord.shell.files import write_file
-from coord.shell.grammar import HERE, File, Path, command
-from coord.shell.state import Shell
+from coord.shell.files import STANDARD, write_file
+from coord.shell.grammar import HERE, Count, File, Path, command
+from coord.shell.kinds import EPHEMERAL, KINDS, kind_of
+from coord.shell.state import Shell, join
 from coord.shell.units import age_s, size_bytes, wall_ms
-from coord.shell.values import Branch, Child, Count, Done, Found, ListedPath, LongChild, Size, Told, Value, ZnodeStat
+from coord.shell.values import (
+    Branch,
+    Bytes,
+    Child,
+    Counted,
+    Done,
+    Found,
+    ListedPath,
+    LongChild,
+    Size,
+    Told,
+    Value,
+    ZnodeStat,
+)
 from coord.shell.walk import Visited, existing, pages, walk
 from coord.shell.watching import next_change
 
@@ -32,7 +50,7 @@ async def ls(
     """The children of a znode, in the order of their names.
 
     Options:
-        long: with version, size, number of children, time and kind
+        long: with kind (e ephemeral, c container, t TTL), version, bytes, number of children and time
         recursive: all paths of the subtree
         stat: then the stat of the znode itself
         watch: then wait for the next change of the children, and tell it
@@ -52,7 +70,7 @@ async def ls(
             row = LongChild if long else Child
             async with aclosing(pages(shell.client, top)) as read:
                 async for page in read:
-                    yield [row(shell.path(f"{top}/{each.name}"), each.name, each.stat) for each in page.children]
+                    yield [row(join(top, each.name), each.name, each.stat) for each in page.children]
         if stat:
             yield [ZnodeStat(top, await existing(shell.client, top))]
         if changed is not None:
@@ -69,14 +87,14 @@ async def get(
     raw: Annotated[bool, "r"] = False,
     out: Annotated[File | None, "o"] = None,
     linearizable: Annotated[bool, "L"] = False,
-) -> AsyncIterator[list[Value | ZnodeStat | Told | Done]]:
+) -> AsyncIterator[list[Value | Bytes | ZnodeStat | Told | Done]]:
     """The value of a znode: JSON and other text as such, all else in hexadecimal.
 
     Options:
         stat: then the stat
         watch: then wait for the next change, and tell it
         raw: exactly the bytes, and nothing else
-        out: write exactly the bytes to this file
+        out: write exactly the bytes to this file; - is standard output
         linearizable: not older than anything anyone was told
 
     Examples:
@@ -86,7 +104,9 @@ async def get(
     where = shell.path(path)
     async with next_change(shell, where, (EventKind.CHANGED, EventKind.DELETED), watch) as changed:
         value, found = await shell.client.get(where, linearizable=linearizable)
-        if out is not None:
+        if out == STANDARD:
+            yield [Bytes(value)]
+        elif out is not None:
             await write_file(out, value)
             yield [Done(f"wrote {len(value)} bytes to {out}", where)]
         else:
@@ -101,7 +121,7 @@ async def get(
 async def stat(
     shell: Shell, path: Path = HERE, *, watch: Annotated[bool, "w"] = False
 ) -> AsyncIterator[list[ZnodeStat | Told]]:
-    """What is known of a znode beside its value: versions, times, zxids, owner.
+    """What is known of a znode beside its value: versions, times, zxids, owner, kind.
 
     Options:
         watch: then wait for the next change, and tell it
@@ -118,7 +138,7 @@ async def stat(
 
 @command()
 async def tree(
-    shell: Shell, path: Path = HERE, *, depth: Annotated[int | None, "d"] = None
+    shell: Shell, path: Path = HERE, *, depth: Annotated[Count | None, "d"] = None
 ) -> AsyncIterator[list[Branch]]:
     """The subtree as a tree, with the number of children of each znode.
 
@@ -130,15 +150,30 @@ async def tree(
     """
     async with aclosing(walk(shell.client, shell.path(path), depth=depth)) as found:
         async for some in found:
-            yield [await _branch(shell, each, depth) for each in some]
+            cut = [each.path for each in some if each.depth == depth and each.stat and each.stat.children_count]
+            below = await _counts(shell, cut)
+            yield [_branch(each, below.get(each.path)) for each in some]
 
 
-async def _branch(shell: Shell, each: Visited, depth: int | None) -> Branch:
+def _branch(each: Visited, below: int | None) -> Branch:
     children = each.stat.children_count if each.stat else 0
-    cut = depth is not None and each.depth == depth and children > 0
-    below = await shell.client.count_descendants(each.path) if cut else None
     ephemeral = bool(each.stat and each.stat.ephemeral_owner)
     return Branch(each.path, name_of(each.path) or "/", each.depth, children, below, ephemeral)
+
+
+async def _counts(shell: Shell, paths: list[str]) -> dict[str, int]:
+    """How many znodes are below each, asked for together. What has been deleted meanwhile is left out."""
+    counts: dict[str, int] = {}
+
+    async def one(path: str) -> None:
+        with suppress(NoNodeError):
+            counts[path] = await shell.client.count_descendants(path)
+
+    with unwrapped():
+        async with trio.open_nursery() as nursery:
+            for path in paths:
+                nursery.start_soon(one, path)
+    return counts
 
 
 @command()
@@ -154,7 +189,8 @@ async def find(
     larger: str | None = None,
     smaller: str | None = None,
     ephemeral: Annotated[bool, "e"] = False,
-    depth: Annotated[int | None, "d"] = None,
+    kind: Annotated[str | None, "k"] = None,
+    depth: Annotated[Count | None, "d"] = None,
 ) -> AsyncIterator[list[Found]]:
     """The znodes of a subtree that fit all that is asked for.
 
@@ -167,6 +203,7 @@ async def find(
         larger: a value of more than so many bytes: 500, 64k, 1m
         smaller: a value of less than so many bytes
         ephemeral: only ephemeral ones
+        kind: only persistent, ephemeral, container or ttl ones
         depth: so many levels down
 
     Examples:
@@ -175,7 +212,7 @@ async def find(
         find --value 'db[0-9]+' /config
     """
     pattern = _pattern(value)
-    tests = list(_tests(name, owner, newer, older, larger, smaller, ephemeral))
+    tests = list(_tests(name, owner, newer, older, larger, smaller, EPHEMERAL if ephemeral else kind))
     async with aclosing(walk(shell.client, shell.path(path), depth=depth, data=pattern is not None)) as found:
         async for some in found:
             fit = [each for each in some if all(test(each) for test in tests)]
@@ -190,7 +227,7 @@ Test = Callable[[Visited], bool]
 
 def _tests(
     name: str | None, owner: str | None, newer: str | None, older: str | None, larger: str | None, smaller: str | None,
-    ephemeral: bool,
+    kind: str | None,
 ) -> list[Test]:  # fmt: skip
     tests: list[Test] = []
     if name is not None:
@@ -211,8 +248,10 @@ def _tests(
     if smaller is not None:
         most = size_bytes(smaller)
         tests.append(_of_stat(lambda stat: stat.data_length < most))
-    if ephemeral:
-        tests.append(_of_stat(lambda stat: stat.ephemeral_owner != 0))
+    if kind is not None:
+        if kind not in KINDS:
+            raise UsageError(f"find: {kind!r} is no kind of znode; there are {', '.join(KINDS)}")
+        tests.append(_of_stat(lambda stat: kind_of(stat) == kind))
     return tests
 
 
@@ -227,9 +266,14 @@ def _pattern(value: str | None) -> re.Pattern[bytes] | None:
         raise UsageError(f"find: {value!r} is no regular expression: {error}") from None
 
 
+ONE_LEVEL = Count(1)
+
+
 @command()
-async def du(shell: Shell, path: Path = HERE, *, depth: Annotated[int, "d"] = 1) -> AsyncIterator[list[Size]]:
-    """How many znodes and bytes of values each subtree has, and the whole.
+async def du(shell: Shell, path: Path = HERE, *, depth: Annotated[Count, "d"] = ONE_LEVEL) -> AsyncIterator[list[Size]]:
+    """How many znodes and bytes of values each subtree has, and at the end the whole.
+
+    A subtree is told as soon as all of it was seen: behind those in it.
 
     Options:
         depth: subtrees down to so many levels
@@ -238,47 +282,42 @@ async def du(shell: Shell, path: Path = HERE, *, depth: Annotated[int, "d"] = 1)
         du /app
         du -d 0
     """
-    top, depth = shell.path(path), max(0, depth)
-    sizes: dict[str, Size] = {}
-    async with aclosing(walk(shell.client, top)) as found:
+    opened: list[Size] = []  # the subtrees that are being walked through, one in the other
+    async with aclosing(walk(shell.client, shell.path(path))) as found:
         async for some in found:
+            done = []
             for each in some:
-                if each.depth <= depth:
-                    sizes[each.path] = Size(each.path, 0, 0)
-                for above in _counted(each.path, top, each.depth, depth):
-                    sizes[above].znodes += 1
-                    sizes[above].bytes += each.stat.data_length if each.stat else 0
-    yield [*(size for where, size in sizes.items() if where != top), sizes[top]]
+                while len(opened) > each.depth:
+                    done.append(_closed(opened))
+                opened.append(Size(each.path, 1, each.stat.data_length if each.stat else 0))
+            yield [size for level, size in done if level <= depth]
+    yield [size for level, size in [_closed(opened) for _ in range(len(opened))] if level <= depth]
 
 
-def _counted(path: str, top: str, level: int, depth: int) -> list[str]:
-    """The subtrees that are told of and that this znode belongs to."""
-    found = []
-    while level > depth:
-        path, level = path[: path.rfind("/")] or "/", level - 1
-    while True:
-        found.append(path)
-        if path == top:
-            return found
-        path = path[: path.rfind("/")] or "/"
+def _closed(opened: list[Size]) -> tuple[int, Size]:
+    """All of the last subtree has been seen: it counts in the one that it is in. Its depth, and it."""
+    size = opened.pop()
+    if opened:
+        opened[-1].znodes += size.znodes
+        opened[-1].bytes += size.bytes
+    return len(opened), size
 
 
 @command(aliases=("getAllChildrenNumber",))
-async def count(shell: Shell, path: Path = HERE) -> Count:
+async def count(shell: Shell, path: Path = HERE) -> Counted:
     """How many znodes are below a znode, at any depth. The servers count; nothing is fetched.
 
     Examples:
         count /app
     """
     where = shell.path(path)
-    return Count(where, await shell.client.count_descendants(where))
+    return Counted(where, await shell.client.count_descendants(where))
 
 
 # ---- helpers
 
 
 def session_number(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError:
-        raise UsageError(f"{text!r} is no session; sessions are written as 0x1000000001") from None
+    if re.fullmatch(r"(0x)?[0-9a-fA-F]{1,16}", text) is None:
+        raise UsageError(f"{text!r} is no session; sessions are written as 0x1000000001")
+    return int(text, 16)

@@ -1,7 +1,7 @@
 """What a shell remembers between commands, and how it asks its user."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from coord.client.client import Client
 from coord.shell import words
@@ -9,6 +9,9 @@ from coord.shell.errors import ShellError
 from coord.shell.looking import AskWord
 
 Ask = Callable[[str], Awaitable[bool]]
+
+Connect = Callable[[str], None]
+"""To other servers, when the command has ended."""
 
 
 @dataclass(slots=True)
@@ -22,13 +25,16 @@ class Shell:
     here: str = "/"
     before: str = "/"  # where `cd -` goes
     ask_word: AskWord = words.ask
+    connect: Connect | None = None  # None: this shell stays where it is
+    input_taken: bool = False  # standard input holds the script, so no value
+    lines: list[str] = field(default_factory=list)  # what was done, for history and redo
 
     def path(self, typed: str) -> str:
         """The absolute path that was meant: relative to here, with . and .. and a slash too many."""
         try:
             typed.encode()
         except UnicodeEncodeError:
-            raise ShellError(f"the path {typed!r} is not UTF-8; paths of znodes are") from None
+            raise ShellError(f"the path {typed!r:.200} is not UTF-8; paths of znodes are") from None
         parts: list[str] = []
         for part in (typed if typed.startswith("/") else f"{self.here}/{typed}").split("/"):
             if part == "..":

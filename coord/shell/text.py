@@ -4,7 +4,8 @@ What comes from the tree is put in Text, never in markup, and control characters
 that has any is shown in hexadecimal.
 """
 
-import json
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -16,14 +17,18 @@ from rich.text import Text
 from coord.client.events import Cause
 from coord.model.stat import Stat
 from coord.shell import values
-from coord.shell.acls import shown_permissions
+from coord.shell.acls import shown_acl, shown_permissions
 from coord.shell.backup_values import BACKUP_SHOWN
 from coord.shell.health import EnsembleStatus, ServerStatus
+from coord.shell.kinds import CONTAINER, LETTERS, TTL, kind_of
 from coord.shell.past_text import PAST_SHOWN
 from coord.shell.printable import as_text, hexadecimal
+from coord.shell.syntax import language_of
 from coord.shell.units import duration, milliseconds, moment, size, wall_ms
 
-COLOURED_BYTES_MAX = 64 << 10
+COLOURED_BYTES_MAX = 16 << 10
+"""Longer values are shown without colours: to find them takes longer than anyone waits."""
+
 TABLE_COLUMNS = 72
 """With less room each server is shown as a list."""
 COLUMN_GAP = 2
@@ -31,6 +36,9 @@ NOT_SERVING = "does not serve"
 
 Field: TypeAlias = tuple[str, Callable[[ServerStatus], Text]]
 """Of a server: its title, and how it is shown."""
+
+LONG_COLUMNS = 72
+"""A terminal that is narrower gets `ls -l` without the time."""
 
 SHORT_LETTERS = 60
 """A longer value is not repeated by `diff`."""
@@ -51,8 +59,11 @@ def long_child(row: values.LongChild, console: Console) -> Text:
     stat = row.stat
     if stat is None:
         return Text.assemble(("   (may not be read)   ", "dim"), row.name)
-    kind = "e" if stat.ephemeral_owner else "-"
-    head = f"{kind} {stat.version:>6} {stat.data_length:>8} {stat.children_count:>6} {moment(stat.mtime)} "
+    kind = LETTERS[kind_of(stat)]
+    if console.width < LONG_COLUMNS:
+        head = f"{kind} {stat.version:>4} {stat.data_length:>7} {stat.children_count:>5} "
+    else:
+        head = f"{kind} {stat.version:>6} {stat.data_length:>8} {stat.children_count:>6} {moment(stat.mtime)} "
     return Text.assemble((head, "dim"), (row.name, _style(stat)))
 
 
@@ -83,19 +94,12 @@ def value(shown: values.Value, console: Console) -> RenderableType:
     text = as_text(shown.value)
     if text is None:
         return hexadecimal(shown.value, console.width)
-    if console.is_terminal and len(text) <= COLOURED_BYTES_MAX and _is_json(text):
-        return Syntax(text, "json", theme="ansi_dark", background_color="default", word_wrap=True)
+    language = language_of(text) if console.is_terminal and len(text) <= COLOURED_BYTES_MAX else None
+    if language is not None:
+        coloured = Syntax(text, language, theme="ansi_dark", background_color="default").highlight(text)
+        coloured.right_crop(len(coloured) - len(coloured.plain.rstrip("\n")))
+        return coloured
     return Text(text.removesuffix("\n"))
-
-
-def _is_json(text: str) -> bool:
-    if not text.lstrip().startswith(("{", "[")):
-        return False
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
 
 
 def znode_stat(shown: values.ZnodeStat, console: Console) -> Text:
@@ -103,8 +107,8 @@ def znode_stat(shown: values.ZnodeStat, console: Console) -> Text:
 
 
 def stat_lines(stat: Stat) -> Text:
-    """With zkCli's names."""
-    rows = (
+    """With zkCli's names, and what zkCli does not know if there is any."""
+    rows: tuple[tuple[str, str], ...] = (
         ("cZxid", f"{stat.czxid:#x}"),
         ("ctime", moment(stat.ctime)),
         ("mZxid", f"{stat.mzxid:#x}"),
@@ -117,6 +121,8 @@ def stat_lines(stat: Stat) -> Text:
         ("dataLength", str(stat.data_length)),
         ("numChildren", str(stat.children_count)),
     )
+    if stat.lifetime_ms:
+        rows += (("kind", CONTAINER if stat.container else f"{TTL}, {stat.lifetime_ms} ms"),)
     return Text("\n").join(Text.assemble((f"{name} = ", "dim"), shown) for name, shown in rows)
 
 
@@ -124,7 +130,7 @@ def size_row(row: values.Size, console: Console) -> Text:
     return Text(f"{row.znodes:>9} {size(row.bytes):>9}  {row.path}")
 
 
-def count(shown: values.Count, console: Console) -> Text:
+def count(shown: values.Counted, console: Console) -> Text:
     return Text(str(shown.descendants))
 
 
@@ -175,6 +181,10 @@ def access_list(shown: values.AccessList, console: Console) -> Text:
     return text if shown.stat is None else Text("\n").join([text, stat_lines(shown.stat)])
 
 
+def listed_access(row: values.ListedAccess, console: Console) -> Text:
+    return Text.assemble(f"{row.path}  ", ("may not be read" if row.acl is None else shown_acl(row.acl), "dim"))
+
+
 def _sorted(permissions: int) -> str:
     return shown_permissions(permissions) or "nothing"
 
@@ -217,12 +227,41 @@ def digest(row: values.DigestShown, console: Console) -> Text:
     return Text(f"{row.digest} at {row.zxid}  {row.server}")
 
 
+def member(row: values.Member, console: Console) -> Text:
+    client = row.client_address or "not among the addresses of this shell"
+    return Text(f"{row.server}  {row.peer_address}  {client}  {row.role or ''}".rstrip())
+
+
+def line(row: values.Line, console: Console) -> Text:
+    return Text(f"{row.number} - {row.line}")
+
+
+def version(shown: values.Version, console: Console) -> Text:
+    return Text(f"coord shell {shown.shell}\nserver {shown.server or 'not known'}")
+
+
 def place(shown: values.Place, console: Console) -> Text:
     return Text(shown.path)
 
 
 def help_(shown: values.Help, console: Console) -> Text:
-    return Text(shown.text)
+    return Text("\n".join(_wrapped(line, console.width) for line in shown.text.split("\n")))
+
+
+def _wrapped(line: str, columns: int) -> str:
+    """At words; what goes on stands below where the second column begins, if there is room for that."""
+    if len(line) <= columns:
+        return line
+    column = re.match(r" +\S.*?  +", line)
+    indent = column.end() if column and column.end() < columns // 2 else len(line) - len(line.lstrip()) + 2
+    return textwrap.fill(
+        line,
+        columns,
+        subsequent_indent=" " * indent,
+        drop_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def ensemble(shown: EnsembleStatus, console: Console) -> Group:
@@ -322,19 +361,23 @@ SHOWN: dict[type, Callable[[Any, Console], RenderableType]] = {
     values.ZnodeStat: znode_stat,
     values.Found: found,
     values.Size: size_row,
-    values.Count: count,
+    values.Counted: count,
     values.Done: done,
     values.StepDone: step_done,
     values.Difference: difference,
     values.Place: place,
     values.Identities: identities,
     values.AccessList: access_list,
+    values.ListedAccess: listed_access,
     values.QuotaShown: quota,
     values.Told: told,
     values.Owned: owned,
     values.SessionShown: session,
     values.Holder: holder,
     values.DigestShown: digest,
+    values.Member: member,
+    values.Line: line,
+    values.Version: version,
     values.Help: help_,
     EnsembleStatus: ensemble,
     **PAST_SHOWN,

@@ -65,6 +65,13 @@ class Branch:
 
 
 @message
+class Bytes:
+    """`get --out -` and `export PATH -`: to be written as they are, and nothing else."""
+
+    data: bytes
+
+
+@message
 class Value:
     """`get`."""
 
@@ -100,7 +107,7 @@ class Size:
 
 
 @message
-class Count:
+class Counted:
     """`count`: below a znode, without itself."""
 
     path: str
@@ -123,7 +130,7 @@ class Difference:
     """A row of `diff`."""
 
     below: str  # the znode's path below both tops, "" for the tops
-    what: str  # one of ONLY_FIRST, ONLY_SECOND, OTHER_VALUE, OTHER_ACL
+    what: str  # one of ONLY_FIRST, ONLY_SECOND, OTHER_VALUE, OTHER_KIND, OTHER_ACL
     first: bytes | None
     second: bytes | None
 
@@ -151,6 +158,14 @@ class AccessList:
     path: str
     acl: Acl
     stat: Stat | None  # shown on demand
+
+
+@message
+class ListedAccess:
+    """A row of `acl get -R`."""
+
+    path: str
+    acl: Acl | None  # None: this client may not read it
 
 
 @message
@@ -207,6 +222,16 @@ class Holder:
 
 
 @message
+class Member:
+    """A row of `members`: a server of the ensemble, as the servers' settings name it."""
+
+    server: int
+    peer_address: str  # where the other servers reach it
+    client_address: str | None  # where clients do, of those whose address this shell was given
+    role: str | None  # leader, follower, observer; None: it does not answer, or was not asked
+
+
+@message
 class DigestShown:
     """A row of `digest`."""
 
@@ -223,6 +248,29 @@ class StepDone:
     command: str
     path: str | None
     version: int | None
+
+
+@message
+class Line:
+    """A row of `history`."""
+
+    number: int
+    line: str
+
+
+@message
+class Again:
+    """`redo`: a line to be done again."""
+
+    line: str
+
+
+@message
+class Version:
+    """`version`."""
+
+    shell: str
+    server: str | None  # as the server that serves this shell tells it
 
 
 @message

@@ -1,18 +1,17 @@
-"""Through a subtree, page by page: never more than a page of any znode's children in one answer."""
+"""Through a subtree, page by page: of each znode that is being looked into no more than a page of children is kept."""
 
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 
-from coord.client.client import Client
-from coord.client.operations import PAGE_MAX, Child, Page
+from coord.client.client import Client, page_of_all
+from coord.client.operations import PAGE_MAX, PAGE_OF_ALL, Child, Page
 from coord.model.errors import NoAuthError, NoNodeError
 from coord.model.message import message
 from coord.model.stat import Stat
-from coord.shell.errors import ShellError
 from coord.shell.state import join
 
-VALUES_PAGE = PAGE_MAX // 5
-"""With their values fewer children are asked for at once, for the first to be there soon."""
+VALUES_PART = 5
+"""With their values so many times fewer children are asked for at once, for the first to be there soon."""
 
 
 @message
@@ -27,11 +26,17 @@ async def pages(client: Client, path: str, *, data: bool = False) -> AsyncGenera
     """A znode's children."""
     after, more = "", True
     while more:
-        page = await client.children_page(path, after, VALUES_PAGE if data else PAGE_MAX, data=data)
+        page = await next_page(client, path, after, data)
         if page.children:
             after = page.children[-1].name
         more = page.more
         yield page
+
+
+async def next_page(client: Client, path: str, after: str, data: bool) -> Page:
+    """The first one is short, to be there soon; the next ones are long, for a server looks at all children for each."""
+    limit = PAGE_OF_ALL if after else PAGE_MAX
+    return await page_of_all(client, path, after, limit // VALUES_PART if data else limit, data)
 
 
 @dataclass(slots=True)
@@ -71,8 +76,7 @@ async def walk(
             yield gathered
             gathered = []
             try:
-                limit = VALUES_PAGE if data else PAGE_MAX
-                page = await client.children_page(level.path, level.last, limit, data=data)
+                page = await next_page(client, level.path, level.last, data)
             except (NoNodeError, NoAuthError):
                 if len(levels) == 1:
                     raise
@@ -86,8 +90,8 @@ async def walk(
 
 
 async def existing(client: Client, path: str) -> Stat:
-    """The stat of a znode that has to be there. Raises ShellError."""
+    """The stat of a znode that has to be there. Raises NoNodeError."""
     stat = await client.exists(path)
     if stat is None:
-        raise ShellError(f"there is no znode {path}")
+        raise NoNodeError(f"{path} does not exist")
     return stat

@@ -15,7 +15,7 @@ from coord.model.stat import Stat
 from coord.shell.acls import parse_acl
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.files import read_file
-from coord.shell.grammar import Commands, File, Path, command, split
+from coord.shell.grammar import Commands, Count, File, Path, command, split
 from coord.shell.state import Shell, join
 from coord.shell.units import age_s
 from coord.shell.values import Done, Hex, StepDone, ZnodeStat
@@ -56,12 +56,18 @@ async def create(
         create -e -s /locks/db/lock-
         create /app/logo --file logo.png
     """
-    where = shell.path(path)
+    where = _new_path(shell, path, sequential)
     made = await shell.client.create(
-        where, await given_value(value, file), ephemeral=ephemeral, sequential=sequential, container=container,
+        where, await given_value(shell, value, file), ephemeral=ephemeral, sequential=sequential, container=container,
         ttl=_ttl_s(ttl_ms, ttl), parents=parents, acl=None if acl is None else parse_acl(acl),
     )  # fmt: skip
     return Done(f"Created {made}", made)
+
+
+def _new_path(shell: Shell, path: Path, sequential: bool) -> str:
+    """Of a znode to be made. /a/ and sequential, as in ZooKeeper: a child of /a whose name is a number."""
+    where = shell.path(path)
+    return f"{where}/" if sequential and path.endswith("/") and where != "/" else where
 
 
 def _ttl_s(ttl_ms: int | None, ttl: str | None) -> float | None:
@@ -96,7 +102,7 @@ async def set_(
     where = shell.path(path)
     if value is None and file is None:
         raise UsageError("set: give the value, or --file; '' empties the znode")
-    now = await shell.client.set(where, await given_value(value, file), version)
+    now = await shell.client.set(where, await given_value(shell, value, file), version)
     yield [_was_set(where, now)]
     if stat:
         yield [ZnodeStat(where, now)]
@@ -110,6 +116,8 @@ def _was_set(path: str, now: Stat) -> Done:
 async def edit(shell: Shell, path: Path) -> Done:
     """Edit a value in $EDITOR. If somebody else changed it meanwhile nothing is overwritten, and your text is kept.
 
+    A line break that the editor puts behind the last line is not kept if there was none before.
+
     Examples:
         edit /app/config
     """
@@ -117,6 +125,12 @@ async def edit(shell: Shell, path: Path) -> Done:
     if shell.ask is None:
         raise ShellError("edit needs a terminal; use set --file")
     before, stat = await shell.client.get(where)
+    try:
+        before.decode()
+    except UnicodeDecodeError:
+        raise ShellError(
+            f"{where} holds {len(before)} bytes that are no text, which editors spoil; use get --out and set --file"
+        ) from None
     folder = LocalPath(tempfile.mkdtemp(prefix="coord-edit-"))
     copy = folder / (where.rpartition("/")[2] or "root")
     copy.write_bytes(before)
@@ -125,7 +139,12 @@ async def edit(shell: Shell, path: Path) -> Done:
         ended = await trio.run_process(editor, stdin=None, check=False)
     except OSError as error:
         raise ShellError(f"the editor {editor[0]!r} cannot be started: {error.strerror}; set $EDITOR") from None
-    after = copy.read_bytes()
+    try:
+        after = copy.read_bytes()
+    except OSError:
+        raise ShellError(f"the editor has left no file {copy}; nothing was changed") from None
+    if not before.endswith(b"\n"):
+        after = after.removesuffix(b"\n")
     if ended.returncode or after == before:
         _forget(copy)
         return Done("nothing was changed", where, stat.version)
@@ -172,14 +191,20 @@ async def rm(
         raise ShellError("the root cannot be deleted; name what is below it")
     await existing(shell.client, where)
     count = 1 + await shell.client.count_descendants(where)
-    await shell.confirm(f"Delete {where} and all below it, {count} znode{'s' * (count != 1)}?", force)
+    if count == 1:
+        await shell.client.delete(where, version)
+        return Done(f"deleted {where}", where, znodes=1)
+    await shell.confirm(f"Delete {where} and all below it, {count} znodes?", force)
     await _delete_tree(shell, where, version)
-    return Done(f"deleted {where}, {count} znode{'s' * (count != 1)}", where, znodes=count)
+    return Done(f"deleted {where}, {count} znodes", where, znodes=count)
+
+
+NONE = Count(0)
 
 
 @command(aliases=("rmr",), changes=True)
 async def deleteall(
-    shell: Shell, path: Path, *, force: Annotated[bool, "f"] = False, batch: Annotated[int, "b"] = 0
+    shell: Shell, path: Path, *, force: Annotated[bool, "f"] = False, batch: Annotated[Count, "b"] = NONE
 ) -> Done:
     """As rm -r, under the name that zkCli has for it.
 
@@ -249,9 +274,11 @@ async def txn(shell: Shell, steps: list[str]) -> list[StepDone]:
         words = split(text)
         if not words:
             raise UsageError("txn: a step is empty; it is a command such as 'set /a on'")
+        if words[0].lower() not in STEPS.by_name:
+            raise UsageError(f"txn: {words[0]!r:.60} is no step; steps are create, set, rm and check")
         step, rest = STEPS.find(words)
         arguments = step.parse(rest)
-        arguments["path"] = shell.path(arguments["path"])
+        arguments["path"] = _new_path(shell, arguments["path"], arguments.get("sequential", False))
         step.function(transaction, **arguments)
         told.append((text, arguments["path"]))
     try:
@@ -332,10 +359,10 @@ STEPS = Commands({"steps": (create_step, set_step, rm_step, check_step)})
 # ---- helpers
 
 
-async def given_value(text: str | None, file: str | None) -> bytes:
+async def given_value(shell: Shell, text: str | None, file: str | None) -> bytes:
     """The value as it was typed, or what the file holds."""
     if file is None:
         return (text or "").encode("utf-8", "surrogateescape")  # bytes that are no text come as they are
     if text:
         raise UsageError("give the value or --file, not both")
-    return await read_file(file)
+    return await read_file(shell, file)

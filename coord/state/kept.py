@@ -6,7 +6,7 @@ answered from here, and not done again. A number must follow the last one: so no
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from coord.model.errors import ERRORS, BadArgumentsError, CoordError, UnacknowledgedError
 from coord.model.replies import Created, Done, Failed, MultiDone, Repeated, Reply, Written
@@ -99,7 +99,11 @@ class Ledger:
 def settled(reply: Reply) -> Reply:
     """`reply`, with a copy in the place of the live znode that it shows, so that it stays as it is."""
     if type(reply) is Written or type(reply) is Created:
-        reply.stat = cast(Znode, reply.stat).frozen()
+        if type(reply.stat) is Znode:
+            reply.stat = reply.stat.frozen()
+    elif type(reply) is MultiDone:
+        for each in reply.replies:
+            settled(each)
     return reply
 
 
@@ -116,7 +120,8 @@ def size_of(reply: Reply) -> int:
 
 # ---- as plain values, for a snapshot
 
-_STAT_TYPES = [int] * 11
+_STAT_TYPES = ([int] * 11, [int] * 12)
+"""A stat's fields; the last is left out where it is 0, as it is for nearly every znode."""
 
 
 def plain_of(reply: Reply) -> list[Any]:
@@ -141,12 +146,13 @@ def reply_of(plain: Any) -> Reply:
 
 
 def _plain_stat(stat: Any) -> list[int]:
-    return [getattr(stat, name) for name in Stat.__slots__]  # type: ignore[attr-defined]
+    fields = [getattr(stat, name) for name in Stat.__slots__]  # type: ignore[attr-defined]
+    return fields if stat.lifetime_ms else fields[:-1]
 
 
 def _stat_of(plain: Any) -> Stat:
-    if [*map(type, plain)] != _STAT_TYPES:
-        raise ValueError("a stat is eleven integers")
+    if [*map(type, plain)] not in _STAT_TYPES:
+        raise ValueError("a stat is eleven or twelve integers")
     return Stat(*plain)
 
 

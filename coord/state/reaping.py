@@ -7,7 +7,8 @@ derived from the tree; the machine only lists what is due, the leader proposes t
 
 from sortedcontainers import SortedList
 
-from coord.state.znode import CONTAINER_LIFETIME, Znode
+from coord.model.stat import CONTAINER_LIFETIME
+from coord.state.znode import Znode
 
 
 class Reaping:

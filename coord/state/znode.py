@@ -20,7 +20,6 @@ from coord.state.digest import (
     data_number,
 )
 
-CONTAINER_LIFETIME: Final = -1  # in `lifetime_ms`; 0 is an ordinary znode, more a TTL
 INT32_MAX: Final = (1 << 31) - 1
 
 Image: TypeAlias = tuple[bytes | None, Acl, int, int, int, int, int, int, int, int, int, int]
@@ -148,6 +147,7 @@ class Znode:
             len(data) if data else 0,
             children,
             self.pzxid,
+            self.lifetime_ms,
         )
 
     def __repr__(self) -> str:

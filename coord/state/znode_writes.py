@@ -43,11 +43,12 @@ from coord.model.requests import (
     SetAcl,
     SetData,
 )
+from coord.model.stat import CONTAINER_LIFETIME
 from coord.state.acl import ADMIN, CREATE, DELETE, WRITE, fixed, require
 from coord.state.digest import mark_of
 from coord.state.operation import State, Undo, bad_version, find, no_node, parent_to_delete_from, remove
 from coord.state.quota import covering
-from coord.state.znode import CONTAINER_LIFETIME, INT32_MAX, Znode, int32
+from coord.state.znode import INT32_MAX, Znode, int32
 
 TTL_MS_MAX = (1 << 40) - 1
 

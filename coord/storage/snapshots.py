@@ -33,7 +33,7 @@ _END_MARK = 0xFFFFFFFF
 _CRC = Struct(">I")
 _END_BYTES = _END.size + _CRC.size
 
-_SYNC_BYTES = 8 << 20
+_SYNC_BYTES = 2 << 20
 """After so much a snapshot is synced while it is written: one sync of all of it would make the log's syncs wait."""
 
 

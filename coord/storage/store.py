@@ -264,14 +264,13 @@ class Store:
     def worth_streaming(self, position: int) -> bool:
         """Whether the log after `position` is what a server that stands there is to be sent, and not a snapshot.
 
-        What is kept only to be looked back at may be far longer than the state.
+        It is as long as it is not longer than the state and the log after that: a byte of log takes its receiver twice
+        the time of one of a snapshot. And what is kept only to be looked back at may be far longer.
         """
-        if not self._settings.past_bytes_max:
+        if not self._settings.past_bytes_max or not self._last_snapshot:
             return True
-        good, kept = self._good(list(self._snapshots)), self._settings.snapshots_kept
-        if len(good) < kept or position >= good[-kept]:
-            return True
-        return self._log.bytes_after(position) <= self._snapshots.get(self._last_snapshot, 0)
+        state = self._snapshots.get(self._last_snapshot, 0) + self._log.bytes_after(self._last_snapshot)
+        return self._log.bytes_after(position) <= state
 
     def snapshot_chunks(self, zxid: int | None = None) -> Iterator[bytes]:
         """The chunks of the snapshot at `zxid` (by default the newest), verified as they are read. From any thread."""

@@ -4,15 +4,17 @@ A thread for every sync costs a write a third of its speed or more where the dis
 threads fight for the interpreter, too); without one, a slow disk stops the event loop. So the disk is measured: while
 it is quick, a small write into an idle store is performed inline, in `submit` itself. As soon as one stalls, or the
 average grows, everything goes through one worker thread, a batch at a time, and what arrives meanwhile is the next
-batch, with one sync for all of it. From the thread the disk cannot be judged, since a thread waits for the interpreter
+batch, with one sync for all of it. From the thread the disk cannot be trusted, since a thread waits for the interpreter
 as well; so after a while one write is performed inline as a probe: if it is quick the writer stays inline, else the
-next probe comes after twice as many.
+next probe comes after twice as many. But a write that stalls in the thread would have stalled inline, too: no probe
+follows it. Nor is anything performed inline while it is known that the disk has much else to do (`disk_busy`).
 
 Promises: what is submitted is performed in the order in which it was submitted, and each `then` is called in that
 order, on the event loop, after its steps are durable. After a StorageFailure nothing more is performed or called.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Protocol, TypeVar
 
@@ -52,6 +54,8 @@ class Writer:
         self._inline_bytes_max = inline_bytes_max
         self._inline = True
         self._average_s = 0.0  # of inline performs
+        self._thread_took_s = 0.0  # the last perform in the thread
+        self._others = 0  # who write much beside the steps just now
         self._since_change = 0  # performs since the writer went inline, or left it
         self._probe_after = _PROBE_AFTER_MIN
         self._waiting: list[tuple[Sequence[Step], Callable[[], None]]] = []
@@ -73,6 +77,15 @@ class Writer:
         """Submits that are gathered while the disk is busy."""
         return len(self._waiting)
 
+    @contextmanager
+    def disk_busy(self) -> Iterator[None]:
+        """While this lasts much else is written to the disk: syncs will take their time, and nobody waits inline."""
+        self._others += 1
+        try:
+            yield
+        finally:
+            self._others -= 1
+
     def submit(self, steps: Sequence[Step], then: Callable[[], None]) -> None:
         """Perform `steps` after all that was submitted before, then call `then`, perhaps both before this returns."""
         if self._failure is not None:
@@ -92,7 +105,7 @@ class Writer:
             gathered, self._waiting = self._waiting, []
             steps = [step for some, _ in gathered for step in some]
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(self._perform, steps)
+                self._thread_took_s = await trio.to_thread.run_sync(self._perform, steps)
             self._since_change += 1
             self._call(gathered)
             self._busy = False
@@ -123,7 +136,11 @@ class Writer:
     def _small(self) -> bool:
         if self._store.instant:
             return True
-        if not self._inline and self._since_change < self._probe_after:
+        if self._others:
+            return False
+        if not self._inline and (
+            self._since_change < self._probe_after or self._thread_took_s > self._inline_max_s * _STALL_FACTOR
+        ):
             return False
         size = 0
         for steps, _ in self._waiting:

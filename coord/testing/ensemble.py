@@ -22,7 +22,8 @@ from coord.client import client as coord_client
 from coord.client.connecting import connect
 from coord.model.message import message
 from coord.replica.replica import Replica
-from coord.server.config import Address, Config
+from coord.server.config import Config
+from coord.server.parsers import Address
 from coord.server.serve import serve
 from coord.storage.memory import MemoryDisk
 from coord.testing.client import Client, ConnectionLost

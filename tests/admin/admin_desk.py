@@ -12,8 +12,8 @@ import trio
 from prometheus_client.parser import text_string_to_metric_families
 
 from coord.admin.app import make_app
-from coord.server.config import Address
 from coord.server.console import Console
+from coord.server.parsers import Address
 from coord.server.serve import serve
 from coord.testing.ensemble import Ensemble, ensemble
 

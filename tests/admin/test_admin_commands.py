@@ -12,7 +12,7 @@ from coord.admin import commands
 from coord.admin.app import ACTIONS
 from coord.admin.pieces import ITEMS_A_PIECE
 from coord.codec.words import COSTLY, WORDS
-from coord.server.config import load_config
+from coord.server.loading import load_config
 
 KEYS = {
     "configuration": "client_port data_dir data_log_dir tick_time max_client_cnxns min_session_timeout "

@@ -12,8 +12,8 @@ import trio
 from admin_desk import TOKEN, open_desk
 
 from coord.admin import http
-from coord.server.config import Address
 from coord.server.errors import AddressUnavailable
+from coord.server.parsers import Address
 
 
 @asynccontextmanager

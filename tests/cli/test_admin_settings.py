@@ -4,7 +4,9 @@ import pytest
 
 from coord.cli.admin import admin_of, read_token
 from coord.cli.up import admin_addresses
-from coord.server.config import Address, Config, SettingError, load_config
+from coord.server.config import Config
+from coord.server.loading import SettingError, load_config
+from coord.server.parsers import Address
 
 
 def test_without_admin_nothing_runs_beside_the_server():

@@ -66,6 +66,17 @@ async def test_a_thousand_pipelined_writes_survive_the_crash_of_the_clients_serv
         assert len(await client.children("/s")) == 500
 
 
+async def test_writes_beyond_those_that_may_be_in_flight_leave_as_soon_as_answers_come(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        await client.create("/n")
+        began_s = trio.current_time()
+        async with client.pipeline() as pipe:
+            for _ in range(3000):
+                pipe.set("/n", b"x")
+        assert (await client.exists("/n")).version == 3000
+        assert trio.current_time() - began_s < 0.5  # and not with the next tick of the session's clock
+
+
 async def test_as_many_transactions_are_in_flight_as_the_servers_keep_answers_for(ensemble, virtual_clock):
     async with ensemble.client() as client:
         async with client.pipeline() as pipe:

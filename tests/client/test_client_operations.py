@@ -101,6 +101,17 @@ async def test_every_kind_of_znode(client):
     assert stat.ephemeral_owner == client.session.id
     assert sorted(await client.ephemerals()) == ["/e", "/s-0000000001"]
     assert await client.ephemerals("/e") == ["/e"]
+    kinds = {path: await client.exists(path) for path in ("/s-0000000000", "/t-0000000002", "/c", "/t", "/e")}
+    assert [(stat.container, stat.ttl) for stat in kinds.values()] == [
+        (False, None), (False, 60), (True, None), (False, 0.5), (False, None),
+    ]  # fmt: skip
+    assert (await client.get("/t"))[1] == kinds["/t"] == (await client.get_acl("/t"))[1]
+    page = await client.children_page("/")
+    listed = {"/" + child.name: child.stat for child in page.children}
+    assert kinds == {path: listed[path] for path in kinds}
+    async with client.transaction() as txn:
+        txn.set("/t", b"x")
+    assert (txn.results[0].ttl, (await client.set("/t", b"y")).ttl) == (0.5, 0.5)
 
 
 @with_client

@@ -14,6 +14,7 @@ from coord.codec.calls import Call
 from coord.codec.entries import ROWS
 from coord.codec.errors import CodecError
 from coord.codec.native_rows import OTHERS, ROW_OF, STEPS, WRITES
+from coord.codec.words import OPERATIONS
 from coord.model.errors import (
     BadVersionError,
     CoordError,
@@ -78,7 +79,12 @@ FRAME_BYTES_MAX = 1 << 20
 
 numbers = st.integers(1, (1 << 62) - 1)
 counts = st.integers(0, (1 << 32) - 1)
-stats = st.builds(Stat, *[int64] * 4, *[int32] * 3, int64, counts, counts, int64) | st.builds(Stat, *[unsigned] * 11)
+stats = (
+    st.builds(Stat, *[int64] * 4, *[int32] * 3, int64, counts, counts, int64)
+    | st.builds(Stat, *[unsigned] * 11)
+    | st.builds(Stat, *[int64] * 12)
+)
+
 
 steps = st.one_of(
     st.builds(Create, text, maybe_raw, acls, int32, int64, st.booleans()),
@@ -245,6 +251,11 @@ def test_an_error_without_a_class_is_an_error_all_the_same() -> None:
 
 
 # ---- tables
+
+
+def test_every_row_has_the_name_of_one_of_zookeepers_operations() -> None:
+    assert set(native.OPCODE_OF_ROW) == set(WRITES) | set(OTHERS)
+    assert set(native.OPCODE_OF_ROW.values()) <= set(OPERATIONS)
 
 
 def test_every_row_is_known_in_both_directions() -> None:

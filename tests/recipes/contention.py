@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import anyio
 import trio
 
 import coord
@@ -60,7 +61,7 @@ class Inside:
 
     def check(self) -> None:
         if not self.together(list(self.bodies.values())):
-            raise Violation(f"at {trio.current_time():.3f} s these bodies run at once: {self.bodies}")
+            raise Violation(f"at {anyio.current_time():.3f} s these bodies run at once: {self.bodies}")
 
 
 @contextmanager

@@ -114,3 +114,15 @@ async def test_misuse_is_told():
         await client.create("/counter", b"apples")
         with pytest.raises(RecipeError, match="/counter holds b'apples'"):
             await counter.add(1)
+
+
+@on_both
+async def test_a_number_that_could_not_be_read_again_is_not_written():
+    async with coord.embedded() as client:
+        counter = Counter(client, "/counter")
+        with pytest.raises(RecipeError, match="/counter would have more than 1000 digits"):
+            await counter.add(10**999)
+        with pytest.raises(RecipeError, match="could not be read again"):
+            await counter.set(-(10**5000))
+        assert await counter.add(1 - 10**999) == 1 - 10**999
+        assert await Counter(client, "/counter").add(10**999 - 1) == 0

@@ -68,7 +68,7 @@ async def run_a_job(client: coord.Client) -> None:
     async def work(run: Run) -> None:
         raise ZeroDivisionError
 
-    job = PeriodicJob(client, "/x/job", every=1, clock=lambda: 5 + trio.current_time())
+    job = PeriodicJob(client, "/x/job", every=1)
     with pytest.raises(ZeroDivisionError):
         await job.run(work)
 
@@ -142,3 +142,37 @@ async def test_an_add_is_counted_once_or_not_at_all(ensemble, virtual_clock):
             await client.delete("/x", recursive=True)
 
     assert await at_each_checkpoint(scenario) > 4
+
+
+@pytest.mark.parametrize("work", [False, True])
+async def test_who_waits_for_an_item_gets_it_or_leaves_it_and_leaves_the_line(work, ensemble, virtual_clock):
+    async with ensemble.client() as client, ensemble.client() as other:
+
+        async def scenario(cancellable: Cancellable) -> None:
+            got: list[bytes] = []
+            kept = Queue(client, "/x")
+
+            async def put_later() -> None:
+                await trio.sleep(0.05)
+                await (TaskQueue(other, "/x") if work else Queue(other, "/x")).put(b"item")
+
+            async def take() -> None:
+                if work:
+                    async with TaskQueue(client, "/x").take() as task:
+                        await task.acknowledge()
+                        got.append(task.value)
+                else:
+                    got.append(await kept.get())
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(put_later)
+                with cancellable:
+                    await take()
+            assert await client.ephemerals() == []
+            left = await (TaskQueue(client, "/x") if work else kept).count()
+            assert len(got) + left == 1 or (work and cancellable.fired)
+            if left:
+                await take()
+                assert got == [b"item"]
+
+        assert await at_each_checkpoint(scenario) > 8

@@ -30,7 +30,7 @@ async def run(client: coord.Client, use: Use) -> None:
     async def work(run: Run) -> None:
         await use(run)
 
-    await PeriodicJob(client, "/x/job", every=1, clock=lambda: 5 + trio.current_time()).run(work)
+    await PeriodicJob(client, "/x/job", every=1).run(work)
 
 
 async def join(client: coord.Client, use: Use) -> None:

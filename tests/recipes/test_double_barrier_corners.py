@@ -3,10 +3,12 @@
 import pytest
 import trio
 
+import coord
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
-from recipes import DoubleBarrier
+from recipes import DoubleBarrier, LockLost, MemberDied
 from tests.recipes.cancelling import Cancellable, at_each_checkpoint
+from tests.recipes.contention import ends_with
 
 
 async def test_a_barrier_of_one_that_is_cancelled_anywhere_leaves_no_znode(ensemble, virtual_clock):
@@ -48,3 +50,36 @@ async def test_a_name_with_anything_in_it_hinders_nobody(name, ensemble, virtual
 
         nursery.start_soon(member, one, name)
         nursery.start_soon(member, two, "other")
+
+
+async def test_a_death_is_told_though_the_round_is_longer_than_the_servers_remember(ensemble, virtual_clock):
+    told: list[list[str]] = []
+    async with (
+        ensemble.client(session_timeout=4) as dying,
+        ensemble.client() as one,
+        ensemble.client() as two,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def come(client: coord.Client, name: str, stay_s: float) -> None:
+            try:
+                async with DoubleBarrier(client, "/x", 3, name=name):
+                    await trio.sleep(stay_s)
+            except MemberDied as error:
+                told.append(error.names)
+
+        async def die() -> None:
+            with ends_with(LockLost, coord.SessionLostError):
+                async with DoubleBarrier(dying, "/x", 3, name="mortal"):
+                    ensemble.isolate(dying)
+                    await trio.sleep(60)
+
+        nursery.start_soon(die)
+        nursery.start_soon(come, one, "one", 30)
+        nursery.start_soon(come, two, "two", 40)
+        await trio.sleep(20)
+        await one.create("/later")
+        await ensemble.wait_converged()
+        for replica in ensemble.replicas.values():
+            replica.window.restart(replica.machine.zxid)
+    assert told == [["mortal"], ["mortal"]]

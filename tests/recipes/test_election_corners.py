@@ -1,5 +1,7 @@
 """An election that is won and lost before its leader is told, or whose seat is deleted and taken by another."""
 
+from contextlib import suppress
+
 import trio
 
 import coord
@@ -39,8 +41,8 @@ async def test_a_seat_that_was_deleted_and_taken_by_another_is_not_taken_for_one
         sat, taken = trio.Event(), trio.Event()
         sit_down = Election._sit_down
 
-        async def slowly(election: Election, place) -> bool:
-            done = await sit_down(election, place)
+        async def slowly(election: Election, place, *line) -> int:
+            done = await sit_down(election, place, *line)
             if election.client is one and done and not sat.is_set():
                 sat.set()
                 await taken.wait()
@@ -50,16 +52,22 @@ async def test_a_seat_that_was_deleted_and_taken_by_another_is_not_taken_for_one
 
         async def lead(client: coord.Client, name: str) -> None:
             async def serve(term: Term) -> None:
-                order.append(name)
                 taken.set()
-                await trio.sleep(1)
-                order.append(f"{name} ends")
+                await trio.sleep(0.01)
+                with suppress(coord.NoNodeError, coord.BadVersionError):
+                    async with client.transaction(guard=term) as txn:
+                        txn.set("/written", name.encode())
+                await trio.sleep(0.1)
+                order.append(name)
 
             await Election(client, "/x", name=name).run(serve)
 
+        await two.create("/written")
         nursery.start_soon(lead, one, "one")
         await sat.wait()
         await two.sync()
         await two.delete("/x/leader")
         nursery.start_soon(lead, two, "two")
-    assert order == ["two", "two ends", "one", "one ends"]
+        await ensemble.wait(lambda: order == ["two"])
+        assert (await two.get("/written"))[0] == b"two"
+    assert order == ["two", "one"]

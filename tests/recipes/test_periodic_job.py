@@ -65,7 +65,7 @@ async def take_part(ensemble: coord.testing.Ensemble, rng: random.Random, runs: 
 
             try:
                 with trio.move_on_after(rng.uniform(5, 30)):
-                    await PeriodicJob(client, "/job", every=3, clock=clock, **options).run(work)
+                    await PeriodicJob(client, "/job", every=3, **options).run(work)
             except (LockLost, coord.CoordError, ZeroDivisionError):
                 pass
             ensemble.network.rejoin(host)
@@ -74,8 +74,8 @@ async def take_part(ensemble: coord.testing.Ensemble, rng: random.Random, runs: 
 async def run_seed(seed: int, options: dict[str, bool]) -> None:
     rng, runs = random.Random(seed), Runs()
     async with coord.testing.ensemble(seed=seed) as ensemble, ensemble.client(session_timeout=60) as client:
-        job = PeriodicJob(client, "/job", every=3, clock=clock, **options)
-        first = job.latest() + 1
+        job = PeriodicJob(client, "/job", every=3, **options)
+        first = await job.latest() + 1
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(take_part, ensemble, random.Random(rng.random()), runs, options)
@@ -136,8 +136,8 @@ async def test_runs_that_were_missed_are_made_up_for_or_told(ensemble, virtual_c
 
         await client.create("/job/last", b'{"number": 0}', parents=True)
         for make_up in (False, True):
-            job = PeriodicJob(client, "/job", every=10, clock=clock, make_up=make_up)
-            first = job.latest()
+            job = PeriodicJob(client, "/job", every=10, make_up=make_up)
+            first = await job.latest()
             await client.set("/job/last", b'{"number": %d}' % (first - 3))
             with trio.move_on_after(1):
                 await job.run(note)
@@ -147,8 +147,6 @@ async def test_runs_that_were_missed_are_made_up_for_or_told(ensemble, virtual_c
 
 @on_both
 async def test_a_run_that_raises_is_repeated_and_what_it_writes_with_its_end_is_written_once():
-    now = [1000.0]
-
     async def fail(run: Run) -> None:
         raise ZeroDivisionError(run.repeated)
 
@@ -163,9 +161,10 @@ async def test_a_run_that_raises_is_repeated_and_what_it_writes_with_its_end_is_
                 run.finish_with(client.transaction())
             raise KeyboardInterrupt
 
-        await PeriodicJob(client, "/job", every=10, clock=lambda: now[0])._ensure()
-        now[0] = 1011.0
-        job = PeriodicJob(client, "/job", every=10, clock=lambda: now[0])
+        await client.create("/job/last", b'{"number": 100}', parents=True)
+        job = PeriodicJob(
+            client, "/job", every=1000, first=await PeriodicJob(client, "/job", every=1).latest() - 101_500
+        )
         for repeated in (False, True):
             with pytest.raises(ZeroDivisionError, match=str(repeated)):
                 await job.run(fail)
@@ -189,3 +188,67 @@ async def test_misuse_is_told():
         await client.create("/job/last", b"nonsense", parents=True)
         with pytest.raises(RecipeError, match="/job/last holds b'nonsense', which no job has written"):
             await PeriodicJob(client, "/job", every=1).record()
+
+
+async def test_no_run_begins_before_it_is_due_by_the_servers_clock(ensemble, virtual_clock):
+    """This member believes that the servers are a minute ahead."""
+    begun: list[float] = []
+    async with ensemble.client() as client:
+        job = PeriodicJob(client, "/job", every=10)
+        ask = job._ask_time
+
+        async def ask_and_err() -> float:
+            told = await ask()
+            job._ahead_s += 60 if len(begun) < 1 and not errors else 0
+            errors.append(told)
+            return told
+
+        errors: list[float] = []
+        job._ask_time = ask_and_err
+
+        async def note(run: Run) -> None:
+            begun.append(clock() - run.due)
+            if len(begun) == 3:
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await job.run(note)
+    assert all(0 <= late < 0.1 for late in begun)
+    assert len(errors) < 12, "it does not ask again and again"
+
+
+async def test_a_member_that_goes_by_a_clock_of_its_own_is_found(virtual_clock, monkeypatch):
+    async def latest(job: PeriodicJob) -> int:
+        return int((clock() + 2 - job.first) // job.every)
+
+    async def wait_due(job: PeriodicJob, number: int) -> None:
+        await trio.sleep(max(0.01, job.due(number) - clock() - 2))
+
+    monkeypatch.setattr(PeriodicJob, "latest", latest)
+    monkeypatch.setattr(PeriodicJob, "_wait_due", wait_due)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        await run_seed(1, {})
+
+
+async def test_two_objects_of_one_client_are_two_members(ensemble, virtual_clock):
+    begun: list[int] = []
+    async with ensemble.client() as client:
+        one, two = PeriodicJob(client, "/job", every=10), PeriodicJob(client, "/job", every=10)
+        assert one.name != two.name
+
+        async def note(run: Run) -> None:
+            begun.append(run.number)
+            await trio.sleep(1)
+
+        with trio.move_on_after(55):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.run, note)
+                nursery.start_soon(two.run, note)
+        assert begun == list(range(begun[0], begun[0] + 5))
+
+
+async def test_a_first_run_at_no_time_is_told(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        for first in (float("nan"), float("inf"), "today"):
+            with pytest.raises(ValueError, match="due at a Unix time in seconds"):
+                PeriodicJob(client, "/job", every=1, first=first)

@@ -1,6 +1,7 @@
 """Queues: what was put is taken once, in order, and nothing is lost."""
 
 import random
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -10,9 +11,10 @@ import coord
 import coord.testing
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
-from recipes.items import QueueEmpty, QueueFull
+from recipes.items import Items, QueueEmpty, QueueFull
 from recipes.queue import PriorityQueue, Queue
 from tests.client.both import on_both
+from tests.recipes.contention import ends_with
 from tests.recipes.faults import disturb, seeds
 
 
@@ -106,6 +108,57 @@ async def test_a_queue_that_takes_carelessly_is_found(mutant, virtual_clock, mon
         await run_seeds()
 
 
+async def add_without_looking_again(items: Items, fill) -> list | None:
+    """Does not notice that others have added some since it looked."""
+    stat = await items.client.exists(items.path)
+    if stat is None:
+        await items.ensure()
+    elif stat.children_count >= items.limit:
+        return None
+    txn = items.client.transaction()
+    fill(txn)
+    return await txn.commit()
+
+
+async def take_any(queue: Queue) -> bytes | None:
+    """The last instead of the first."""
+    page = await queue._items.page(data=False)
+    for child in reversed(page.children):
+        value = await queue._take(f"{queue.path}/{child.name}", child.stat)
+        if value is not None:
+            return value
+    return None
+
+
+async def crowd(ensemble) -> None:
+    """Twenty put at once into a queue for three; what is taken is counted at the servers."""
+    most, taken = 0, []
+    async with ensemble.client() as one, ensemble.client() as two, trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(Queue((one, two)[number % 2], "/queue", limit=3).put, b"%02d" % number)
+        while len(taken) < 20:
+            await trio.sleep(0.01)
+            await one.sync()
+            names = sorted(await one.children("/queue"))
+            most = max(most, len(names))
+            with suppress(QueueEmpty):
+                expected = (await one.get(f"/queue/{names[0]}"))[0] if names else None
+                taken.append(await Queue(one, "/queue", limit=3).get_nowait())
+                assert taken[-1] == expected, "it is not the oldest"
+    assert most == 3
+
+
+async def test_a_queue_keeps_its_limit_and_its_order_though_many_put_at_once(ensemble, virtual_clock):
+    await crowd(ensemble)
+
+
+@pytest.mark.parametrize("mutant", [(Items, "_try_add", add_without_looking_again), (Queue, "_take_first", take_any)])
+async def test_a_queue_that_forgets_its_limit_or_its_order_is_found(mutant, ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(*mutant)
+    with ends_with(AssertionError):
+        await crowd(ensemble)
+
+
 @on_both
 async def test_items_come_in_order():
     async with coord.embedded() as client:
@@ -140,7 +193,7 @@ async def test_a_full_queue_says_so_or_waits():
         queue = PriorityQueue(client, "/queue", limit=2)
         await queue.put(b"1", 5)
         await queue.put_nowait(b"2")
-        with pytest.raises(QueueFull, match="/queue holds 2 items, and its limit is 2"):
+        with pytest.raises(QueueFull, match="/queue is full: its limit is 2 items"):
             await queue.put_nowait(b"3")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(queue.put, b"3")

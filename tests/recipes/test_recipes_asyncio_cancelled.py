@@ -11,16 +11,30 @@ from typing import Any
 import pytest
 
 import coord
-from recipes import DoubleBarrier, Election, Group, Lease, Lock, Queue, ReadWriteLock, Semaphore, TaskQueue
+from recipes import (
+    DoubleBarrier,
+    Election,
+    Group,
+    Lease,
+    Lock,
+    Owned,
+    Partitioner,
+    PeriodicJob,
+    Queue,
+    ReadWriteLock,
+    Run,
+    Semaphore,
+    TaskQueue,
+)
 
 
 class CancelledAt:
-    """Awaits something, and cancels its own task when that waits for the n-th time."""
+    """Awaits something, and cancels its own task when that waits for the n-th time, and the next `again` times."""
 
-    def __init__(self, awaited: Awaitable[Any], at: int) -> None:
+    def __init__(self, awaited: Awaitable[Any], at: int, again: int = 0) -> None:
         self.fired = False
         self._awaited = awaited
-        self._at = at
+        self._at = range(at, at + again + 1)
 
     def __await__(self) -> Generator[Any, Any, Any]:
         inner = self._awaited.__await__()
@@ -31,7 +45,7 @@ class CancelledAt:
             except StopIteration as stop:
                 return stop.value
             seen += 1
-            if seen == self._at:
+            if seen in self._at:
                 self.fired = True
                 task = asyncio.current_task()
                 assert task is not None
@@ -56,8 +70,33 @@ async def elected(client: coord.Client) -> None:
             return
 
 
+async def owner(client: coord.Client) -> None:
+    async def serve(owned: Owned) -> None:
+        await client.exists("/")
+        raise Ended
+
+    with suppress(Ended):
+        await Partitioner(client, "/x", "ab").run(serve)
+
+
+async def runner(client: coord.Client) -> None:
+    async def work(run: Run) -> None:
+        await client.exists("/")
+        raise Ended
+
+    if not await client.exists("/x/last"):
+        await client.create("/x/last", b'{"number": 0}', parents=True)
+    with suppress(Ended):
+        await PeriodicJob(client, "/x", every=1).run(work)
+
+
+class Ended(Exception):
+    """Enough of it."""
+
+
 USES: dict[str, Callable[[coord.Client], Awaitable[Any]]] = {
     "lock": lambda client: inside(Lock(client, "/x")),
+    "lock with a delay": lambda client: inside(Lock(client, "/x", delay=5)),
     "attempt": lambda client: inside(Lock(client, "/x").attempt()),
     "write": lambda client: inside(ReadWriteLock(client, "/x").write()),
     "semaphore": lambda client: inside(Semaphore(client, "/x", 1)),
@@ -66,20 +105,26 @@ USES: dict[str, Callable[[coord.Client], Awaitable[Any]]] = {
     "lease": lambda client: inside(Lease(client, "/x", 30)),
     "group": lambda client: inside(Group(client, "/x").join(name="one")),
     "task queue": lambda client: inside(TaskQueue(client, "/x").take()),
+    "partitioner": owner,
+    "periodic job": runner,
 }
 
 
+@pytest.mark.parametrize("again", [0, 1, 4])
 @pytest.mark.parametrize("name", USES)
-def test_cancelled_by_asyncio_at_any_await_it_leaves_nothing(name):
+def test_cancelled_by_asyncio_at_any_await_it_leaves_nothing(name, again):
     async def main() -> None:
         async with coord.embedded() as client:
             for at in range(1, 200):
                 if name == "task queue":
                     await TaskQueue(client, "/x").put(b"work")
-                run = CancelledAt(USES[name](client), at)
+                run = CancelledAt(USES[name](client), at, again)
                 with suppress(asyncio.CancelledError):
                     await asyncio.create_task(_awaiting(run))
                 left = await client.ephemerals("/")
+                for lasting in ("/x/holder", "/x/ready", "/x/delay"):  # what goes with no session
+                    if await client.exists(lasting):
+                        left.append(lasting)
                 assert left == [], f"cancelled at await {at}"
                 if not run.fired:
                     return
@@ -88,13 +133,14 @@ def test_cancelled_by_asyncio_at_any_await_it_leaves_nothing(name):
     asyncio.run(main())
 
 
-def test_cancelled_by_asyncio_at_any_await_a_get_takes_no_item_or_returns_it():
+@pytest.mark.parametrize("again", [0, 1, 4])
+def test_cancelled_by_asyncio_at_any_await_a_get_takes_no_item_or_returns_it(again):
     async def main() -> None:
         async with coord.embedded() as client:
             queue = Queue(client, "/x")
             for at in range(1, 200):
                 await queue.put(b"item")
-                run = CancelledAt(queue.get(), at)
+                run = CancelledAt(queue.get(), at, again)
                 got = None
                 with suppress(asyncio.CancelledError):
                     got = await asyncio.create_task(_awaiting(run))
@@ -104,6 +150,29 @@ def test_cancelled_by_asyncio_at_any_await_a_get_takes_no_item_or_returns_it():
                 if not run.fired:
                     return
             raise AssertionError("there are still awaits after 200 runs")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("again", [0, 4])
+def test_cancelled_by_asyncio_at_any_await_a_get_that_waits_takes_no_item_or_returns_it(again):
+    async def main() -> None:
+        async with coord.embedded() as client:
+            queue, others = Queue(client, "/x"), Queue(client, "/x")
+            for at in range(1, 300):
+                run = CancelledAt(queue.get(), at, again)
+                waiting = asyncio.create_task(_awaiting(run))
+                await asyncio.sleep(0.003)
+                await others.put(b"item")
+                got = None
+                with suppress(asyncio.CancelledError):
+                    got = await waiting
+                if got is None:
+                    got = await others.get_nowait()  # it is still there
+                assert (got, await queue.count(), await client.ephemerals()) == (b"item", 0, []), f"at await {at}"
+                if not run.fired:
+                    return
+            raise AssertionError("there are still awaits after 300 runs")
 
     asyncio.run(main())
 

@@ -11,9 +11,9 @@ import trio
 import coord
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
-from recipes import Lock, LockLost, ReadWriteLock
+from recipes import DoubleBarrier, Lock, LockLost, MisuseError, ReadWriteLock, Semaphore, TaskQueue
 from recipes.place import Place
-from tests.recipes.contention import ends_with
+from tests.recipes.contention import EXCLUSIVE, ends_with
 
 LINES = {
     "lock": lambda client: Lock(client, "/x"),
@@ -76,7 +76,7 @@ async def who_waited_and_was_cut_off(ensemble, make) -> list[str]:
                 async with make(client):
                     order.append(name)
                     await done.wait()
-                order.append(f"{name} left")
+                    order.append(f"{name} left")  # here: the next one may be told before this one's answer comes
 
         ends = [trio.Event() for _ in range(3)]
         for name, client, end in (("one", one, trio.Event()), ("two", two, ends[0])):
@@ -111,3 +111,96 @@ async def test_a_mutant_that_knows_its_place_by_name_is_found(ensemble, virtual_
     monkeypatch.setattr(Place, "is_own", is_own)
     order = await who_waited_and_was_cut_off(ensemble, LINES["lock"])
     assert order[:5] != ["one", "three", "three left", "four", "four left"]
+
+
+WAITING = {
+    **EXCLUSIVE,
+    "read": lambda client: ReadWriteLock(client, "/x").read(),
+    "task queue": lambda client: TaskQueue(client, "/x").take(),
+}
+
+
+@pytest.mark.parametrize("name", WAITING)
+async def test_who_waits_in_a_line_that_is_deleted_as_a_whole_stands_in_line_anew(name, ensemble, virtual_clock):
+    entered: list[str] = []
+    async with ensemble.client() as one, ensemble.client() as two, ensemble.client() as operator:
+
+        async def come(client: coord.Client, which: str, wait_s: float) -> None:
+            await trio.sleep(wait_s)
+            with suppress(LockLost):
+                async with WAITING[name](client):
+                    entered.append(which)
+                    await trio.sleep(1)
+
+        if name == "task queue":
+            await TaskQueue(operator, "/x").put(b"work")
+        async with trio.open_nursery() as nursery:
+            for number, client in enumerate((one, two, two)):
+                nursery.start_soon(come, client, f"{number}", number * 0.1)
+            await trio.sleep(0.5)
+            await operator.delete("/x", recursive=True)
+            if name == "task queue":
+                for _ in range(2):
+                    await TaskQueue(operator, "/x").put(b"work")
+        assert sorted(entered) == ["0", "1", "2"]
+
+
+async def test_an_attempt_whose_place_is_deleted_has_not_got_it(ensemble, virtual_clock, monkeypatch):
+    async with ensemble.client() as client, ensemble.client() as other, Lock(other, "/x"):
+        is_free = Place.is_free
+
+        async def deleted_before(place: Place, *blocker) -> bool:
+            await other.sync()
+            await other.delete(place.path)
+            await client.sync()
+            return await is_free(place, *blocker)
+
+        monkeypatch.setattr(Place, "is_free", deleted_before)
+        async with Lock(client, "/x").attempt() as held:
+            assert held is None
+
+
+async def test_a_double_barrier_whose_members_are_deleted_says_so(ensemble, virtual_clock):
+    async with ensemble.client() as client, ensemble.client() as other, trio.open_nursery() as nursery:
+
+        async def come() -> None:
+            with pytest.raises(MisuseError, match="was deleted by somebody else while it waited"):
+                async with DoubleBarrier(client, "/d", 2):
+                    raise AssertionError("it is alone")
+
+        nursery.start_soon(come)
+        await trio.sleep(0.5)
+        await other.sync()
+        await other.delete("/d", recursive=True)
+        async with DoubleBarrier(other, "/d", 1):
+            pass
+
+
+async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhile(ensemble, virtual_clock, monkeypatch):
+    count = Semaphore._count_below
+    async with ensemble.client() as client, ensemble.client() as other, trio.open_nursery() as nursery:
+        counted = trio.Event()
+
+        async def slowly(semaphore: Semaphore, capacity: int) -> None:
+            await count(semaphore, capacity)
+            if not counted.is_set():
+                counted.set()
+                await trio.sleep(1)
+
+        async def hold() -> None:
+            async with Semaphore(other, "/s", 2):
+                await trio.sleep(5)
+
+        async def set_capacity() -> None:
+            with pytest.raises(MisuseError, match="/s is held by 2, which is more than 1"):
+                await Semaphore(client, "/s", 2).set_capacity(1)
+
+        monkeypatch.setattr(Semaphore, "_count_below", slowly)
+        nursery.start_soon(set_capacity)
+        await counted.wait()
+        nursery.start_soon(hold)
+        nursery.start_soon(hold)
+        await trio.sleep(2)
+        assert await Semaphore(client, "/s").capacity() == 2
+        await Semaphore(client, "/s").set_capacity(1, below_holders=True)
+        assert await Semaphore(client, "/s").capacity() == 1

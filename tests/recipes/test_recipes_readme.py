@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "recipes/README.md").read_text(encoding="utf-8")
 EXAMPLES = {
     title: program
-    for title, section in re.findall(r"^### (.*?)\n(.*?)(?=^##|\Z)", GUIDE, re.S | re.M)
-    for program in re.findall(r"```python\n(.*?)```", section, re.S)
+    for title, section in re.findall(r"^###? (.*?)\n(.*?)(?=^##|\Z)", GUIDE, re.S | re.M)
+    for program in re.findall(r"```python\n(import .*?)```", section, re.S)
 }
 PRINTED = {
     "Lock": r"^True \['web-1'\]\nb'7'$",
@@ -31,11 +31,18 @@ PRINTED = {
     "ServiceRegistry": r"^\[\('10.0.0.1:5432', \{'zone': 'a'\}\)\]\n\[\] \['draining'\]$",
     "Partitioner": r"^4$",
     "PeriodicJob": r"^\[0, 1, 2\]$",
+    "Without async": r"^True b'7'\n3\nb'resize 7'\nfirst$",
 }
 
 
 def test_there_is_an_example_for_every_expectation():
-    assert set(PRINTED) <= set(EXAMPLES)
+    assert set(PRINTED) == set(EXAMPLES)
+
+
+def test_each_place_where_something_is_known_from_is_there():
+    named = re.findall(r"`(test_\w+\.py)`", GUIDE)
+    assert len(set(named)) > 15
+    assert [each for each in named if not Path(__file__).with_name(each).exists()] == []
 
 
 @pytest.mark.parametrize("title", PRINTED)

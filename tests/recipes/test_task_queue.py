@@ -120,6 +120,34 @@ async def test_a_careless_worker_is_found(mutant, virtual_clock, monkeypatch):
         await run_seeds()
 
 
+def acknowledge_unchecked(task: Task, txn: coord.Transaction) -> None:
+    """Whoever has it by now."""
+    txn.delete(task.item)
+
+
+async def test_a_worker_that_acknowledges_what_it_has_no_more_is_found(virtual_clock, monkeypatch):
+    async def run_seeds() -> None:
+        for seed in range(1, 8):
+            await run_seed(seed)
+
+    monkeypatch.setattr(Task, "_add_steps", acknowledge_unchecked)
+    monkeypatch.setattr(Task, "wait_lost", never_lost)
+    with pytest.raises((AssertionError, ExceptionGroup, trio.TooSlowError)):
+        await run_seeds()
+
+
+async def set_nothing_aside(queue: TaskQueue, name: str, value: bytes, stat: coord.Stat) -> None:
+    await queue.client.exists(queue.path)
+
+
+async def test_an_item_that_is_tried_too_often_and_not_set_aside_is_found(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(TaskQueue, "_set_aside", set_nothing_aside)
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks", tries=1)
+        await set_aside(tasks, b"poison")
+        assert await tasks.failed() == {}
+
+
 async def test_an_item_of_a_worker_that_dies_comes_back_and_its_late_writes_are_refused(ensemble, virtual_clock):
     async with ensemble.client(session_timeout=4) as first, ensemble.client() as second:
         await TaskQueue(second, "/tasks").put(b"work")
@@ -247,3 +275,63 @@ async def test_a_take_that_timed_out_gives_back_what_it_made_itself_alone(ensemb
             async with tasks.take() as task:
                 await tasks._give_back(task.path, before)
                 await trio.sleep(5)
+
+
+async def set_aside(tasks: TaskQueue, value: bytes) -> str:
+    name = await tasks.put(value)
+    with pytest.raises(ZeroDivisionError):
+        async with tasks.take():
+            raise ZeroDivisionError
+    with trio.move_on_after(1):
+        async with tasks.take():
+            raise AssertionError("it is tried once")
+    return name
+
+
+async def test_an_item_that_is_tried_again_waits_for_room(ensemble, virtual_clock):
+    async with ensemble.client() as client, trio.open_nursery() as nursery:
+        tasks = TaskQueue(client, "/tasks", tries=1, limit=1)
+        name = await set_aside(tasks, b"poison")
+        await tasks.put(b"good")
+        nursery.start_soon(tasks.retry, name)
+        await trio.sleep(1)
+        assert (await tasks.failed(), await tasks.count()) == ({name: b"poison"}, 1)
+        async with tasks.take() as task:
+            assert task.value == b"good"
+        await ensemble.wait(lambda: not nursery.child_tasks)
+        assert (await tasks.failed(), await tasks.count()) == ({}, 1)
+
+
+async def test_an_item_is_tried_again_once_though_two_ask_for_it(ensemble, virtual_clock, monkeypatch):
+    async with ensemble.client() as one, ensemble.client() as two:
+        name = await set_aside(TaskQueue(one, "/tasks", tries=1), b"poison")
+        told: list[str] = []
+
+        async def retry(client: coord.Client) -> None:
+            try:
+                await TaskQueue(client, "/tasks").retry(name)
+            except MisuseError as error:
+                told.append(str(error))
+
+        await two.sync()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(retry, one)
+            nursery.start_soon(retry, two)
+        assert len(told) == 1
+        assert "which items were set aside" in told[0]
+        assert await TaskQueue(one, "/tasks").count() == 1
+
+
+async def test_an_item_whose_name_is_another_ones_by_now_is_tried_again_under_a_new_one(ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        tasks = TaskQueue(client, "/tasks", tries=1)
+        name = await set_aside(tasks, b"earlier")
+        await client.delete("/tasks/items", recursive=True)
+        assert await tasks.put(b"later") == name
+        await tasks.retry(name)
+        assert await tasks.failed() == {}
+        values = []
+        for _ in range(2):
+            async with tasks.take() as task:
+                values.append(task.value)
+        assert sorted(values) == [b"earlier", b"later"]

@@ -56,7 +56,8 @@ def names_of(cache: TreeCache, path: str) -> list[str]:
     return [each.rpartition("/")[2] for each in cache if each.rpartition("/")[0] == path]
 
 
-async def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> int:
+async def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch, *, slow: bool = False) -> int:
+    """With faults, or with a client that is far away: while it reads much is written."""
     history = History("/tree", monkeypatch)
     rng, compared = random.Random(seed), []
     async with (
@@ -71,7 +72,11 @@ async def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> int:
         async with trio.open_nursery() as writers:
             writers.start_soon(write_anything, one, random.Random(seed + 1), 200)
             writers.start_soon(write_anything, other, random.Random(seed + 2), 200)
-            writers.start_soon(disturb, ensemble, rng, 4, [client, one])
+            if slow:
+                for server in ensemble.servers:
+                    ensemble.slow(client, server, (0.01, 0.05))
+            else:
+                writers.start_soon(disturb, ensemble, rng, 4, [client, one])
             if seed % 3 == 0:
                 await trio.sleep(rng.uniform(0, 1))
                 for replica in ensemble.replicas.values():
@@ -85,6 +90,11 @@ async def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> int:
 @pytest.mark.parametrize("seed", seeds("1-12"))
 async def test_the_copy_equals_the_tree_at_its_zxid(seed, virtual_clock, monkeypatch):
     assert await run_seed(seed, monkeypatch) > 20
+
+
+@pytest.mark.parametrize("seed", seeds("1-3"))
+async def test_the_copy_of_a_client_that_is_far_away_equals_the_tree_at_its_zxid(seed, virtual_clock, monkeypatch):
+    assert await run_seed(seed, monkeypatch, slow=True) > 2
 
 
 def show_at_once(cache: TreeCache, zxid: int) -> bool:
@@ -111,7 +121,7 @@ async def test_a_copy_that_is_shown_too_early_is_found(mutant, virtual_clock, mo
 
     async def run_seeds() -> None:
         for seed in range(1, 6):
-            await run_seed(seed, monkeypatch)
+            await run_seed(seed, monkeypatch, slow=True)
 
     with pytest.raises((AssertionError, ExceptionGroup)):
         await run_seeds()

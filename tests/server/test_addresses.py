@@ -9,7 +9,8 @@ import trio
 from coord.codec import native
 from coord.model.handshake import Greeting, Welcome
 from coord.net.network import TcpNetwork
-from coord.server.config import Address, Config
+from coord.server.config import Config
+from coord.server.parsers import Address
 from coord.server.serve import serve
 from coord.storage.memory import MemoryDisk
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coord.server.config import COSTLY_WORDS, SETTINGS, WORDS, Address, Config, SettingError, is_given, load_config
-from coord.server.config import misspelt_variables as misspelt
+from coord.server.config import SETTINGS, Config
+from coord.server.loading import SettingError, is_given, load_config
+from coord.server.loading import misspelt_variables as misspelt
+from coord.server.parsers import COSTLY_WORDS, WORDS, Address
 
 THREE = "1=h1:3181,2=h2:3181,3=h3:3181"
 DIGEST = "ann:" + base64.b64encode(hashlib.sha1(b"ann:secret").digest()).decode()

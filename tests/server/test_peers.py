@@ -9,8 +9,8 @@ import trio
 from memory_ensemble import CLIENT_PORT, PEER_PORT, MemoryEnsemble, causes, memory_ensemble
 
 from coord.codec.peer import PROTOCOL_VERSION, Decoder, Hello, PeerMessage, Rejected, encode
-from coord.server.config import Address
 from coord.server.errors import RefusedByEnsemble
+from coord.server.parsers import Address
 from coord.storage.memory import MemoryDisk
 from coord.testing.network import MemoryStream
 

@@ -2,6 +2,9 @@
 
 import trio
 from memory_ensemble import MemoryEnsemble, memory_ensemble
+from memory_native import native_client
+
+from coord.model.requests import ChildrenPage, Exists, Ping, SetData, Sync
 
 
 async def ask(ensemble: MemoryEnsemble, server: int, word: str) -> str:
@@ -48,6 +51,20 @@ async def test_a_client_hears_only_what_is_measured_of_its_connection(autojump_c
         (line,) = [line for line in (await ask(ensemble, 1, "cons")).splitlines() if "sid=" in line]
         assert "lop=CREA," in line
         assert line.endswith(f"lzxid={client.seen_zxid:#x})")
+
+
+async def test_the_last_operation_of_coords_own_clients_has_zookeepers_name(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble(1) as ensemble:
+        client, _ = await native_client(ensemble)
+        for request, name in (
+            (SetData("/none", b""), "SETD"), (Exists("/none"), "EXIS"), (ChildrenPage("/", "", 5, False), "GETC"),
+            (Ping(), "PING"), (Sync("/"), "SYNC"),
+        ):  # fmt: skip
+            await client.do(request)
+            (line,) = [line for line in (await ask(ensemble, 1, "cons")).splitlines() if "sid=" in line]
+            assert f"lop={name}," in line
 
 
 async def test_mntr_tells_how_late_each_follower_is_and_the_percentiles(autojump_clock: trio.testing.MockClock) -> None:

@@ -1,17 +1,26 @@
 """Each command against an ensemble in memory: what it does, what it shows, and what it refuses."""
 
+import json
+import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
 
 import coord
+import coord.shell
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import split
-from coord.shell.table import COMMANDS
+from coord.shell.output import Output
+from coord.shell.run import run_line
+from coord.shell.table import COMMANDS, FIRST_STEPS
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from tests.shell.desk import Desk, open_desk
+from tests.shell.shapes import COMMANDS_AND_SHAPES, SILENT, fits
+
+README = Path(coord.shell.__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
 @asynccontextmanager
@@ -111,6 +120,11 @@ async def test_find_by_name_value_owner_size_and_age(ensemble, virtual_clock):
         ("find --newer soon", "'soon' is no age; write it as 90s, 15m, 2h or 3d"),
         ("find --larger big", "'big' is no size"),
         ("find --owner me", "'me' is no session"),
+        ("sessions -- -1", "'-1' is no session"),
+        ("tree -d -1", "-1 is below 0"),
+        ("watch -n -1", "-1 is below 0"),
+        ("watch --since 0xfffffffffffffffff", "is no zxid"),
+        ("set -v 99999999999999999999 / x", "is no whole number, or too large a one"),
     ],
 )
 async def test_find_says_what_it_does_not_understand(ensemble, virtual_clock, line, sentence):
@@ -124,7 +138,10 @@ async def test_du_and_count(ensemble, virtual_clock):
         assert [(row["path"], row["znodes"], row["bytes"]) for row in await desk.json("du /app")] == [
             ("/app/a", 1, 3), ("/app/b", 2, 10), ("/app", 4, 13),
         ]  # fmt: skip
-        assert len(await desk.json("du -d 0 /app")) == len(await desk.json("du -d -1 /app")) == 1
+        assert len(await desk.json("du -d 0 /app")) == 1
+        assert [row["path"] for row in await desk.json("du -d 9 /app")] == ["/app/a", "/app/b/c", "/app/b", "/app"]
+        with pytest.raises(UsageError, match="-1 is below 0"):
+            await desk.text("du -d -1 /app")
         assert await desk.text("getAllChildrenNumber /app") == "3"
 
 
@@ -154,6 +171,67 @@ async def test_paths_with_spaces_and_letters_of_any_script(ensemble, virtual_clo
         await desk.text(r"rm /ü\ b")
         with pytest.raises(coord.BadArgumentsError, match="which a path may not hold"):
             await desk.text("create '/a\x01'")
+
+
+async def test_a_sequential_child_may_have_a_number_as_its_whole_name(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /q")
+        assert await desk.text("create -s /q/") == "Created /q/0000000000"
+        assert (await desk.json("txn 'create -s /q/'"))[0]["path"] == "/q/0000000001"
+        assert await desk.text("create /q/plain/") == "Created /q/plain"
+
+
+async def test_a_value_may_begin_with_a_dash(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /d -5")
+        assert await desk.text("get /d") == "-5"
+        await desk.text("set -v 0 /d -- -x")
+        await desk.text("set -- /d --value")
+        assert await desk.text("get /d") == "--value"
+        with pytest.raises(UsageError, match="unrecognized arguments: -x; put -- before a value"):
+            await desk.text("set /d -x")
+
+
+@pytest.mark.parametrize(
+    ("editor", "value", "after"),
+    [
+        ("printf two >", b"one", b"two"),
+        ("printf 'two\n' >", b"one", b"two"),
+        ("printf 'two\n' >", b"one\n", b"two\n"),
+        ("true", b"one", b"one"),
+        ("false; printf no >", b"one", b"no"),
+        ("exit 1;", b"one", b"one"),
+    ],
+)
+async def test_a_value_is_edited_and_a_line_break_of_the_editor_left_out(
+    ensemble, virtual_clock, monkeypatch, tmp_path, editor, value, after
+):
+    script = tmp_path / "editor"
+    script.write_text(f'#!/bin/sh\n{editor} "$1"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("VISUAL", str(script))
+    async with open_desk(ensemble) as desk:
+        desk.says(True)
+        await desk.shell.client.create("/e", value)
+        shown = await desk.text("edit /e")
+        assert (await desk.shell.client.get("/e"))[0] == after
+        assert shown == ("nothing was changed" if after == value else "/e has version 1")
+
+
+async def test_what_cannot_be_edited_is_said_in_a_sentence(ensemble, virtual_clock, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where what could not be saved is kept
+    async with app(ensemble) as desk:
+        with pytest.raises(ShellError, match="edit needs a terminal"):
+            await desk.text("edit /app/a")
+        desk.says(True)
+        with pytest.raises(ShellError, match="2 bytes that are no text"):
+            await desk.text("edit /app/b/c")
+        monkeypatch.setenv("VISUAL", "rm")
+        with pytest.raises(ShellError, match="the editor has left no file"):
+            await desk.text("edit /app/a")
+        monkeypatch.setenv("VISUAL", str(tmp_path / "none"))
+        with pytest.raises(ShellError, match=r"cannot be started: No such file or directory; set .EDITOR"):
+            await desk.text("edit /app/a")
 
 
 async def test_set_takes_a_version_and_never_empties_by_a_slip(ensemble, virtual_clock):
@@ -188,8 +266,9 @@ async def test_rm_needs_no_question_for_one_znode_and_refuses_one_with_children(
         assert await desk.text("delete /app/a") == "deleted /app/a"
         with pytest.raises(ShellError, match="the root cannot be deleted"):
             await desk.text("rm -r -f /")
-        with pytest.raises(ShellError, match="there is no znode /none"):
+        with pytest.raises(coord.NoNodeError, match="/none does not exist"):
             await desk.text("rm -r -f /none")
+        assert await desk.text("rm -r /app/b/c") == "deleted /app/b/c"
 
 
 async def test_a_subtree_too_large_for_one_step_is_deleted_in_parts(ensemble, virtual_clock, monkeypatch):
@@ -227,6 +306,8 @@ async def test_txn_does_all_or_nothing_and_says_which_step_failed(ensemble, virt
         with pytest.raises(ShellError, match="nothing was done: step 2, check /app/a -v 7"):
             await desk.text("txn 'set /app/b x' 'check /app/a -v 7'")
         assert (await desk.shell.client.get("/app/b"))[0] == b'{"x": 1}'
+        with pytest.raises(UsageError, match="'ls' is no step; steps are create, set, rm and check"):
+            await desk.text("txn 'ls /'")
         with pytest.raises(UsageError, match="one step"):
             await desk.text("txn 'check /app/a -v 7 --absent'")
 
@@ -339,6 +420,128 @@ async def test_watch_tells_one_line_an_event_until_it_has_told_enough(ensemble, 
         assert len(await desk.lines(f"watch -R -n 2 --since {since:#x} /app")) == 2
 
 
+async def test_containers_and_ttls_are_shown_found_copied_moved_and_compared(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        client = desk.shell.client
+        await desk.text("create /k")
+        await desk.text("create -c /k/c")
+        await desk.text("create --ttl 2h /k/t x")
+        await desk.text("create -e /k/e")
+        await desk.text("create /k/p")
+        assert [line[0] + line[-1] for line in await desk.lines("ls -l /k")] == ["cc", "ee", "-p", "tt"]
+        assert (await desk.lines("stat /k/t"))[-1] == "kind = ttl, 7200000 ms"
+        assert (await desk.lines("stat /k/c"))[-1] == "kind = container"
+        (shown,) = await desk.json("stat /k/t")
+        assert (shown["stat"]["kind"], shown["stat"]["ttl_ms"]) == ("ttl", 7_200_000)
+        for kind, names in (("ttl", ["/k/t"]), ("container", ["/k/c"]), ("persistent", ["/k", "/k/p"])):
+            assert await desk.lines(f"find /k --kind {kind}") == names
+        with pytest.raises(UsageError, match="'lock' is no kind of znode; there are persistent, ephemeral"):
+            await desk.text("find --kind lock")
+        await desk.text("cp /k /copy")
+        await desk.text("mv /copy /moved")
+        assert ((await client.exists("/moved/c")).container, (await client.exists("/moved/t")).ttl) == (True, 7200)
+        assert await desk.text("diff /k /moved") == ""
+        await desk.text("rm /moved/t")
+        await desk.text("create /moved/t x")
+        assert await desk.lines("diff /k /moved") == ["other kind   /t  'TTL 7200000 ms' and 'persistent'"]
+
+
+async def test_an_export_keeps_values_kinds_and_acls(ensemble, virtual_clock, tmp_path):
+    async with open_desk(ensemble) as desk:
+        await desk.text("create /k 'a\u2028b'")
+        await desk.text("create -c /k/c")
+        await desk.text("create -t 5000 /k/t x world:anyone:rw")
+        await desk.text(f"export /k {tmp_path}/k.json")
+        await desk.text(f"import {tmp_path}/k.json /again")
+        assert await desk.text("diff /k /again") == ""
+        assert (await desk.shell.client.exists("/again/t")).ttl == 5
+        assert await desk.bytes("export /k -") == (tmp_path / "k.json").read_bytes()
+        before = (tmp_path / "k.json").stat()
+        await desk.text(f"export /k {tmp_path}/k.json")
+        assert (tmp_path / "k.json").stat().st_mode == before.st_mode
+        assert [each.name for each in tmp_path.iterdir()] == ["k.json"]
+
+
+async def test_an_import_that_ends_in_the_middle_says_how_far_it_came(ensemble, virtual_clock, tmp_path, monkeypatch):
+    monkeypatch.setattr("coord.shell.copying.PART_ZNODES", 2)
+    async with app(ensemble) as desk:
+        await desk.text(f"export /app {tmp_path}/app.json")
+        file = tmp_path / "app.json"
+        file.write_text(file.read_text().replace('"below": "/b/c"', '"below": "/none/c"'))
+        with pytest.raises(ShellError, match=r"does not exist; .*; 2 of 4 znodes were made before that at /new"):
+            await desk.text(f"import {file} /new")
+
+
+async def test_what_may_be_read_and_whose_acl_is_not_told_whole_is_not_copied(ensemble, virtual_clock, tmp_path):
+    async with open_desk(ensemble) as desk, ensemble.client(auth=[("digest", "ann:secret")]) as ann:
+        await ann.create("/anns", acl=[(31, "auth", ""), (1, "world", "anyone")])
+        for line in ("cp /anns /other", "mv /anns /other", f"export /anns {tmp_path}/x"):
+            with pytest.raises(ShellError, match="the ACL of /anns is told only to who may change it"):
+                await desk.text(line)
+        assert await desk.text("diff /anns /anns") == ""
+        await desk.text("auth digest ann:secret")
+        assert await desk.text("cp /anns /other") == "copied 1 znode to /other"
+        assert (await ann.get_acl("/other"))[0] == (await ann.get_acl("/anns"))[0]
+
+
+# ---- access
+
+
+async def test_acls_of_a_subtree_are_shown_a_line_a_znode(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("acl set /app/a world:anyone:r")
+        assert await desk.lines("getAcl -R /app") == [
+            "/app  world:anyone:cdrwa", "/app/a  world:anyone:r", "/app/b  world:anyone:cdrwa",
+            "/app/b/c  world:anyone:cdrwa",
+        ]  # fmt: skip
+        await desk.text("acl set /app/b ip:10.9.9.9:cdrwa")
+        assert (await desk.lines("acl get -R /app"))[2:] == ["/app/b  may not be read"]
+        rows = await desk.json("acl get -R /app")
+        assert [row["acl"] for row in rows[1:]] == [
+            [{"scheme": "world", "id": "anyone", "permissions": "r"}], None,
+        ]  # fmt: skip
+
+
+async def test_an_acl_that_shuts_the_shell_out_is_set_everywhere_below_all_the_same(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        for number in range(3):
+            await desk.text(f"create /app/b/{number}")
+        done = await desk.text("acl set -R /app ip:10.9.9.9:cdrwa")
+        assert done == "the ACL of /app and of 6 znodes below it was set"
+        for path in ("/app", "/app/a", "/app/b", "/app/b/c", "/app/b/2"):
+            with pytest.raises(coord.NoAuthError):
+                await desk.shell.client.get(path)
+
+
+async def test_at_the_prompt_it_is_asked_before_the_shell_shuts_itself_out(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        asked = desk.says(False)
+        with pytest.raises(ShellError, match="nothing was done"):
+            await desk.text("acl set /app world:anyone:r")
+        assert asked == ["world:anyone:r lets nobody that this shell is change the ACL again. Set it?"]
+        await desk.text("auth digest ann:secret")
+        for line in ("/app/a auth::cdrwa", "/app/a digest:ann:hash=:cdrwa", "-f /app world:anyone:r"):
+            await desk.text(f"acl set {line}")
+        assert len(asked) == 1
+
+
+async def test_an_acl_is_not_set_below_a_znode_whose_acl_has_another_version(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(coord.BadVersionError):
+            await desk.text("acl set -R -v 7 /app world:anyone:r")
+        assert (await desk.shell.client.exists("/app/a")).aversion == 0
+
+
+async def test_an_acl_that_may_not_be_set_everywhere_says_how_far_it_came(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("acl set /app/a world:anyone:cdrw")
+        with pytest.raises(ShellError, match="the ACLs of 2 of 3 znodes below /app were set"):
+            await desk.text("acl set -R /app world:anyone:cdrwa")
+
+
+# ---- waiting
+
+
 async def test_get_w_shows_the_value_then_waits_for_the_next_change(ensemble, virtual_clock):
     async with app(ensemble) as desk, trio.open_nursery() as nursery:
 
@@ -360,6 +563,23 @@ async def test_watch_says_why_an_ephemeral_znode_went(ensemble, virtual_clock):
 
         nursery.start_soon(come_and_go)
         assert (await desk.lines("watch -n 2 /e"))[1].endswith("/e  session closed")
+
+
+async def test_add_watch_is_recursive_unless_told_otherwise(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        with pytest.raises(UsageError, match="the mode 'ONCE' is not known; there are PERSISTENT_RECURSIVE and"):
+            await desk.text("addWatch -m ONCE /app")
+        for mode, seen in (("", b"/app/a\n"), ("-m PERSISTENT", b"/app\n")):
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(desk.bytes, f"addWatch {mode} /app")
+                    await trio.sleep(1)
+                    await desk.shell.client.set("/app/a", b"x")
+                    await desk.shell.client.set("/app", b"x")
+                    await trio.sleep(1)
+                    scope.cancel()
+            assert seen in desk.written
+            assert (b"/app/a\n" in desk.written) == (not mode)
 
 
 # ---- the ensemble
@@ -409,7 +629,93 @@ async def test_status_and_digest_of_three_servers_one_of_them_dead(ensemble, vir
         assert "! " in await desk.text("status")
 
 
+async def test_members_and_the_leader(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        await ensemble.wait_converged()
+        rows = await desk.json("members")
+        assert [row["server"] for row in rows] == [1, 2, 3]
+        assert sorted(row["role"] for row in rows) == ["follower", "follower", "leader"]
+        (leader,) = await desk.json("leader")
+        assert leader in rows
+        assert leader["client_address"] in desk.shell.addresses
+        assert await desk.json("config") == rows
+        desk.shell.addresses = next(row["client_address"] for row in rows if row["role"] == "follower")
+        assert [row["role"] for row in await desk.json("members")].count(None) == 2
+        with pytest.raises(ShellError, match=r"none of the servers .* leads; status tells why"):
+            await desk.text("leader")
+
+
 # ---- the shell
+
+
+async def test_history_numbers_the_commands_and_redo_does_one_again(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.text("count /app")
+        await desk.text("auth digest ann:secret")
+        with pytest.raises(coord.NoNodeError):
+            await desk.text("get /none")
+        assert await desk.lines("history") == ["0 - count /app", "1 - get /none", "2 - history"]
+        assert await desk.lines("history 2") == ["2 - history", "3 - history 2"]
+        assert await desk.lines("redo 0") == ["count /app", "3"]
+        assert await desk.json("redo 0") == [{"path": "/app", "descendants": 3}]
+        with pytest.raises(UsageError, match="there is no command 77 in the history"):
+            await desk.text("redo 77")
+
+
+async def test_connect_is_for_the_prompt_and_checks_the_addresses(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        with pytest.raises(ShellError, match="connect is for the prompt"):
+            await desk.text("connect h:1")
+        wanted = []
+        desk.shell.connect = wanted.append
+        with pytest.raises(UsageError, match="connect: "):
+            await desk.text("connect h:x")
+        await desk.text("connect h:1,i:2")
+        assert wanted == ["h:1,i:2"]
+
+
+async def test_version_names_shell_and_server(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        (shown,) = await desk.json("version")
+        assert shown["shell"] == coord.__version__
+        assert coord.__version__ in shown["server"]
+
+
+async def test_leaving_has_three_names_in_any_case(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        for line, stays in (("quit", False), ("EXIT", False), ("close", False), ("# quit", True), ("", True)):
+            assert await run_line(desk.shell, line, Output(desk._write, terminal=False)) == stays
+
+
+async def test_help_of_a_first_word_tells_of_all_that_begin_with_it(ensemble, virtual_clock):
+    async with open_desk(ensemble) as desk:
+        both = await desk.text("help acl")
+        assert both.startswith("acl get [PATH]")
+        assert "\nacl set PATH ACL" in both
+        assert "leave the shell" in await desk.text("help quit")
+        with pytest.raises(UsageError, match="there is no reconfig here: which servers there are stands in"):
+            await desk.text("help reconfig")
+
+
+async def test_on_a_terminal_nothing_moves_the_cursor_and_ls_fits(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    async with app(ensemble) as desk:
+        await desk.text("create '/app/x\u202ey'")
+        shown = (await desk.bytes("ls -l /app", terminal=True)).decode()
+        assert "\u202e" not in shown
+        assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 40
+        await desk.shell.client.create("/app/acl", acl=[(31, "world", "anyone"), (1, "digest", "\x1b[2J:x=")])
+        assert b"\x1b[2J" not in await desk.bytes("acl get /app/acl", terminal=True)
+
+
+async def test_a_value_is_written_to_no_terminal_as_it_is(ensemble, virtual_clock):
+    async with app(ensemble) as desk:
+        await desk.shell.client.set("/app/a", b"a\r\nb\tc\r\n")
+        assert await desk.bytes("get /app/a") == b"a\r\nb\tc\r\n"
+        assert await desk.bytes("get --out - /app/b/c") == b"\x00\xff"
+        assert await desk.bytes("get --out - /app/b/c", json=True) == b"\x00\xff"
+        shown = await desk.bytes("txn \"set /app/a '\udcff'\"", json=True)
+        assert json.loads(shown.decode())["command"] == "set /app/a '\udcff'"
 
 
 async def test_cd_goes_up_and_back_and_only_to_what_is_there(ensemble, virtual_clock):
@@ -417,7 +723,7 @@ async def test_cd_goes_up_and_back_and_only_to_what_is_there(ensemble, virtual_c
         for line, place in (("cd /app/b", "/app/b"), ("cd ..", "/app"), ("cd ./b/../a", "/app/a"), ("cd -", "/app")):
             await desk.text(line)
             assert await desk.text("pwd") == place
-        with pytest.raises(ShellError, match="there is no znode /app/none"):
+        with pytest.raises(coord.NoNodeError, match="/app/none does not exist"):
             await desk.text("cd none")
         await desk.text("cd")
         assert await desk.text("pwd") == "/"
@@ -450,67 +756,35 @@ def test_every_command_that_writes_is_marked_as_one():
     }  # fmt: skip
 
 
-async def test_json_is_one_object_a_line_for_every_command(ensemble, virtual_clock):
+async def test_json_of_every_command_has_the_shape_that_scripts_depend_on(
+    ensemble, virtual_clock, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VISUAL", "true")
     async with app(ensemble) as desk:
-        lines = (
-            "ls /app", "ls -l /app", "ls -R /app", "ls -s /app", "get /app/a", "get /app/b/c", "get -r /app/a",
-            "stat /app", "tree /app", "tree -d 0 /app", "find /app", "du", "count /app", "create /z", "set /z x -s",
-            "txn 'set /z y'", "cp /z /z2", "mv /z2 /z3", "rm /z3", "whoami", "auth digest a:b", "acl get -s /app",
-            "acl set /z world:anyone:cdrwa", "quota set -n 5 /z", "quota get /z", "quota rm /z", "status", "digest",
-            "sessions", "create -e /z/e", "who /z/e", "ephemerals", "sync", "pwd", "config",
-            "diff /app /z", "help", "help rm", "rm -rf /z",
-        )  # fmt: skip
         await ensemble.wait_converged()
-        for line in lines:
-            rows = await desk.json(line)
+        desk.says(True)
+        desk.shell.connect = [].append
+        for line, shape in COMMANDS_AND_SHAPES:
+            rows = await desk.json(line.format(tmp=tmp_path))
             assert rows, line
-            assert all(isinstance(row, dict) for row in rows), line
+            for row in rows:
+                assert fits(row, shape), (line, row)
             assert "\x1b" not in desk.written.decode()
-        assert (await desk.json("get /app/b/c"))[0]["value"] == {"base64": "AP8="}
 
 
-STAT_KEYS = "czxid mzxid ctime mtime version cversion aversion ephemeral_owner data_length children_count pzxid"
-SHAPES = {
-    "ls /app": "path name stat",
-    "ls -l /app": "path name stat",
-    "ls -R /app": "path stat",
-    "get /app/a": "path value stat",
-    "stat /app": "path stat",
-    "tree /app": "path depth children descendants ephemeral",
-    "find /app": "path stat",
-    "du /app": "path znodes bytes",
-    "count /app": "path descendants",
-    "create /z": "sentence path",
-    "set /z x": "sentence path version zxid",
-    "rm /z": "sentence path znodes",
-    "txn 'create /y'": "step command path version",
-    "diff /app /y": "below what first second",
-    "whoami": "session server identities",
-    "acl get /app": "path acl",
-    "quota set -n 5 /y": "sentence path",
-    "quota get /y": "path znodes bytes znodes_soft bytes_soft znodes_hard bytes_hard",
-    "watch -n 1 --since 0x1 -R /": "heard kind path zxid cause",
-    "status": "healthy problems servers",
-    "digest": "server zxid digest",
-    "sessions": "session client server timeout_ms last_operation own",
-    "create -e /y/e": "sentence path",
-    "ephemerals": "session path",
-    "who /y/e": "path session client server since value",
-    "sync": "sentence zxid",
-    "pwd": "path",
-    "help": "name text",
-}
+def test_the_shapes_are_those_of_all_commands():
+    shown = {COMMANDS.find(split(line))[0].name for line, _ in COMMANDS_AND_SHAPES}
+    assert shown | SILENT == {each.name for family in COMMANDS.families.values() for each in family}
+    assert not shown & SILENT
 
 
-async def test_the_names_in_json_are_these(ensemble, virtual_clock):
-    """Scripts depend on them: add some, but rename or remove none."""
-    async with app(ensemble) as desk:
-        await ensemble.wait_converged()
-        for line, keys in SHAPES.items():
-            for row in await desk.json(line):
-                assert list(row) == keys.split(), line
-                if row.get("stat"):
-                    assert set(row["stat"]) == set(STAT_KEYS.split())
+def test_a_value_of_another_shape_does_not_fit():
+    (_, stat), *_ = [each for each in COMMANDS_AND_SHAPES if each[0] == "stat /app"]
+    good = {"path": "/a", "stat": None}
+    assert not fits(good, stat)
+    assert fits(good | {"name": "a"}, COMMANDS_AND_SHAPES[0][1])
+    assert not fits(good | {"name": 1}, COMMANDS_AND_SHAPES[0][1])
+    assert not fits(good | {"name": "a", "more": 1}, COMMANDS_AND_SHAPES[0][1])
 
 
 async def test_every_command_has_help_with_an_example_that_it_understands(ensemble, virtual_clock):
@@ -526,3 +800,25 @@ async def test_every_command_has_help_with_an_example_that_it_understands(ensemb
                     assert found is each
                     found.parse(rest)
                 assert set(each.options) <= {parameter.name for parameter in each.parameters}, each.name
+
+
+async def test_what_a_newcomer_is_shown_happens_as_it_stands(ensemble, virtual_clock):
+    """The first example of README.md, typed line by line, and the first steps of help."""
+    example = re.search(r"```\n\$ coord shell .*?\n(.*?)```", README, re.DOTALL)[1]
+    parts = re.split(r"^\S+ leader \S+> ", example, flags=re.MULTILINE)[1:]
+    steps = [part.partition("\n")[::2] for part in parts]
+    assert [line.split()[0] for line, _ in steps] == ["create", "cd", "ls", "get", "set", "stat", "watch", "rm"]
+    async with open_desk(ensemble) as desk:
+        asked = desk.says(True)
+        for line, told in steps:
+            if not line.startswith("watch"):
+                shown = await desk.lines(line)
+                for wanted in told.splitlines():
+                    answer = wanted.removesuffix(" [y/N] y")
+                    pattern = re.sub(r"0x[0-9a-f]+|\d{4}-[0-9T:.-]+Z", ".+", answer.replace("{", "[{]"))
+                    assert answer in asked or wanted == "..." or re.fullmatch(pattern, shown.pop(0)), (line, wanted)
+        await desk.text("create -p /locks")
+        await desk.text("create -e /locks/db")
+        for line, _ in FIRST_STEPS:
+            if not line.startswith("watch"):
+                await desk.text(line)

@@ -2,30 +2,39 @@
 
 import json
 import re
+import shlex
 from pathlib import Path as LocalPath
 from typing import Annotated
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
-from coord.shell import completion, health, looking, text
+from coord.shell import completion, copying, health, looking, text
 from coord.shell.acls import parse_acl, shown_acl
 from coord.shell.completion import FILES, NAMES, NOTHING, OPTIONS, PATHS, unquoted, wanted, word_start
 from coord.shell.copying import Copied, parts, read_export
 from coord.shell.errors import ShellError, UsageError
-from coord.shell.grammar import HERE, Commands, Path, command, full_help, read_command, split
+from coord.shell.grammar import HERE, Commands, Count, Path, command, commands_of, full_help, read_command, split
 from coord.shell.health import ServerStatus, judge
+from coord.shell.output import Output
 from coord.shell.plain import as_json
+from coord.shell.printable import harmless
+from coord.shell.rows import rows_of
 from coord.shell.run import tell
+from coord.shell.syntax import language_of
 from coord.shell.table import COMMANDS
 from coord.shell.units import age_s, duration, moment, size, size_bytes
-from coord.shell.values import Hex
+from coord.shell.values import Help, Hex, Value
 
 # ---- grammar
 
 
 @command(name="fetch", aliases=("f",), changes=True)
-async def example(shell, path: Path = HERE, *, long: Annotated[bool, "l"] = False, many_times: int = 3) -> None:
+async def example(
+    shell, path: Path = HERE, *, long: Annotated[bool, "l"] = False, many_times: int = 3, limit: Count | None = None
+) -> None:
     """Fetch something.
 
     It takes its time.
@@ -41,29 +50,39 @@ async def example(shell, path: Path = HERE, *, long: Annotated[bool, "l"] = Fals
 
 def test_a_signature_is_the_grammar_and_a_docstring_the_help():
     made = read_command(example)
-    assert made.parse(["-l", "/a", "--many-times", "7"]) == {"path": "/a", "long": True, "many_times": 7}
-    assert made.parse([]) == {"path": ".", "long": False, "many_times": 3}
+    rest = {"limit": None}
+    assert made.parse(["-l", "/a", "--many-times", "7"]) == {"path": "/a", "long": True, "many_times": 7} | rest
+    assert made.parse([]) == {"path": ".", "long": False, "many_times": 3} | rest
+    assert made.parse(["--limit", "0", "--", "-l"]) == {"path": "-l", "long": False, "many_times": 3, "limit": 0}
     assert full_help(made).splitlines() == [
-        "fetch [PATH] [-l] [--many-times MANY_TIMES]", "", "Fetch something.", "", "It takes its time.", "",
-        "  PATH          from here (default .)", "  -l, --long    all of it", "  --many-times   (default 3)", "",
-        "examples:", "  fetch -l /a", "", "also: f",
+        "fetch [PATH] [-l] [--many-times MANY_TIMES] [--limit LIMIT]", "", "Fetch something.", "",
+        "It takes its time.", "", "  PATH          from here (default: where the shell is)",
+        "  -l, --long    all of it", "  --many-times   (default 3)", "  --limit", "", "examples:", "  fetch -l /a",
+        "", "also: f",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("fetch --many-times x", "invalid int value: 'x'"),
+        ("fetch --many-times x", "'x' is no whole number"),
+        ("fetch --many-times 99999999999999999999", "or too large a one"),
+        ("fetch --limit -1", "-1 is below 0"),
         ("fetch /a /b", "unrecognized arguments: /b"),
-        ("fetch --loud", "unrecognized arguments: --loud; it is used as: fetch"),
+        (
+            "fetch --loud",
+            "unrecognized arguments: --loud; put -- before a value that begins with -; it is used as: fetch",
+        ),
         ("fetsh", "'fetsh' is not a command; is fetch meant?"),
         ("xyz", "'xyz' is not a command; help lists them all"),
-        ("fetch 'x", "cannot be taken apart: no closing quotation"),
+        ("fetch 'x", "cannot be taken apart: the quote ' is not closed"),
+        ("fetch x\\", "there is nothing behind the last \\"),
+        ("old-fetch", "there is no old-fetch here: fetch does it"),
     ],
 )
 def test_what_is_not_understood_is_said_in_one_sentence(line, sentence):
     def understand():
-        found, rest = Commands({"all": (example,)}).find(split(line))
+        found, rest = Commands({"all": (example,)}, {"old-fetch": "fetch does it"}).find(split(line))
         found.parse(rest)
 
     with pytest.raises(UsageError, match=re.escape(sentence)):
@@ -74,9 +93,40 @@ def test_names_of_zkcli_are_known_whatever_their_case():
     for name in (
         "ls", "ls2", "get", "stat", "create", "set", "delete", "deleteall", "rmr", "getAcl", "setAcl", "addauth",
         "setquota", "listquota", "delquota", "sync", "whoami", "getEphemerals", "getAllChildrenNumber", "addWatch",
-        "getacl", "GETACL",
+        "getacl", "GETACL", "config", "history", "redo", "connect", "version",
     ):  # fmt: skip
         COMMANDS.find([name])
+
+
+def test_names_of_zkcli_that_have_no_meaning_here_are_explained():
+    for name in ("reconfig", "removewatches", "removeWatches", "printwatches"):
+        with pytest.raises(UsageError, match=r"there is no .* here: "):
+            COMMANDS.find([name])
+
+
+@given(st.text(alphabet=" ab'\"\\\n\t#", max_size=16))
+def test_a_line_is_taken_apart_as_shlex_does_it(line):
+    try:
+        expected = shlex.split(line)
+    except ValueError:
+        expected = None
+    try:
+        assert split(line) == expected
+    except UsageError:
+        assert expected is None
+
+
+def test_a_megabyte_in_quotes_is_one_word():
+    for value in ("x y " * 250_000, "it\\'s " * 150_000):
+        assert split(f'set /a "{value}"') == ["set", "/a", value]
+
+
+def test_lines_are_commands_but_for_line_breaks_in_quotes_and_comments():
+    assert commands_of("create /a 'x\ny' z\n\n# don't\n  ls /\r\npwd\rget /a") == [
+        "create /a 'x\ny' z", "# don't", "  ls /", "pwd", "get /a",
+    ]  # fmt: skip
+    assert commands_of('set /a "x\n\\"y"\nls \'z\n') == ['set /a "x\n\\"y"', "ls 'z\n"]
+    assert commands_of("") == commands_of("\n") == []
 
 
 README = LocalPath(completion.__file__).with_name("README.md").read_text(encoding="utf-8")
@@ -296,6 +346,69 @@ def test_text_that_would_do_things_to_a_terminal_is_none():
         assert text.as_text(data) is None
 
 
+def test_control_characters_of_names_and_identities_do_not_reach_a_terminal():
+    assert harmless("a\x1b[2J\x9b\r\u202eb\tc\nü") == "a�[2J���b\tc\nü"
+
+
+@pytest.mark.parametrize(
+    ("value", "language"),
+    [
+        ('{"a": 1}', "json"), ("[1, 2]", "json"), ("{a: 1}", None), ("host: 10.0.0.5\nport: 80\n", "yaml"),
+        ("# where\ndb:\n  host: x\n  list:\n    - 1\n", "yaml"), ("- name: a\n- name: b\n", "yaml"),
+        ("---\n'a b': {x: 1}\n", "yaml"), ("a sentence: with a colon\nand more text", None), ("http://h:80/", None),
+        ("one\ntwo", None), ("- a\n- b", None), ("", None), ("10.0.0.5:2181", None), ("  indented: x", None),
+        ("[" * 100_000, None),
+    ],
+)  # fmt: skip
+def test_json_and_yaml_are_recognized(value, language):
+    assert language_of(value) == language
+
+
+def test_a_value_is_coloured_and_stays_what_it_is():
+    console = Console(width=40, force_terminal=True, color_system="standard", highlight=False)
+    for value in (b"a: 1\nb:\n  - x y\n", b'{"a": [1, 2]}', b"only text"):
+        with console.capture() as captured:
+            console.print(text.render(Value("/a", value, None), console), soft_wrap=True)
+        shown = captured.get()
+        assert ("\x1b[" in shown) == (value != b"only text")
+        assert re.sub(r"\x1b\[[0-9;]*m", "", shown) == value.decode().removesuffix("\n") + "\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        ("", [""]), ("abcd", ["abcd"]), ("abcde", ["abcd", "e"]), ("abcdefgh", ["abcd", "efgh"]),
+        ("日本語", ["日本", "語"]), ("a日本", ["a日", "本"]), ("a\tb", ["a", "\t", "b"]),
+        ("\x1b[31mab\x1b[0mcde", ["\x1b[31mab\x1b[0mcd", "e"]),
+        ("\x1b[31mabcd\x1b[0m", ["\x1b[31mabcd\x1b[0m"]),
+    ],
+)  # fmt: skip
+def test_a_line_is_cut_into_the_rows_of_a_terminal(line, rows):
+    assert list(rows_of(line, 4)) == rows
+    assert "".join(rows_of(line, 1)) == line
+
+
+async def test_a_value_of_one_long_line_comes_a_screenful_at_a_time():
+    written, asked = [], []
+
+    async def write(data):
+        written.append(data.decode())
+
+    async def go_on():
+        asked.append(len(written))
+        return len(asked) < 3
+
+    output = Output(write, terminal=True, go_on=go_on)
+    width, height = output.console.size
+    await output.show([Value("/a", b"x" * 1_000_000, None)])
+    assert written == ["x" * width * (height - 2) + "\n"] * 3
+
+
+def test_help_is_wrapped_at_words_where_there_is_little_room():
+    lines = rendered(Help("x", "  -l, --long  all of it and much more than that\nshort"), 30)
+    assert lines == ["  -l, --long  all of it and", "              much more than", "              that", "short"]
+
+
 # ---- files of export
 
 
@@ -308,21 +421,34 @@ def test_what_a_server_says_does_nothing_to_a_terminal(capsys):
     tell(error, "\x1b[31m", False)
     tell(error, "", True)
     told = capsys.readouterr().err.splitlines()
-    assert told[0] == "coord shell: \\x1b[31m: no \\x1b[2J\\x9b2J way"
-    assert all(each.isprintable() for each in told)
+    assert told[0] == "coord shell: \ufffd[31m: no \ufffd[2J\ufffd2J way"
+    assert told[1].isprintable()
     assert json.loads(told[1])["message"] == str(error)
     assert json.loads(as_json("\x9b\x7fä")) == "\x9b\x7fä"
     assert as_json("\x9b\x7fä") == '"\\u009b\\u007fä"'
 
 
 def test_a_file_of_export_is_read():
-    assert read_export("f", (HEAD + ROW + FOOT).encode()) == ("/a", [Copied("", b"x", ((1, "world", "anyone"),), -1)])
+    znode = Copied("", b"x", ((1, "world", "anyone"),), -1)
+    assert read_export("f", (HEAD + ROW + FOOT).encode()) == ("/a", [znode])
+    for more, lifetime_ms in (('"ttl_ms": 5000', 5000), ('"container": true', -1)):
+        (found,) = read_export("f", (HEAD + ROW.replace("}", f", {more}}}") + FOOT).encode())[1]
+        assert found.lifetime_ms == lifetime_ms
+
+
+def test_what_export_writes_import_reads_whatever_the_letters():
+    strange = ((0, "digest", "a,b:x="), (31, "ip", "::1"))
+    for value in ("a\u2028b\x85c\x0bd\r\ne", "\ud7ff\uffff"):
+        znode = Copied("/ü\u2028", value.encode(), strange, -1, 700)
+        line = json.dumps(copying._as_json(znode), ensure_ascii=False)
+        assert read_export("f", (HEAD + line + "\n" + FOOT).encode()) == ("/a", [znode])
 
 
 @pytest.mark.parametrize(
     "content",
     ["", "{}", "not JSON", HEAD, HEAD + ROW, ROW + FOOT, HEAD + FOOT, HEAD + '{"below": ""}\n' + FOOT,
-     HEAD + ROW.replace('"value": "x"', '"base64": "!"') + FOOT, HEAD.replace("1", "9") + ROW + FOOT, "[1, 2]\n3"],
+     HEAD + ROW.replace('"value": "x"', '"base64": "!"') + FOOT, HEAD.replace("1", "9") + ROW + FOOT, "[1, 2]\n3",
+     HEAD + ROW.replace("}", ', "ttl_ms": -5}') + FOOT, "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_or_foreign_file_is_refused(content):
     with pytest.raises(ShellError, match=r"^f "):

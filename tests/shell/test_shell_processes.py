@@ -1,6 +1,8 @@
 """`coord shell` and `coord status` as processes, against real servers: scripts, exit statuses, pipes, files."""
 
 import json
+import os
+import signal
 import subprocess
 
 import pytest
@@ -54,7 +56,10 @@ def test_json_goes_for_answers_and_for_errors(servers):
         (["--auth", "digest"], ExitCode.WRONG_SETTINGS, "--auth is SCHEME:CREDENTIALS"),
         (["--timeout", "0"], ExitCode.WRONG_SETTINGS, "--timeout is a number of seconds above 0, not 0"),
         (["-c", "ls /\udcff"], ExitCode.COMMAND_FAILED, "is not UTF-8"),
-        (["-c", "setquota -n -1 /"], ExitCode.WRONG_SETTINGS, "a limit is a number from 0"),
+        (["-c", "setquota -n -1 /"], ExitCode.WRONG_SETTINGS, "-1 is below 0"),
+        (["-c", "reconfig -add x"], ExitCode.WRONG_SETTINGS, "there is no reconfig here: which servers there are"),
+        (["-c", "connect h:1"], ExitCode.COMMAND_FAILED, "connect is for the prompt"),
+        (["-c", "get --out /none/x /"], ExitCode.COMMAND_FAILED, "/none/x cannot be written: No such file"),
         (["--loud"], ExitCode.WRONG_SETTINGS, "'--loud' is not an option"),
     ],
 )
@@ -68,7 +73,10 @@ def test_no_server_and_a_wrong_address_are_one_sentence_and_a_status():
     (port,) = free_ports(1)
     status, out, complaint = shell(f"{HOST}:{port}", "--timeout", "0.3", "-c", "ls")
     assert (status, out) == (ExitCode.NO_SERVER, "")
-    assert complaint == (f"coord shell: no server took this client within 0.3 s ({HOST}:{port}: Connection refused)\n")
+    assert complaint == (
+        f"coord shell: no server took this client within 0.3 s ({HOST}:{port}: Connection refused); "
+        "coord status with the same addresses tells more\n"
+    )
     assert shell("127.0.0.1:x", "-c", "ls")[0] == ExitCode.WRONG_SETTINGS
 
 
@@ -148,6 +156,92 @@ def test_the_servers_own_znodes_are_no_part_of_an_export_of_the_root(servers, tm
     assert '"below": "/all"' in file.read_text()
     assert "/zookeeper" not in file.read_text()
     assert shell(servers.hosts(), "-c", f"import {file}", "-c", "rm /all")[0] == 0
+
+
+def test_a_command_in_a_script_goes_on_where_its_quote_is_open(servers):
+    script = "\ufeff# it's a comment\r\ncreate /lines \"a\nb\"\nget /lines\nrm /lines\nset /lines 'x\nls /\n"
+    status, out, complaint = shell(servers.hosts(), input=script)
+    assert (status, out) == (ExitCode.WRONG_SETTINGS, "Created /lines\na\nb\ndeleted /lines\n")
+    assert complaint.startswith("coord shell: line 6: the line cannot be taken apart: the quote ' is not closed")
+    assert shell(servers.hosts(), "-c", "pwd\n# no\npwd")[1] == "/\n/\n"
+
+
+def test_a_value_of_a_megabyte_in_a_script_is_set_and_one_that_is_too_long_is_not_repeated(servers):
+    script = f"create /long '{'x y ' * 250_000}'\nset /long '{'z' * 2_000_000}'\n"
+    status, out, complaint = shell(servers.hosts(), input=script)
+    assert (status, out) == (ExitCode.COMMAND_FAILED, "Created /long\n")
+    assert "frame_bytes_max" in complaint
+    status, _, complaint = shell(servers.hosts(), "-c", "rm /long", "-c", f"set /long -v {'9' * 100_000}")
+    assert status == ExitCode.WRONG_SETTINGS
+    assert len(complaint) < 4000
+
+
+def test_standard_input_cannot_be_the_script_and_a_value(servers):
+    status, out, complaint = shell(servers.hosts(), input="create /both x\nset /both --file -\nget /both\n")
+    assert (status, out) == (ExitCode.COMMAND_FAILED, "Created /both\n")
+    assert "line 2: standard input is where this shell's commands come from" in complaint
+    assert shell(servers.hosts(), "-c", "get /both", "-c", "rm /both")[1] == "x\ndeleted /both\n"
+
+
+@pytest.mark.parametrize("command", ["ls /", "get -r /full"])
+def test_what_cannot_be_written_is_said_in_a_sentence(servers, command):
+    with open("/dev/full", "wb", buffering=0) as full:
+        done = subprocess.run(
+            [*COORD, "shell", servers.hosts(), "-c", "cd", "-c", "create -e /full x", "-c", command],
+            stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_S, check=False,
+        )  # fmt: skip
+    assert done.returncode == ExitCode.COMMAND_FAILED
+    assert done.stderr.endswith("standard output cannot be written: No space left on device\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("closing", "arguments", "status"),
+    [
+        ("<&-", "", 0), (">&-", "-c pwd", 0), ("2>&-", "-c lss", 2), ("2>/dev/full", "-c lss", 2),
+        ("<&- >&- 2>&-", "-c 'ls /none'", 8),
+    ],
+)  # fmt: skip
+def test_closed_and_full_streams_are_no_defect(servers, closing, arguments, status):
+    line = f"{' '.join(COORD)} shell {servers.hosts()} {arguments} {closing}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
+
+
+def test_a_path_in_another_character_set_is_taken_by_its_bytes(servers):
+    environment = {**os.environ, "LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    commands = ["-c", "create /ü 'ö'", "-c", "get /ü", "-c", "ls /ü", "-c", "rm /ü"]
+    assert shell(servers.hosts(), *commands, env=environment)[1] == "Created /ü\nö\ndeleted /ü\n"
+
+
+@pytest.mark.parametrize(
+    ("commands", "sentence"),
+    [
+        (["pwd", "import -"], "coord shell: import -: interrupted; what was being written may have been done"),
+        (["pwd", "create -e /long --file {file}", "get --raw /long"], ""),  # which nobody reads
+        ([], ""),
+    ],
+)
+def test_ctrl_c_while_the_shell_reads_or_writes(servers, tmp_path, commands, sentence):
+    (tmp_path / "file").write_bytes(b"x" * 1_000_000)
+    arguments = [word for each in commands for word in ("-c", each.format(file=tmp_path / "file"))]
+    with subprocess.Popen(
+        [*COORD, "shell", servers.hosts(), *arguments],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
+    ) as process:  # fmt: skip
+        if not commands:
+            process.stdin.write("pwd\n")
+        assert process.stdout.readline() == "/\n"
+        if "import -" in commands:
+            process.stdin.write("x" * 200_000)  # more than a pipe holds: when it is away it is being read
+        if "get --raw /long" in commands:
+            assert process.stdout.readline() == "Created /long\n"
+            assert process.stdout.read(1) == "x"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT_S) == 130
+        complaint = process.stderr.read()
+        assert complaint.startswith(sentence)
+        assert complaint.count("\n") == bool(sentence)
 
 
 def test_no_colours_where_there_is_no_terminal(servers):

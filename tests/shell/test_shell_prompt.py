@@ -16,6 +16,7 @@ import pytest
 from coord.shell import prompt
 from tests.shell.conftest import COORD
 from tools.ensembles import CoordSoftware, Ensemble
+from tools.ensembles.ports import free_ports
 
 PATIENCE_S = 30
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r")
@@ -33,6 +34,7 @@ class Terminal:
         )  # fmt: skip
         os.close(theirs)
         self._seen = ""
+        self.all = ""  # that was ever shown, with colours
 
     def type(self, text):
         os.write(self._own, text.encode())
@@ -43,7 +45,8 @@ class Terminal:
         while (found := re.search(pattern, CONTROLS.sub("", self._seen))) is None:
             if not select.select([self._own], [], [], max(0, deadline - time.monotonic()))[0]:
                 raise AssertionError(f"{pattern!r} was not shown, but {CONTROLS.sub('', self._seen)!r}")
-            self._seen += os.read(self._own, 65536).decode("utf-8", "replace")
+            came = os.read(self._own, 65536).decode("utf-8", "replace")
+            self._seen, self.all = self._seen + came, self.all + came
         text = CONTROLS.sub("", self._seen)
         self._seen = text[found.end() :]
         return text[: found.end()]
@@ -158,6 +161,40 @@ def test_an_error_is_one_sentence_and_the_prompt_comes_back(open_terminal):
     terminal.wait("read-only />")
 
 
+def test_pasted_lines_are_done_one_after_the_other_until_one_fails(open_terminal):
+    terminal = open_terminal()
+    terminal.type("\x1b[200~create /pasted 'a\nb'\nget /pasted\nrm /pasted\nget /pasted\ncreate /never\n\x1b[201~")
+    terminal.type("\n")
+    terminal.wait(r"Created /pasted\na\nb\ndeleted /pasted\ncoord shell: /pasted does not exist\n")
+    terminal.type("get /never\n")
+    terminal.wait("/never does not exist")
+
+
+def test_connect_goes_to_other_servers_and_back_if_there_are_none(servers, open_terminal):
+    terminal = open_terminal("--timeout", "0.5")
+    (port,) = free_ports(1)
+    terminal.type(f"connect 127.0.0.1:{port}\n")
+    terminal.wait("no server took this client")
+    terminal.wait("going back to")
+    terminal.wait("/>")
+    one = servers.hosts([1])
+    terminal.type(f"connect {one}\n")
+    terminal.wait(f"leaving .* for {one}")
+    terminal.wait(f"{one} .*/>")
+    terminal.type("redo 0\n")
+    terminal.wait("no server took this client")
+
+
+def test_yaml_has_colours(open_terminal, tmp_path):
+    (tmp_path / "yaml").write_text("db:\n  host: x\n")
+    terminal = open_terminal()
+    terminal.type(f"create -e /yaml --file {tmp_path}/yaml\n")
+    terminal.wait("Created /yaml")
+    terminal.type("get /yaml\n")
+    terminal.wait("db:\n  host: x\n")
+    assert re.search(r"\x1b\[[0-9;]+mdb\x1b", terminal.all)
+
+
 def test_a_shell_whose_servers_go_away_says_so_and_gets_another_session_when_they_are_back(environment, tmp_path):
     with Ensemble(CoordSoftware(), tmp_path, servers=1) as one:
         one.start(1)
@@ -173,6 +210,11 @@ def test_a_shell_whose_servers_go_away_says_so_and_gets_another_session_when_the
             terminal.wait("standalone />")
             terminal.type("pwd\n")
             terminal.wait(r"pwd\s+/\s")
+            one.kill9(1)
+            terminal.type("create /unsure\n")
+            terminal.wait("Ctrl-C gives up")
+            terminal.type("\x03")
+            terminal.wait("interrupted; what was being written may have been done")
         finally:
             terminal.close()
 

@@ -8,6 +8,7 @@ from coord.model.replies import Created, Done, Failed, MultiDone, Repeated, Repl
 from coord.model.requests import (
     EPHEMERAL,
     PERSISTENT_SEQUENTIAL,
+    TTL,
     AttachSession,
     CloseSession,
     Create,
@@ -173,7 +174,7 @@ def test_kept_replies_are_in_snapshots_and_in_the_digest(world, with_acks):
         Delete("/none"),
         Multi((Create("/m", b"", OPEN_ACL), Delete("/m"), SetData("/a", b"z"))),
         Multi((Create("/m", b"", OPEN_ACL), Delete("/none"), Delete("/m"))),
-        Delete("/a/b"),
+        Create("/t", b"", OPEN_ACL, TTL, 5000),
     ]
     for number, write in enumerate(writes, 1):
         before = world.machine.digest

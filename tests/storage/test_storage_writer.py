@@ -32,6 +32,7 @@ class FakeStore:
         self.home = threading.get_ident()
         self.now_s = 0.0
         self.took_s = 0.0001
+        self.thread_took_s = 0.0001
         self.gate: threading.Event | None = None
         self.failure: StorageFailure | None = None
 
@@ -42,7 +43,7 @@ class FakeStore:
         if self.failure is not None:
             raise self.failure
         self.performed.append(list(steps))
-        self.now_s += self.took_s
+        self.now_s += self.thread_took_s if self.threads[-1] else self.took_s
 
 
 @pytest.fixture
@@ -111,6 +112,33 @@ async def test_each_slow_probe_doubles_the_time_to_the_next(store: FakeStore, nu
         2 * PROBE_AFTER,
         4 * PROBE_AFTER,
     ]
+    nursery.cancel_scope.cancel()
+
+
+async def test_no_probe_follows_a_write_that_stalled_in_the_thread(store: FakeStore, nursery: trio.Nursery) -> None:
+    writer = Writer(store)
+    nursery.start_soon(writer.run)
+    await make_threaded(writer, store)
+    store.thread_took_s = 0.1
+    for _ in range(3 * PROBE_AFTER):
+        await submit(writer, append())
+    store.thread_took_s = 0.0001
+    await submit(writer, append())
+    assert store.threads == [False] + [True] * (3 * PROBE_AFTER + 1)
+    await submit(writer, append())
+    assert writer.inline
+    nursery.cancel_scope.cancel()
+
+
+async def test_nothing_is_performed_inline_while_the_disk_has_much_else_to_do(
+    store: FakeStore, nursery: trio.Nursery
+) -> None:
+    writer = Writer(store)
+    nursery.start_soon(writer.run)
+    with writer.disk_busy():
+        await submit(writer, append())
+    await submit(writer, append())
+    assert store.threads == [True, False]
     nursery.cancel_scope.cancel()
 
 

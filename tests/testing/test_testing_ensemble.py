@@ -13,8 +13,8 @@ from coord.model.acl import OPEN_ACL
 from coord.model.errors import NodeExistsError, NoNodeError
 from coord.model.replies import DATA_CHANGED, NODE_DELETED
 from coord.model.requests import CheckVersion, Create, Delete, SetData
-from coord.server.config import Address
 from coord.server.errors import AddressUnavailable
+from coord.server.parsers import Address
 from coord.testing import ConnectionLost, Ensemble
 from coord.testing.clock import VirtualClock
 

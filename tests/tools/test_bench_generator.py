@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tools.bench.generator import Flow, Outcome, run
-from tools.bench.loads import OPERATIONS, load
+from tools.bench.loads import OPERATIONS, load, sets_among
 from tools.wire import jute
 from tools.wire.jute import Op
 
@@ -67,6 +67,24 @@ def test_each_creation_has_a_path_of_its_own(pair: Pair) -> None:
         pair.flow.send(3, 0.0)
         numbers = [f"/p/{number:010d}" for number in range(first, first + 3)]
         assert [frame[8:] for frame in pair.requests()] == [jute.create(path, VALUE) for path in numbers]
+
+
+def test_sets_all_over_a_tree_come_to_each_znode_before_any_comes_again() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        pair = Pair(Flow(ours, sets_among("/p", 10, VALUE, 20), 20), theirs)
+        pair.flow.send(20, 0.0)
+        frames = [frame[8:] for frame in pair.requests()]
+    assert set(frames[:10]) == {jute.set_data(f"/p/{number:010d}", VALUE) for number in range(10)}
+    assert frames[10:] == frames[:10]
+
+
+@with_flow("multi", 2)
+def test_a_multi_sets_ten_znodes(pair: Pair) -> None:
+    pair.flow.send(1, 0.0)
+    parts = [(Op.SET_DATA, jute.set_data(f"/p/m{index}", VALUE)) for index in range(10)]
+    assert pair.requests() == [jute.request(1, Op.MULTI, jute.multi(*parts))[4:]]
 
 
 @with_flow("mix", 10)

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tools.bench.figures import Report, Scale
+from tools.bench.goals import OUTAGE
 from tools.ensembles import Ensemble, EnsembleError
 from tools.wire.client import HungUpError, RawClient, RawError, SessionRefusedError
 
@@ -86,6 +88,20 @@ class Prober:
                 if self._stopping.is_set():
                     raise
                 time.sleep(_RECONNECT_PAUSE_S)
+
+
+def failover(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+    """Each trial of each fault is a figure."""
+    for fault in FAULTS:
+        for _ in range(scale.trials):
+            try:
+                done = trial(ensemble, fault)
+            except HungUpError as error:  # a server that is not itself again; the others count
+                report.note(f"leader {fault}: a trial came to nothing, {error}")
+                ensemble.wait_serving()
+                continue
+            report.figure(f"leader {fault}: {OUTAGE}", done.gap_s * 1000)
+            report.figure(f"leader {fault}: connections of survivors lost", done.connections_lost)
 
 
 def trial(ensemble: Ensemble, fault: str) -> Trial:

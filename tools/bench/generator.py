@@ -83,7 +83,7 @@ class Flow:
             number = self.first_number + self.sent
             for place in range(first, first + count):
                 at = ring.starts[place] + ring.digits_at
-                ring.frames[at : at + 10] = b"%010d" % number
+                ring.frames[at : at + 10] = b"%010d" % ring.number(number)
                 number += 1
         data = memoryview(ring.frames)[ring.starts[first] : ring.starts[first + count]]
         self.sent += count

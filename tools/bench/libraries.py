@@ -5,16 +5,17 @@ by a hundred tasks with coord's, or by one `client.pipeline()` of a hundred call
 client is the measuring process itself, so its own work is part of the number: that is what a user gets.
 """
 
-import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import anyio
 from kazoo.client import KazooClient
 
 import coord
+from tools.bench.figures import Report, Scale
+from tools.bench.goals import COORD
 from tools.ensembles import Ensemble
 
 WINDOW = 100
@@ -26,24 +27,21 @@ Rates: TypeAlias = dict[tuple[str, int], float]
 """(operation, requests under way): operations a second."""
 
 
-def measure_libraries(ensemble: Ensemble, seconds: float) -> dict[str, Rates]:
+def libraries(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """By the library's name; coord's own only where the servers speak its protocol."""
     ensemble.wait_leader()
     address = ensemble.members[(ensemble.followers() or list(ensemble.members))[0]].client_address
-    found = {"kazoo": _kazoo(address, seconds)}
-    if ensemble.software.name == "coord":
-        for library in ("trio", "asyncio"):
-            found[f"coord, tasks on {library}"] = anyio.run(_tasks, address, seconds, backend=library)
-            found[f"coord, pipeline on {library}"] = anyio.run(_pipeline, address, seconds, backend=library)
-    return found
+    _tell(report, "kazoo", _kazoo(address, scale.seconds))
+    if ensemble.software.name == COORD:
+        for backend in ("trio", "asyncio"):
+            _tell(report, f"coord, tasks on {backend}", anyio.run(_tasks, address, scale.seconds, backend=backend))
+            rates = anyio.run(_pipeline, address, scale.seconds, backend=backend)
+            _tell(report, f"coord, pipeline on {backend}", rates)
 
 
-def medians(turns: Sequence[dict[str, Rates]]) -> dict[str, Rates]:
-    """Each number's own median over all turns."""
-    return {
-        library: {row: statistics.median(turn[library][row] for turn in turns) for row in rates}
-        for library, rates in (turns[0] if turns else {}).items()
-    }
+def _tell(report: Report, library: str, rates: Rates) -> None:
+    for (operation, window), rate in rates.items():
+        report.figure(f"one client with {library}: {operation} x {window}, /s", rate)
 
 
 def _kazoo(address: str, seconds: float) -> Rates:

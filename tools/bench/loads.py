@@ -1,7 +1,8 @@
 """What a connection asks for, encoded before the clock starts.
 
 A connection's requests lie in a ring, each frame with its own xid; sending k of them is one slice of bytes.
-Only creations and deletions, whose paths must differ, have ten digits patched in before they leave.
+Only those whose paths must differ, creations, deletions and sets all over a tree, have ten digits patched in before
+they leave.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,10 @@ from tools.wire.jute import STAT, Op
 HEADER_BYTES = 4 + jute.REPLY_HEADER.size  # length, xid, zxid, err
 GETS_PER_SET = 9  # of the 90 % mix
 _DIGITS = 10
-OPERATIONS = ("set", "create", "get", "mix")
+SETS_PER_MULTI = 10
+_STEP = 7919
+"""A prime: sets all over a tree go through its znodes in an order that has nothing to do with their creation's."""
+OPERATIONS = ("set", "create", "get", "mix", "multi")
 
 
 @dataclass(slots=True)
@@ -24,10 +28,15 @@ class Ring:
     starts: list[int]  # of each of the 2 * size frames, and the end
     reply_bytes: list[int]  # length of the reply to each, header and length field included, if it succeeds
     digits_at: int | None  # where in each frame the ten digits of its number stand
+    among: int = 0  # numbers are drawn from so many, again and again; 0: each number once
 
     @property
     def size(self) -> int:
         return len(self.reply_bytes)
+
+    def number(self, count: int) -> int:
+        """The number that the request after `count` others bears."""
+        return count * _STEP % self.among if self.among else count
 
 
 def ring(
@@ -43,7 +52,7 @@ def ring(
 
 
 def load(operation: str, path: str, value: bytes, window: int) -> Ring:
-    """The requests of one connection: on the znode `path`, or for create on new children of it."""
+    """The requests of one connection: on the znode `path`, for create on new children of it, for multi on a few."""
     match operation:
         case "set":
             return ring([_set(path, value)], [_SET_REPLY], window)
@@ -52,6 +61,9 @@ def load(operation: str, path: str, value: bytes, window: int) -> Ring:
         case "mix":
             bodies = [_get(path)] * GETS_PER_SET + [_set(path, value)]
             return ring(bodies, [_get_reply(value)] * GETS_PER_SET + [_SET_REPLY], window)
+        case "multi":
+            parts = [_set(child, value) for child in multi_paths(path)]
+            return ring([(Op.MULTI, jute.multi(*parts))], [_MULTI_REPLY], window)
         case "create":
             child = _child(path)
             body = jute.create(child, value)
@@ -62,7 +74,22 @@ def load(operation: str, path: str, value: bytes, window: int) -> Ring:
     raise ValueError(f"there is no load {operation!r}; there are {', '.join(OPERATIONS)} and delete")
 
 
+def sets_among(path: str, children: int, value: bytes, window: int) -> Ring:
+    """Sets of all of the `children` that as many creations below `path` have made, in no order, round and round."""
+    child = _child(path)
+    made = ring([_set(child, value)], [_SET_REPLY], window, _digits_at(child))
+    made.among = children
+    return made
+
+
+def multi_paths(path: str) -> list[str]:
+    """The znodes that the load `multi` sets; whoever uses it has to make them."""
+    return [f"{path}/m{index}" for index in range(SETS_PER_MULTI)]
+
+
 _SET_REPLY = HEADER_BYTES + STAT.size
+_MULTI_HEADER_BYTES = 9  # operation, end, error
+_MULTI_REPLY = HEADER_BYTES + SETS_PER_MULTI * (_MULTI_HEADER_BYTES + STAT.size) + _MULTI_HEADER_BYTES
 
 
 def _get_reply(value: bytes) -> int:

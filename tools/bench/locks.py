@@ -15,10 +15,21 @@ from kazoo.client import KazooClient
 import coord
 from coord.model.message import message
 from recipes import Lock
+from tools.bench.figures import Report, Scale
+from tools.bench.goals import (
+    COORD,
+    HANDOVER_MANY,
+    HANDOVER_P50,
+    HANDOVER_P99,
+    KAZOO,
+    LIBRARIES,
+    TAKEN,
+    lock_row,
+)
 from tools.ensembles import Ensemble
 
 PATH = "/bench-locks"
-CONTENDERS, MANY = 10, 1000
+CONTENDERS = 10
 
 
 @message
@@ -46,23 +57,24 @@ class Baton:
         self._left_s = time.perf_counter()
 
 
-def measure_locks(ensemble: Ensemble, seconds: float) -> dict[str, LockRates]:
+def locks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """By the library's name; coord's own only where the servers speak its protocol."""
     ensemble.wait_leader()
     address = ensemble.members[(ensemble.followers() or list(ensemble.members))[0]].client_address
-    found = {"kazoo's Lock": _kazoo(address, seconds)}
-    if ensemble.software.name == "coord":
-        for library in ("trio", "asyncio"):
-            found[f"recipes' Lock on {library}"] = anyio.run(_recipes, address, seconds, backend=library)
-    return found
+    _tell(report, KAZOO, _kazoo(address, scale.seconds))
+    if ensemble.software.name == COORD:
+        for backend, library in zip(("trio", "asyncio"), LIBRARIES, strict=True):
+            _tell(report, library, anyio.run(_recipes, address, scale, backend=backend), scale.contenders)
 
 
-def median(turns: list[dict[str, LockRates]]) -> dict[str, LockRates]:
-    """The turn in the middle, by how often the lock was taken."""
-    return {
-        library: sorted((turn[library] for turn in turns), key=lambda each: each.per_second)[len(turns) // 2]
-        for library in (turns[0] if turns else {})
-    }
+def _tell(report: Report, library: str, rates: LockRates, many: int = 0) -> None:
+    report.figure(lock_row(library, TAKEN), rates.per_second)
+    report.figure(lock_row(library, HANDOVER_P50), rates.handover_p50_ms)
+    report.figure(lock_row(library, HANDOVER_P99), rates.handover_p99_ms)
+    if rates.handover_many_p50_ms is not None and rates.handover_p50_ms:
+        report.figure(
+            lock_row(library, HANDOVER_MANY.format(many=many)), rates.handover_many_p50_ms / rates.handover_p50_ms
+        )
 
 
 def _rates(per_second: float, times_s: list[float], many_s: list[float] | None) -> LockRates:
@@ -106,7 +118,8 @@ def _kazoo_handovers(clients: list[KazooClient], seconds: float) -> list[float]:
     return baton.times_s
 
 
-async def _recipes(address: str, seconds: float) -> LockRates:
+async def _recipes(address: str, scale: Scale) -> LockRates:
+    seconds = scale.seconds
     async with coord.connect(address) as one, coord.connect(address) as two:
         lock = Lock(one, PATH + "/alone")
         done, begin = 0, time.perf_counter()
@@ -115,7 +128,8 @@ async def _recipes(address: str, seconds: float) -> LockRates:
                 done += 1
         per_second = done / (time.perf_counter() - begin)
         few = await _handovers([one, two], CONTENDERS, seconds)
-        return _rates(per_second, few, await _handovers([one, two], MANY, 0.0))
+        many = await _handovers([one, two], scale.contenders, 0.0) if scale.contenders else None
+        return _rates(per_second, few, many)
 
 
 async def _handovers(clients: list[coord.Client], contenders: int, seconds: float) -> list[float]:

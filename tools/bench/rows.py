@@ -1,38 +1,29 @@
-"""What is measured: the rows of the table, and how one of them is run against an ensemble."""
+"""Throughput and latency: how one row is run against an ensemble."""
 
 import contextlib
-import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from tools.bench import loads
+from tools.bench.figures import Report, Scale
 from tools.bench.generator import Flow, Outcome, run
+from tools.bench.shapes import ROWS, Row
 from tools.ensembles import Ensemble
 from tools.ensembles.resources import cpu_s
+from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
+from tools.wire.jute import Op
 
-SHAPES = ((1, 1), (100, 1), (10, 100), (100, 100))  # connections, requests in flight on each
-VALUE_BYTES = (100, 1024)
 _ROOT = "/bench"
 _WARM_UP_SHARE = 0.1  # of a row's time, before it counts
 _CLEAN_UP_S = 300.0
-
-
-@dataclass(slots=True, frozen=True)
-class Row:
-    operation: str
-    connections: int
-    window: int
-    value_bytes: int
-
-    def __str__(self) -> str:
-        return f"{self.operation} {self.connections}x{self.window} {self.value_bytes} B"
+_CREATES_MAX = 1_000_000
+"""A create row ends with so many, whatever its time: the servers' memory is another row's question."""
 
 
 @dataclass(slots=True, frozen=True)
 class Measurement:
-    """One run of one row, or the median of several."""
+    """One run of one row."""
 
     per_second: float
     p50_ms: float
@@ -43,33 +34,41 @@ class Measurement:
     error_text: str = ""
 
 
-Progress: TypeAlias = Callable[[str], None]
+def throughput(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+    """All rows, one after the other."""
+    for row in scale.rows or ROWS:
+        tell(report, row, measure(ensemble, row, scale.seconds))
 
 
-def rows(operations: Sequence[str], quick: bool) -> list[Row]:
-    """All of the table, or for `quick` the two shapes that tell most, at 100 bytes."""
-    shapes = ((1, 1), (10, 100)) if quick else SHAPES
-    sizes = VALUE_BYTES[:1] if quick else VALUE_BYTES
-    return [
-        Row(operation, connections, window, value_bytes)
-        for operation in operations
-        for value_bytes in sizes
-        for connections, window in shapes
-    ]
+def tell(report: Report, row: Row, measured: Measurement) -> None:
+    """Three figures of a row, and those of the processors, which have no goal."""
+    report.figure(f"{row}, /s", measured.per_second)
+    report.figure(f"{row}, p50 ms", measured.p50_ms)
+    report.figure(f"{row}, p99 ms", measured.p99_ms)
+    report.figure(f"{row}, processors of the servers", measured.servers_cpu)
+    report.figure(f"{row}, processors of the generator", measured.generator_cpu)
+    if measured.errors:
+        report.note(f"{row}: {measured.error_text}")
 
 
-def connect(ensemble: Ensemble, count: int) -> list[RawClient]:
+def connect(ensemble: Ensemble, count: int, without: Iterable[int] = ()) -> list[RawClient]:
     """Connections spread evenly over the servers: the followers first, since most clients are served by one."""
     leader = ensemble.wait_leader()
-    ids = [id for id in ensemble.members if id != leader] + [leader]
+    ids = [id for id in [*(id for id in ensemble.members if id != leader), leader] if id not in without]
     return [RawClient(ensemble.members[ids[index % len(ids)]].client_port, wait_s=30) for index in range(count)]
 
 
-def close(clients: Iterable[RawClient]) -> None:
+def close(clients: Sequence[RawClient]) -> None:
     """End the sessions, those of lost connections excepted: they expire."""
+    open_still = []
     for client in clients:
+        with contextlib.suppress(OSError):
+            client.send(Op.CLOSE_SESSION)
+            open_still.append(client)
+    for client in open_still:
         with contextlib.suppress(HungUpError, OSError):
-            client.close_session()
+            client.receive_reply()
+    for client in clients:
         client.stream.close()
 
 
@@ -80,64 +79,66 @@ def measure(ensemble: Ensemble, row: Row, seconds: float) -> Measurement:
     value = b"v" * row.value_bytes
     clients[0].create(_ROOT)
     for path, client in zip(paths, clients, strict=True):
-        client.sync(_ROOT)
-        client.create(path, value)
+        made = [path, *loads.multi_paths(path)] if row.operation == "multi" else [path]
+        client.send_all([(Op.SYNC, jute.string(_ROOT)), *((Op.CREATE, jute.create(each, value)) for each in made)])
+    for client in clients:
+        for _ in range(2 + (loads.SETS_PER_MULTI if row.operation == "multi" else 0)):
+            client.receive_reply().reader()
+    budget = _CREATES_MAX // row.connections if row.operation == "create" else None
     flows = [
-        Flow(client.stream, loads.load(row.operation, path, value, row.window), row.window)
+        Flow(client.stream, loads.load(row.operation, path, value, row.window), row.window, budget)
         for path, client in zip(paths, clients, strict=True)
     ]
-    pids = [ensemble.pid(id) for id in ensemble.members]
-    before = sum(map(cpu_s, pids))
-    outcome = run(flows, seconds, seconds * _WARM_UP_SHARE)
-    used = sum(map(cpu_s, pids)) - before
+    measured = run_flows(ensemble, flows, seconds)
     if row.operation == "create":
-        _delete_children(clients, paths, flows)
+        delete_children(flows, paths)
     close(clients)
     with connect(ensemble, 1)[0] as client:
         client.sync()
         client.delete_all(_ROOT)
         client.close_session()
+    return measured
+
+
+def run_flows(ensemble: Ensemble, flows: Sequence[Flow], seconds: float) -> Measurement:
+    """Drive the flows for so long, and watch what the servers use meanwhile."""
+    pids = [ensemble.pid(id) for id in ensemble.members]
+    before = sum(map(cpu_s, pids))
+    outcome = run(flows, seconds, seconds * _WARM_UP_SHARE)
+    used = sum(map(cpu_s, pids)) - before
+    return measurement(outcome, used / (seconds * (1 + _WARM_UP_SHARE)))
+
+
+def measurement(outcome: Outcome, servers_cpu: float = 0.0) -> Measurement:
     p50, p99 = outcome.percentiles(0.50, 0.99)
     return Measurement(
         outcome.per_second,
         p50 * 1000,
         p99 * 1000,
-        outcome.generator_cpu_s / outcome.seconds,
-        used / (seconds * (1 + _WARM_UP_SHARE)),
+        outcome.generator_cpu_s / outcome.seconds if outcome.seconds else 0.0,
+        servers_cpu,
         outcome.errors,
-        _error_text(outcome),
+        error_text(outcome),
     )
 
 
 def warm_up(ensemble: Ensemble, seconds: float) -> None:
     """Give a virtual machine that compiles what is used often the time to do so."""
     for operation in loads.OPERATIONS:
-        measure(ensemble, Row(operation, 10, 100, 100), seconds / len(loads.OPERATIONS))
+        measure(ensemble, Row(operation, 10, 20 if operation == "multi" else 100), seconds / len(loads.OPERATIONS))
 
 
-def _delete_children(clients: Sequence[RawClient], paths: Sequence[str], flows: Sequence[Flow]) -> None:
+def delete_children(flows: Sequence[Flow], paths: Sequence[str]) -> None:
+    """What these flows of creations have made."""
     deleting = [
-        Flow(client.stream, loads.load("delete", path, b"", 100), 100, budget=flow.sent)
-        for client, path, flow in zip(clients, paths, flows, strict=True)
+        Flow(flow.stream, loads.load("delete", path, b"", 100), 100, budget=flow.sent)
+        for flow, path in zip(flows, paths, strict=True)
         if not flow.lost
     ]
     run(deleting, _CLEAN_UP_S)
 
 
-def _error_text(outcome: Outcome) -> str:
+def error_text(outcome: Outcome) -> str:
     parts = [f"{count} replies with error {code}" for code, count in outcome.error_codes.items()]
     parts += [f"{outcome.lost.count(reason)} connections lost: {reason}" for reason in dict.fromkeys(outcome.lost)]
     return "; ".join(parts)
-
-
-def median(measurements: Sequence[Measurement]) -> Measurement:
-    """Each number's own median; errors are added up, since one is one too many."""
-    return Measurement(
-        statistics.median(each.per_second for each in measurements),
-        statistics.median(each.p50_ms for each in measurements),
-        statistics.median(each.p99_ms for each in measurements),
-        statistics.median(each.generator_cpu for each in measurements),
-        statistics.median(each.servers_cpu for each in measurements),
-        sum(each.errors for each in measurements),
-        "; ".join(each.error_text for each in measurements if each.error_text),
-    )

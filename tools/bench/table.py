@@ -1,15 +1,11 @@
-"""Numbers to lines of text. Pure."""
+"""Figures to lines of text. Pure."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from tools.bench.failover import Trial
-from tools.bench.locks import LockRates
-from tools.bench.memory import Memory
-from tools.bench.rows import Measurement, Row
+from tools.bench.figures import Figures
+from tools.bench.goals import COORD, GOALS, LIMIT, MET, Goal, Verdict, judge
 
-_MEBIBYTE = 1 << 20
-_BASELINE = ("zookeeper", "kazoo")  # what the ratios compare with
+SOFTWARES_SHOWN = ("zookeeper", "etcd", LIMIT)
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -24,104 +20,62 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def throughput(found: Mapping[str, Mapping[Row, Measurement]]) -> str:
-    """The main table: a line a row, a group of columns a software, and the ratio of the first to the second."""
-    names = list(found)
-    header = ["operation, connections x in flight, value"]
-    for name in names:
-        header += [f"{name} /s", "p50 ms", "p99 ms", "CPUs", "errors"]
-    if len(names) == 2:
-        header.append(f"{names[0]}/{names[1]}")
-    header.append("generator CPU")
-    lines = [header]
-    for row in found[names[0]]:
-        measured = [found[name][row] for name in names]
-        line = [str(row)]
-        for each in measured:
-            line += [
-                f"{each.per_second:,.0f}",
-                f"{each.p50_ms:.2f}",
-                f"{each.p99_ms:.2f}",
-                f"{each.servers_cpu:.2f}",
-                str(each.errors),
-            ]
-        if len(names) == 2:
-            line.append(ratio(measured[0].per_second, measured[1].per_second))
-        line.append(" / ".join(f"{each.generator_cpu:.0%}" for each in measured))
-        lines.append(line)
+def goals(figures: Figures, verdicts: Sequence[Verdict]) -> str:
+    """A line a goal: who reached what (median, and in brackets the least and the greatest), the ratio, the verdict."""
+    others = [who for who in SOFTWARES_SHOWN if any(figures.of(_row_of(each.goal, who), who) for each in verdicts)]
+    lines = [["row", "goal", COORD, "(min-max)", *(cell for who in others for cell in (who, "(min-max)")), "ratio", ""]]
+    for each in verdicts:
+        goal = each.goal
+        cells = [goal.row, str(goal), *_cells(figures, goal.row, COORD)]
+        for who in others:
+            cells += _cells(figures, _row_of(goal, who), who)
+        reached = "-" if each.reached is None else f"{each.reached:.2f}"
+        lines.append([*cells, reached if goal.against else "", each.word])
     return aligned(lines)
 
 
-def errors(found: Mapping[str, Mapping[Row, Measurement]]) -> str:
-    """A line for each row that had errors, with what they were."""
-    return "\n".join(
-        f"{name}: {row}: {measurement.error_text}"
-        for name, by_row in found.items()
-        for row, measurement in by_row.items()
-        if measurement.errors
-    )
-
-
-def ratio(first: float, second: float) -> str:
-    return f"{first / second:.2f}" if second else "-"
-
-
-def failover(found: Mapping[str, Mapping[str, Sequence[Trial]]]) -> str:
-    """A line a fault: how long writes on survivors stood still."""
-    lines = [["leader", "software", "trials", "median ms", "max ms", "connections lost"]]
-    for name, by_fault in found.items():
-        for fault, trials in by_fault.items():
-            gaps = [trial.gap_s * 1000 for trial in trials]
-            lost = sum(trial.connections_lost for trial in trials)
-            lines.append([fault, name, str(len(gaps)), f"{statistics.median(gaps):.0f}", f"{max(gaps):.0f}", str(lost)])
+def others(figures: Figures) -> str:
+    """What was measured beside the goals, a line a figure."""
+    shown = {name for goal in GOALS for name in (goal.row, goal.theirs)}
+    names = [name for name in figures.values if name not in shown]
+    whos = list(dict.fromkeys(who for name in names for who in figures.values[name]))
+    if not names:
+        return ""
+    lines = [["also measured", *whos]]
+    lines += [[name, *(_cells(figures, name, who)[0] for who in whos)] for name in names]
     return aligned(lines)
 
 
-def libraries(found: Mapping[str, Mapping[str, Mapping[tuple[str, int], float]]]) -> str:
-    """A line a client library and its servers, a column an operation, each with its ratio to kazoo on ZooKeeper."""
-    columns = list(dict.fromkeys(row for of in found.values() for rates in of.values() for row in rates))
-    lines = [["one client, operation x in flight"]]
-    for operation, window in columns:
-        lines[0] += [f"{operation} x{window} /s", "to kazoo"]
-    software, library = _BASELINE
-    baseline = found.get(software, {}).get(library, {})
-    for name, by_library in found.items():
-        for each, rates in by_library.items():
-            line = [f"{each}, servers: {name}"]
-            for row in columns:
-                rate = rates.get(row)
-                line.append("-" if rate is None else f"{rate:,.0f}")
-                line.append("-" if rate is None else ratio(rate, baseline.get(row, 0)))
-            lines.append(line)
-    return aligned(lines)
+def missed(verdicts: Sequence[Verdict]) -> str:
+    """A line a goal that was missed, and one for all that were not measured: the end of the report."""
+    lines = []
+    for each in verdicts:
+        if each.reached is not None and each.word != MET:
+            lines.append(f"MISSED: {each.goal.row}: {number(each.reached)}, the goal is {each.goal}")
+    open_rows = sum(each.reached is None for each in verdicts)
+    met = sum(each.word == MET for each in verdicts)
+    lines.append(f"{met} goals met, {len(verdicts) - met - open_rows} missed, {open_rows} not measured")
+    return "\n".join(lines)
 
 
-def locks(found: Mapping[str, Mapping[str, LockRates]]) -> str:
-    """A line a library and its servers: how often a lock is taken and given back, and how long a hand-over takes."""
-    lines = [["lock", "take and give back /s", "hand-over p50 ms", "p99 ms", "p50 ms of 1,000 contenders"]]
-    for name, by_library in found.items():
-        for each, rates in by_library.items():
-            many = rates.handover_many_p50_ms
-            numbers = [f"{rates.per_second:,.0f}", f"{rates.handover_p50_ms:.2f}", f"{rates.handover_p99_ms:.2f}"]
-            lines.append([f"{each}, servers: {name}", *numbers, "-" if many is None else f"{many:.2f}"])
-    return aligned(lines)
+def judged(figures: Figures) -> list[Verdict]:
+    return [judge(goal, figures) for goal in GOALS]
 
 
-def memory(found: Mapping[str, Memory]) -> str:
-    """A line a server: resident memory before and after, and the difference for each znode."""
-    lines = [["server", "before MiB", "after MiB", "bytes a znode"]]
-    for name, measured in found.items():
-        for id, after in measured.after_bytes.items():
-            before = measured.before_bytes[id]
-            lines.append(
-                [
-                    f"{name} {id}",
-                    f"{before / _MEBIBYTE:.1f}",
-                    f"{after / _MEBIBYTE:.1f}",
-                    f"{measured.per_znode(id):.0f}",
-                ]
-            )
-    sizes = {(each.znodes, each.value_bytes) for each in found.values()}
-    times = ", ".join(f"{name} {each.seconds:.1f} s" for name, each in found.items())
-    (znodes, value_bytes), *_ = sizes
-    return f"{znodes:,} znodes of {value_bytes} B, created in: {times}\n{aligned(lines)}"
+def number(value: float) -> str:
+    """Three digits at least, thousands apart."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def _row_of(goal: Goal, who: str) -> str:
+    return goal.theirs if goal.theirs and who == goal.against else goal.row
+
+
+def _cells(figures: Figures, name: str, who: str) -> list[str]:
+    found, median = figures.of(name, who), figures.median(name, who)
+    if median is None:
+        return ["-", ""]
+    spread = f"({number(min(found))}-{number(max(found))})" if len(found) > 1 else ""
+    return [number(median), spread]

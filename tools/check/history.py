@@ -47,6 +47,11 @@ class StatSeen:
     children_count: int
     pzxid: int
 
+    @property
+    def lifetime_ms(self) -> int:
+        """Not seen: ZooKeeper's protocol does not tell it."""
+        return 0
+
     @classmethod
     def of(cls, stat: Stat) -> "StatSeen":
         return cls(*[getattr(stat, name) for name in STAT_FIELDS])

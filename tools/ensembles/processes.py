@@ -62,14 +62,27 @@ class Software(Protocol):
     def command(self, member: Member, members: tuple[Member, ...]) -> list[str]: ...
 
 
+def mode_by_word(member: Member, timeout_s: float) -> str | None:
+    """How coord and ZooKeeper are asked what they are."""
+    return words.mode(member.client_port, timeout_s)
+
+
 class Ensemble:
     """Servers 1 .. n of one software. A context manager: leaving it kills them; the folder is the caller's."""
 
-    def __init__(self, software: Software, folder: Path, servers: int = 3) -> None:
+    def __init__(
+        self,
+        software: Software,
+        folder: Path,
+        servers: int = 3,
+        ask_mode: Callable[[Member, float], str | None] = mode_by_word,
+    ) -> None:
+        """`ask_mode` tells what a server is: see `mode`."""
         if (sentence := software.missing()) is not None:
             raise EnsembleError(sentence)
         ports = iter(free_ports(3 * servers))
         self.software = software
+        self._ask_mode = ask_mode
         self.members = {
             id: Member(id, next(ports), next(ports), next(ports), folder / f"server-{id}")
             for id in range(1, servers + 1)
@@ -161,7 +174,7 @@ class Ensemble:
 
     def mode(self, id: int, timeout_s: float = 2.0) -> str | None:
         """leader, follower, standalone ...; None while the server does not serve."""
-        return words.mode(self.members[id].client_port, timeout_s)
+        return self._ask_mode(self.members[id], timeout_s)
 
     def leader(self) -> int | None:
         """The server that says that it leads, if one does."""

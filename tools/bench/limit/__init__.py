@@ -1,0 +1,1 @@
+"""The bare skeleton of coord's hot path, to know what is there to be reached: see README.md."""
