@@ -377,15 +377,9 @@ class Clients:
 
     def collect(self, ready: Ready) -> None:
         """Move what is to be delivered into `ready`, one piece of bytes a connection."""
-        here = self.brain.machine.zxid
         for pipeline in self._dirty:
             if pipeline.out:
-                pipeline.counters.sent += len(pipeline.out)
-                pipeline.counters.last_zxid = here
-                self.sent += len(pipeline.out)
-                ready.deliver.append((pipeline.connection, pipeline.codec.pack(pipeline.out)))
-                pipeline.out.clear()
-                pipeline.out_bytes = pipeline.event_bytes = 0
+                ready.deliver.append((pipeline.connection, self._pack(pipeline)))
         self._dirty.clear()
         if self.latencies.answered:
             ready.answered = self.latencies.take_answered()
@@ -395,6 +389,27 @@ class Clients:
                 pipeline_gone = self.pipelines.get(connection)
                 if pipeline_gone is not None:
                     self.detach(pipeline_gone)
+
+    def take_answers(self, pipeline: Pipeline) -> bytes | None:
+        """All that is to be delivered to one client that has just asked; None if anything else is to be done as well.
+
+        Reads that waited for nobody need no more than this, and the pump is spared.
+        """
+        if self.brain.forwards.unsent or self.syncs.want_barrier or self._hang_ups or pipeline.gone:
+            return None
+        self._dirty.pop(pipeline, None)
+        return self._pack(pipeline) if pipeline.out else b""
+
+    def _pack(self, pipeline: Pipeline) -> bytes:
+        """One piece of bytes of all that waits to be delivered to it."""
+        out = pipeline.out
+        pipeline.counters.sent += len(out)
+        pipeline.counters.last_zxid = self.brain.machine.zxid
+        self.sent += len(out)
+        frames = pipeline.codec.pack(out)
+        out.clear()
+        pipeline.out_bytes = pipeline.event_bytes = 0
+        return frames
 
     # ---- syncs
 

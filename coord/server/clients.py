@@ -262,7 +262,7 @@ class ClientPort:
                 elif client.half_since_s is None:
                     client.half_since_s = trio.current_time()
                 if calls:
-                    driver.feed_at_last()
+                    driver.submitted(pipeline, client)
             if pipeline.early:
                 early_bytes += consumed
                 if early_bytes > EARLY_BYTES_MAX:

@@ -17,6 +17,7 @@ from coord.model.histogram import Histogram
 from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.messages import Message
 from coord.paxos.participant import LEADING
+from coord.replica.pipeline import Pipeline
 from coord.replica.ready import Ready
 from coord.replica.replica import Replica
 from coord.server.log_lines import EventLog
@@ -105,6 +106,22 @@ class Driver:
         except Exception as failure:  # the pump's own task has to end by it, and not a reader
             self._failure = failure
             self.feed()
+
+    def submitted(self, pipeline: Pipeline, client: Client) -> None:
+        """Requests of a client were put into the replica. Answer what waits for nobody at once, and leave the rest to
+        the pump: it costs a read or a ping as much as all else together.
+
+        To be called where the caller has nothing left to do but wait.
+        """
+        clients = self.replica.clients
+        frames = clients.take_answers(pipeline)
+        if frames is None:
+            self.feed_at_last()
+            return
+        if frames:
+            client.deliver(frames)
+        if clients.latencies.answered:
+            clients.latencies.delivered(clients.latencies.take_answered(), trio.current_time())
 
     # ---- running
 

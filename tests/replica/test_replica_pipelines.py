@@ -50,6 +50,29 @@ def test_a_read_does_not_wait_for_anybody_elses_writes() -> None:
     assert answer.data == b"0"
 
 
+def test_what_waits_for_nobody_is_there_at_once_and_needs_no_output_of_the_replica() -> None:
+    world = World()
+    client = world.client()
+    client.do(create("/a", b"0"))
+    clients = world.leader.clients
+    client.send(GetData("/a"), Ping())
+    client.deliver(clients.take_answers(client.pipeline) or b"")
+    assert client.answers[-2].data == b"0"
+    assert clients.take_answers(client.pipeline) == b""
+    world.settle()
+    assert xids(client) == [1, 2, 3]
+
+
+def test_a_write_or_a_sync_needs_the_output_of_the_replica() -> None:
+    world = World()
+    client = world.client()
+    client.do(create("/a", b"0"))
+    for request in (SetData("/a", b"1"), Sync("/a"), CloseSession(client.opened.session, False)):
+        client.send(GetData("/a"), request, GetData("/a"))
+        assert world.leader.clients.take_answers(client.pipeline) is None
+        world.settle()
+
+
 def test_a_read_in_the_middle_of_a_batch_shows_the_state_between_two_writes() -> None:
     world = World()
     client, other = world.client(), world.client()
