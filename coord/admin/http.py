@@ -13,6 +13,7 @@ from typing import cast
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.events import Event, Updated
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
@@ -125,10 +126,16 @@ class Connections:
 
 
 class OneConnection(TCPServer):
-    """Hypercorn waits for a next request also of a client that has gone; here that would take somebody's place."""
+    """Two ways of hypercorn that do not suit us.
+
+    It waits for a next request also of a client that has gone, which would take somebody's place. And it goes over to
+    HTTP/2 where a client wants it, behind the limits that are set here: who does that is hung up on.
+    """
 
     async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated) and cast(GuardedStream, self.stream).ended:
+        if isinstance(self.protocol.protocol, H2Protocol):
+            cast(GuardedStream, self.stream).close()
+        elif isinstance(event, Updated) and cast(GuardedStream, self.stream).ended:
             await self.idle_task.stop()
         else:
             await super().protocol_send(event)

@@ -9,6 +9,7 @@ from coord.cli.options import parsed
 from coord.past.looking import state_at
 from coord.past.source import Source
 from coord.shell.errors import UsageError
+from coord.shell.grammar import split
 from coord.shell.past_client import PAST_COMMANDS, past_shell, refuse_waiting
 from coord.shell.run import run_words
 
@@ -31,9 +32,12 @@ def main(arguments: Sequence[str]) -> int:
 
 async def show(look: Look, source: Source) -> None:
     options = look.options
-    if not options.words:
+    words = options.words
+    if len(words) == 1:
+        words = split(words[0])  # "ls -l /", as it is given to coord shell -c
+    if not words:
         raise UsageError(f"say what to look at: {', '.join(each for each in PAST_COMMANDS.by_name if each.islower())}")
-    refuse_waiting(options.words)  # before what may take long
+    refuse_waiting(words)  # before what may take long
     machine = await state_at(source, options.place, look.progress)
     look.progress.end()
-    await run_words(past_shell(machine), options.words, look.output, PAST_COMMANDS)
+    await run_words(past_shell(machine), words, look.output, PAST_COMMANDS)

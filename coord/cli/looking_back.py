@@ -98,6 +98,8 @@ class Look:
             pass
         except (PastError, ShellError, CoordError) as error:
             self.failed(error)
+        except MemoryError:
+            self.failed(PastError("there is not memory enough here: a state takes as much as a server that holds it"))
         finally:
             self.progress.end()
 
@@ -119,9 +121,9 @@ def run_look(name: str, options: argparse.Namespace, work: Work, opening: Openin
 
 def place(text: str) -> Place:
     """A zxid, an age or a moment. Raises UsageError."""
-    if re.fullmatch(r"0x[0-9a-fA-F]+", text):
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text):
         return Place(int(text, 16))
-    if re.fullmatch(r"[0-9]+", text):
+    if re.fullmatch(r"[0-9]{1,19}", text):
         return Place(int(text))
     if re.fullmatch(r"[0-9.]+ ?[smhd]( ago)?", text):
         return Place(None, round(wall_ms() - age_s(text.removesuffix(" ago")) * 1000))

@@ -1,11 +1,13 @@
 """How far a long look has come: a bar on standard error, at a terminal only, and only where it takes long."""
 
-import json
 import sys
 import time
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from coord.shell.plain import json_line
+from coord.shell.run import say
 
 PATIENCE_S = 0.4
 """What is done sooner shows no bar."""
@@ -41,8 +43,7 @@ class Bar:
 
     def note(self, sentence: str) -> None:
         self._clear()
-        text = json.dumps({"note": sentence}, ensure_ascii=False) if self._json else f"{self._who}: {sentence}"
-        print(text, file=sys.stderr, flush=True)
+        say(json_line({"note": sentence}) if self._json else f"{self._who}: {sentence}")
 
     def hide(self) -> None:
         """What is shown now comes to the same terminal: from here on it tells how far the look is."""

@@ -9,7 +9,7 @@ from coord.past.differences import compare
 from coord.past.errors import PastDamaged, PastError
 from coord.past.looking import Place, restored, state_before
 from coord.past.source import Overview, Source, StoredSnapshot
-from coord.shell.acls import shown_acl
+from coord.shell.acls import told_acl
 from coord.shell.errors import UsageError
 from coord.shell.kinds import kind_named
 from coord.shell.past_values import (
@@ -153,6 +153,6 @@ def _znode(machine: Machine, path: str, values: bool) -> ZnodeShown:
         Hex(znode.pzxid),
         Moment(znode.ctime),
         Moment(znode.mtime),
-        shown_acl(znode.acl),
+        told_acl(znode.acl),
         (znode.data or b"") if values else None,
     )

@@ -88,12 +88,11 @@ def main(arguments: Sequence[str]) -> int:
     except UpError as error:
         return fail("up", error, error.code)
     passed_on = ["--config", str(options.config)] if options.config else []
-    passed_on += as_options(extra)
     children = [
         Child(
             server,
             clients[server - 1],
-            [*SERVE, *passed_on, *as_options(each)],
+            [*SERVE, *passed_on, *as_options(extra | each)],
             admins[server - 1] if admins else None,
         )
         for server, each in enumerate(own, 1)
@@ -313,6 +312,8 @@ def welcome(serving: Sequence[Child], data: Path) -> str:
     """How to connect, and how to stop."""
     hosts = ",".join(str(child.client) for child in serving)
     http = "".join(f"    curl http://{child.admin}/metrics\n" for child in serving if child.admin is not None)
+    if http:
+        http = f"\nTheir figures, over HTTP (coord/admin/README.md):\n\n{http}"
     modes = ", ".join(f"{child.id} {child.mode}" for child in serving)
     return f"""\
 

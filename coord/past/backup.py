@@ -13,7 +13,7 @@ import trio
 
 from coord.model.message import message
 from coord.past.backup_file import NAME_BYTES, BackupEnd, BackupHeader, BackupWriter
-from coord.past.errors import NobodyThere, PastError
+from coord.past.errors import CannotWrite, NobodyThere, PastError
 from coord.past.looking import SILENCE, Progress
 from coord.past.source import Overview, Source
 
@@ -78,6 +78,8 @@ async def back_up(
         try:
             try:
                 await _copy(source, overview, start, writer, progress)
+            except CannotWrite:
+                raise
             except PastError as error:
                 trouble = error
             else:

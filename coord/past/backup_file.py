@@ -7,6 +7,7 @@ cut off anywhere, is never taken for a backup: `verify` reads all of it; what is
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from coord.codec.pieces import HEAD_BYTES, Piece, PieceReader, PieceWriter
 from coord.codec.shapes import array, position, raw
 from coord.model.entries import Batch
 from coord.model.message import message
-from coord.past.errors import PastDamaged, PastError
+from coord.past.errors import CannotWrite, PastDamaged, PastError
 from coord.past.looking import SILENCE, Progress
 from coord.past.source import Overview, StoredSnapshot
 from coord.storage.errors import Damaged, OtherVersion
@@ -72,6 +73,8 @@ class BackupWriter:
     """Writes a backup under another name; `finish` gives it its own. PastError for whatever keeps it from that."""
 
     def __init__(self, path: Path, header: BackupHeader) -> None:
+        if os.path.lexists(path):
+            raise PastError(f"{path} exists already; name another file, or move that one away")
         self.path = path
         self.size_bytes = 0
         self._part = path.with_name(f"{path.name}.part-{secrets.token_hex(4)}")
@@ -80,8 +83,6 @@ class BackupWriter:
         self._log_crc = 0
         self._last = header.start
         self._time_ms = 0
-        if path.exists():
-            raise PastError(f"{path} exists already; name another file, or move that one away")
         with self._translated():
             self._file: BinaryIO = open(  # noqa: SIM115 - open until finish or abandon
                 self._part, "xb", buffering=READ_BYTES, opener=_private
@@ -136,7 +137,7 @@ class BackupWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        if self.path.exists():
+        if os.path.lexists(self.path):
             raise PastError(f"{self.path} was made by somebody else meanwhile; name another file")
         os.rename(self._part, self.path)
         folder = os.open(self.path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
@@ -157,7 +158,7 @@ class BackupWriter:
         try:
             yield
         except OSError as error:
-            raise PastError(
+            raise CannotWrite(
                 f"{self.path} cannot be written: {error.strerror or error}; nothing is left of it"
             ) from error
 
@@ -165,6 +166,11 @@ class BackupWriter:
 def _private(path: str, flags: int) -> int:
     """It holds every value whatever its ACL: nobody else is to read it."""
     return os.open(path, flags, 0o600)
+
+
+def _at_once(path: str, flags: int) -> int:
+    """A pipe that nobody writes to would be waited for otherwise, and not even Ctrl-C would end that."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 # ---- reading
@@ -308,7 +314,9 @@ class BackupSource:
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         try:
-            with open(self._path, "rb") as file:
+            with open(self._path, "rb", opener=_at_once) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise PastError(f"{self._path} is no backup of coord: it is not even a file")
                 yield file
         except OSError as error:
             raise PastError(f"{self._path} cannot be read: {error.strerror or error}") from error

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from coord.model.message import message
 from coord.past.changes import Seen, Tracker, Wanted, seen
 from coord.past.errors import PastError
-from coord.past.looking import SILENCE, Place, Progress, forward, load, shown
+from coord.past.looking import SILENCE, Place, Progress, forward, load, note_uncommitted, shown
 from coord.past.source import Source
 from coord.state.machine import Machine
 
@@ -42,6 +42,7 @@ async def differences(
         reached = second.zxid is None or first.time_ms <= machine.time_ms
     if not reached or second.before(machine.zxid, machine.time_ms):
         raise PastError(f"{shown(first)} does not come before {shown(second)}: give the earlier one first")
+    note_uncommitted(replay, overview, machine.zxid, progress)
     found = [
         Difference(path, old, seen(nodes[path]) if path in nodes else None) for path, old in sorted(before.items())
     ]

@@ -5,8 +5,7 @@ from contextlib import aclosing
 
 from coord.model.entries import Batch
 from coord.past.errors import PastDamaged, PastError
-from coord.past.history import note_uncommitted
-from coord.past.looking import SILENCE, Place, Progress, load
+from coord.past.looking import SILENCE, Place, Progress, check_order, load, note_uncommitted, prove
 from coord.past.replay import Entry, Outcome, Replay, entries_of
 from coord.past.source import Overview, Source
 
@@ -18,6 +17,7 @@ async def dump_log(
     source: Source, *, since: Place | None = None, until: Place | None = None, progress: Progress = SILENCE
 ) -> AsyncGenerator[Dumped, None]:
     """Every entry between two places, those of writes that failed included."""
+    check_order(since, until)
     overview = await source.overview()
     replay = await _replay(source, overview, since, progress)
     start = overview.log_start if since is None or replay is None else replay.machine.zxid
@@ -27,6 +27,8 @@ async def dump_log(
         async for batch in batches:
             progress.advance(len(batch.encoded))
             if until is not None and until.before(batch.first, batch.time_ms):
+                if replay is not None:
+                    await prove(replay, batch, batches)
                 break
             shown = [
                 (entry, outcome)
@@ -38,7 +40,7 @@ async def dump_log(
                 last = shown[-1][0].zxid
                 yield shown
     if replay is not None:
-        note_uncommitted(replay, last, progress)
+        note_uncommitted(replay, overview, last, progress)
 
 
 async def _replay(source: Source, overview: Overview, since: Place | None, progress: Progress) -> Replay | None:

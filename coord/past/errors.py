@@ -9,5 +9,9 @@ class PastDamaged(PastError):
     """What is there was written whole once and is not what was written; the text names the place."""
 
 
+class CannotWrite(PastError):
+    """What was to be made cannot be written, as on a full disk. The same would happen again."""
+
+
 class NobodyThere(PastError):
     """No server answers at an address."""

@@ -6,8 +6,7 @@ from contextlib import aclosing
 from coord.model.message import message
 from coord.past.changes import Change, Seen, Tracker, Wanted, seen
 from coord.past.errors import PastError
-from coord.past.looking import SILENCE, Place, Progress, forward, load, shown
-from coord.past.replay import Replay
+from coord.past.looking import SILENCE, Place, Progress, check_order, forward, load, note_uncommitted, shown
 from coord.past.source import Source
 from coord.state.machine import Machine
 
@@ -35,8 +34,7 @@ async def history(
 
     Without `since` it begins with the oldest state that is kept.
     """
-    if since is not None and until is not None and since.known_behind(until):
-        raise PastError(f"{shown(since)} does not come before {shown(until)}: give the earlier one first")
+    check_order(since, until)
     overview = await source.overview()
     try:
         replay = await load(source, overview, since, progress)
@@ -68,7 +66,7 @@ async def history(
                 yield changes
     if not began and (found := _standing(replay.machine, standing)):
         yield found
-    note_uncommitted(replay, last, progress)
+    note_uncommitted(replay, overview, last, progress)
 
 
 def _standing(machine: Machine, paths: Iterable[str]) -> list[Standing]:
@@ -76,12 +74,3 @@ def _standing(machine: Machine, paths: Iterable[str]) -> list[Standing]:
     if not machine.zxid:
         return []  # the very beginning: nothing of it was ever made
     return [Standing(machine.zxid, machine.time_ms, path, seen(nodes[path])) for path in paths if path in nodes]
-
-
-def note_uncommitted(replay: Replay, last: int, progress: Progress) -> None:
-    """Say so if what was told goes further than what this log proves to be committed; alone a server commits all."""
-    if last > replay.committed and len(replay.machine.servers) > 1:
-        progress.note(
-            f"what came after zxid {replay.committed:#x} was in this server's log; whether a majority had it too, its "
-            "log does not say"
-        )

@@ -4,12 +4,13 @@ Every look begins at a state that is there (a stored snapshot, or the empty tree
 beginning) and takes it forward. A snapshot that is damaged gives way to another, with a note.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from coord.model.entries import Batch
 from coord.model.message import message
 from coord.past.errors import PastDamaged, PastError
 from coord.past.replay import Entry, Replay
@@ -60,6 +61,12 @@ class Place:
         if self.zxid is not None and other.zxid is not None:
             return self.zxid > other.zxid
         return self.zxid is None and other.zxid is None and self.time_ms > other.time_ms
+
+
+def check_order(first: Place | None, second: Place | None) -> None:
+    """Raise PastError if two places are known to be the wrong way round."""
+    if first is not None and second is not None and first.known_behind(second):
+        raise PastError(f"{shown(first)} does not come before {shown(second)}: give the earlier one first")
 
 
 # ---- states
@@ -153,6 +160,10 @@ async def state_at(source: Source, place: Place, progress: Progress = SILENCE) -
     async with aclosing(forward(replay, source, overview, place, progress)) as pending:
         async for entry in pending:
             replay.do(entry)
+    reached = replay.machine.zxid
+    if place.zxid not in (None, reached):
+        progress.note(f"zxid {place.zxid:#x} is not in the log; this is the state at {reached:#x}, the last before it")
+    note_uncommitted(replay, overview, reached, progress)
     return replay.machine
 
 
@@ -180,9 +191,11 @@ async def forward(
             async for batch in batches:
                 progress.advance(len(batch.encoded))
                 if place is not None and place.before(batch.first, batch.time_ms):
+                    await prove(replay, batch, batches)
                     return
                 for entry in replay.pending(batch):
                     if place is not None and place.before(entry.zxid, entry.time_ms):
+                        await prove(replay, batch, batches)
                         return
                     yield entry
     except PastDamaged as damaged:
@@ -194,3 +207,26 @@ async def forward(
         ) from damaged
     if place is not None and place.zxid is not None and place.zxid > machine.zxid:
         raise PastError(f"zxid {place.zxid:#x} is not there: the log of {source.name} ends with {machine.zxid:#x}")
+
+
+async def prove(replay: Replay, batch: Batch, following: AsyncIterator[Batch]) -> None:
+    """Read on from a batch that is not done any more, until what was done is known to be committed. Mostly it is one.
+
+    Closes nothing. What is damaged there is nothing to a look that ends before it: then there is just no proof.
+    """
+    replay.hear(batch)
+    with suppress(PastError):
+        while replay.committed < replay.machine.zxid:
+            later = await anext(following, None)
+            if later is None:
+                break
+            replay.hear(later)
+
+
+def note_uncommitted(replay: Replay, overview: Overview, last: int, progress: Progress) -> None:
+    """Say so if what was told goes further than what this log proves to be committed; alone a server commits all."""
+    if last > replay.committed and not overview.committed and len(replay.machine.servers) > 1:
+        progress.note(
+            f"what came after zxid {replay.committed:#x} was in this server's log; whether a majority had it too, its "
+            "log does not say"
+        )

@@ -15,7 +15,7 @@ import trio
 from coord.codec import inspection
 from coord.codec.batch import decode_batch
 from coord.codec.errors import CodecError
-from coord.codec.pieces import Piece, PieceReader
+from coord.codec.pieces import PIECE_BYTES_MAX, Piece, PieceReader
 from coord.model.entries import Batch
 from coord.model.inspection import AskBatches, AskOverview, AskSnapshot, Auth, Inspection, Told, Wanted
 from coord.net.network import Network, Stream
@@ -24,8 +24,14 @@ from coord.past.source import Overview, StoredSnapshot
 
 T = TypeVar("T")
 
+OVERVIEW_BYTES_MAX = 1 << 20
+"""It lists the snapshots, of which there are some dozens."""
+
 DIAL_S = 5.0
 """A server that does not answer the dialing within so long is not there."""
+
+OVERVIEW_S = 5.0
+"""Nor is one whose overview takes longer, which needs no disk: who is frozen keeps nobody from asking the others."""
 
 SILENT_S = 60.0
 """A server that sends nothing for so long has stopped; one whose disk is late says so much sooner."""
@@ -56,7 +62,7 @@ class ServerSource:
         if told is None:
             raise PastError(f"the server at {self._name} has answered with nothing; ask again, or another")
         snapshots = tuple([StoredSnapshot(zxid, size_bytes) for zxid, size_bytes in told.snapshots])
-        return Overview(told.server, told.cluster, snapshots, told.log_start, told.last, told.log_bytes)
+        return Overview(told.server, told.cluster, snapshots, told.log_start, told.last, told.log_bytes, committed=True)
 
     async def snapshot(self, zxid: int) -> AsyncGenerator[bytes, None]:
         async with aclosing(self._ask(AskSnapshot(zxid), inspection.SNAPSHOT)) as answer:
@@ -74,7 +80,7 @@ class ServerSource:
                         raise PastDamaged(f"the server at {self._name} has told up to {last:#x}, and says {end:#x}")
                     continue
                 batch = self._understood(decode_batch, piece.body)
-                if last is not None and batch.previous != last:
+                if batch.previous > after if last is None else batch.previous != last:
                     raise PastDamaged(f"the server at {self._name} has left out what stands before {batch.first:#x}")
                 last = batch.last
                 yield batch
@@ -83,12 +89,15 @@ class ServerSource:
 
     async def _ask(self, wanted: Wanted, kind: int) -> AsyncGenerator[Piece, None]:
         """The answer's pieces, all of which are of one kind, and the one that ends it."""
-        reader = PieceReader()
+        bytes_max, silent_s = PIECE_BYTES_MAX, SILENT_S
+        if kind == inspection.OVERVIEW:
+            bytes_max, silent_s = OVERVIEW_BYTES_MAX, OVERVIEW_S
+        reader = PieceReader(bytes_max)
         stream = await self._dial()
         try:
             await stream.send_all(inspection.encode_inspection(Inspection(wanted, self._auth)))
             while True:
-                for piece in self._understood(reader.feed, await self._receive(stream, reader)):
+                for piece in self._understood(reader.feed, await self._receive(stream, reader, silent_s)):
                     if piece.kind == inspection.REFUSED:
                         raise PastError(self._understood(inspection.decode_refused, piece.body))
                     if piece.kind not in (kind, inspection.END):
@@ -112,13 +121,13 @@ class ServerSource:
                 ) from error
         raise NobodyThere(f"no server answers at {self._name} within {DIAL_S:g} s; start it, or name another")
 
-    async def _receive(self, stream: Stream, reader: PieceReader) -> bytes:
-        with trio.move_on_after(SILENT_S):
+    async def _receive(self, stream: Stream, reader: PieceReader, silent_s: float) -> bytes:
+        with trio.move_on_after(silent_s):
             data = await stream.receive()
             if not data:
                 raise PastError(self._gone(reader, "it hung up"))
             return data
-        raise PastError(self._gone(reader, f"nothing came for {SILENT_S:g} s"))
+        raise PastError(self._gone(reader, f"nothing came for {silent_s:g} s"))
 
     def _gone(self, reader: PieceReader, how: str) -> str:
         if reader.begun:
@@ -132,7 +141,9 @@ class ServerSource:
         try:
             return read(data)
         except CodecError as error:
-            raise PastDamaged(f"what the server at {self._name} sends was damaged on its way: {error}") from error
+            raise PastDamaged(
+                f"what the server at {self._name} sends was damaged on its way, or is no server's of coord: {error}"
+            ) from error
 
 
 def _why(error: OSError) -> str:

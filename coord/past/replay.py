@@ -121,8 +121,12 @@ class Replay:
         """From where an open session, or one that the last entry has ended, last wrote; empty if that is not known."""
         return self._addresses.get(session, "")
 
-    def _compare(self, batch: Batch) -> None:
+    def hear(self, batch: Batch) -> None:
+        """What a batch proves without being done: its leader had applied the log so far."""
         self.committed = max(self.committed, batch.digest_zxid)
+
+    def _compare(self, batch: Batch) -> None:
+        self.hear(batch)
         mine = self._digests.get(batch.digest_zxid)
         if mine is None:
             return

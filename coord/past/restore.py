@@ -93,8 +93,16 @@ async def restore(
         raise PastError(f"zxid {place.zxid:#x} is not in {source.name}; the last one before it is {machine.zxid:#x}")
     cluster = _cluster(source, machine, name)
     restored = begin_anew(machine, cluster)
-    for target in targets:
-        await _make(target, machine, cluster, rng.getrandbits(IDENTITY_BITS) | 1, progress)
+    for number, target in enumerate(targets):
+        try:
+            await _make(target, machine, cluster, rng.getrandbits(IDENTITY_BITS) | 1, progress)
+        except PastError as error:
+            whole = ", ".join(str(each.folder) for each in targets[:number])
+            if not whole:
+                raise
+            raise PastError(
+                f"{error}; {whole} was made before and is whole: only the rest is to be restored"
+            ) from error
     return restored
 
 

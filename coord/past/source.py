@@ -36,6 +36,7 @@ class Overview:
     log_start: int  # every batch after this zxid is here
     last: int  # zxid of the last entry when this was asked
     log_bytes: int  # of the log, about: for a progress bar
+    committed: bool = False  # all of it is known to be
 
 
 class Source(Protocol):

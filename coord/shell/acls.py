@@ -33,6 +33,15 @@ def shown_permissions(permissions: int) -> str:
     return "".join(letter for letter, bit in LETTERS.items() if permissions & bit)
 
 
+def told_acl(acl: Acl) -> str:
+    """For who looks back: a password's hash is left out as ZooKeeper does it, since passwords can be guessed by it."""
+    return shown_acl(tuple([(permissions, scheme, _without_hash(scheme, who)) for permissions, scheme, who in acl]))
+
+
+def _without_hash(scheme: str, identifier: str) -> str:
+    return f"{identifier.partition(':')[0]}:x" if scheme == "digest" else identifier
+
+
 def shown_acl(acl: Acl) -> str:
     """As `parse_acl` reads it."""
     return ",".join(

@@ -32,7 +32,7 @@ from coord.model.requests import (
     Write,
 )
 from coord.past.replay import Entry, Outcome, address
-from coord.shell.acls import shown_acl
+from coord.shell.acls import told_acl
 from coord.shell.past_values import OK, EntryShown, known
 from coord.shell.values import Hex, Moment
 
@@ -103,7 +103,7 @@ def request_shown(request: Write, values: bool) -> dict[str, Any]:
                 shown["value"] = value or b""
         elif name == "acl":
             if value != OPEN_ACL:
-                shown["acl"] = shown_acl(value or ())
+                shown["acl"] = told_acl(value or ())
         elif name == "kind":
             if value:
                 shown["kind"] = KINDS.get(value, f"of the unknown kind {value}")

@@ -8,7 +8,7 @@ from coord.past.changes import Change, Seen, What
 from coord.past.differences import Difference
 from coord.past.history import Standing
 from coord.past.verify import Checked
-from coord.shell.acls import shown_acl
+from coord.shell.acls import told_acl
 from coord.shell.kinds import kind_named
 from coord.shell.values import Hex, Moment
 
@@ -137,7 +137,7 @@ def change_shown(change: Change, values: bool) -> ChangeShown:
     before, after = change.before, change.after
     now = after or before
     assert now is not None, f"{change} changes nothing"
-    acl = shown_acl(after.acl) if after is not None and _tells_acl(change.what, after.acl) else None
+    acl = told_acl(after.acl) if after is not None and _tells_acl(change.what, after.acl) else None
     return ChangeShown(
         Hex(change.zxid),
         Moment(change.time_ms),
@@ -181,7 +181,7 @@ def standing_shown(standing: Standing, values: bool) -> ChangeShown:
         seen.version,
         None,
         len(seen.data),
-        None if seen.acl == OPEN_ACL else shown_acl(seen.acl),
+        None if seen.acl == OPEN_ACL else told_acl(seen.acl),
         None,
         Hex(seen.ephemeral_owner) if seen.ephemeral_owner else None,
         None,
@@ -200,8 +200,8 @@ def difference_shown(found: Difference, values: bool) -> DifferenceShown:
         None if second is None else second.version,
         None if first is None else len(first.data),
         None if second is None else len(second.data),
-        None if first is None else shown_acl(first.acl),
-        None if second is None else shown_acl(second.acl),
+        None if first is None else told_acl(first.acl),
+        None if second is None else told_acl(second.acl),
         first.data if values and first is not None else None,
         second.data if values and second is not None else None,
     )

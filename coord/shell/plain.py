@@ -7,6 +7,7 @@ moments are texts in UTC, and a value is a text, or {"base64": ...} where it is 
 import base64
 import dataclasses
 import json
+import re
 from enum import Enum
 from typing import Any
 
@@ -21,12 +22,20 @@ from coord.shell.values import AccessList, Branch, Done, Hex, ListedAccess, Mome
 
 _HEX = frozenset(("czxid", "mzxid", "pzxid", "ephemeral_owner", "zxid"))
 _MOMENTS = frozenset(("ctime", "mtime"))
+_CONTROLS = re.compile("[\x7f-\x9f]")
 _HIDDEN = {Value: ("raw",), Branch: ("name",), ServerStatus: ("digests", "lags_ms")}
 
 
 def as_json(value: Any) -> str:
     """One line."""
-    text = json.dumps(plain(value), ensure_ascii=False)
+    return json_line(plain(value))
+
+
+def json_line(value: Any) -> str:
+    """Letters of all languages as they are; what does things to a terminal is escaped, also what JSON lets be."""
+    text = json.dumps(value, ensure_ascii=False)
+    if not text.isprintable():
+        text = _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.encode("utf-8", "backslashreplace").decode()  # bytes that are no text: JSON writes them as \udcff too
 
 

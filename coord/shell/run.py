@@ -2,7 +2,6 @@
 
 import codecs
 import inspect
-import json
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, suppress
@@ -15,6 +14,7 @@ from coord.shell import files
 from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import Commands, commands_of, is_comment, open_quote, split
 from coord.shell.output import Output
+from coord.shell.plain import json_line
 from coord.shell.printable import harmless
 from coord.shell.state import Shell
 from coord.shell.table import COMMANDS, LEAVING
@@ -100,9 +100,7 @@ def changes(line: str) -> bool:
 def tell(error: Exception, where: str, json_wanted: bool, who: str = "coord shell") -> None:
     """On standard error, in one line."""
     if json_wanted:
-        text = json.dumps(
-            {"error": type(error).__name__, "message": sentence(error), "where": where}, ensure_ascii=False
-        )
+        text = json_line({"error": type(error).__name__, "message": sentence(error), "where": where})
     else:
         text = f"{who}: {where}: {sentence(error)}" if where else f"{who}: {sentence(error)}"
     say(text)

@@ -1,5 +1,6 @@
 """Ages, sizes and moments, as people write them."""
 
+import math
 import re
 import time
 from datetime import UTC, datetime
@@ -7,6 +8,8 @@ from datetime import UTC, datetime
 from coord.shell.errors import UsageError
 
 _AGES = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "": 1.0}
+AGE_S_MAX = 1e18
+"""Older than the stars: with more digits than that a number is a slip, and at last one that nothing can reckon with."""
 _SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -18,9 +21,10 @@ def wall_ms() -> float:
 def age_s(text: str) -> float:
     found = re.fullmatch(r"([0-9.]+)\s*([smhd]?)", text)
     try:
-        return float(found[1]) * _AGES[found[2]] if found else _refuse(text, "no age", "90s, 15m, 2h or 3d")
+        seconds = float(found[1]) * _AGES[found[2]] if found else math.inf
     except ValueError:
-        return _refuse(text, "no age", "90s, 15m, 2h or 3d")
+        seconds = math.inf
+    return seconds if seconds <= AGE_S_MAX else _refuse(text, "no age", "90s, 15m, 2h or 3d")
 
 
 def size_bytes(text: str) -> int:

@@ -130,7 +130,8 @@ class FolderDisk:
         path = self._path / name
         try:
             if self._read_only:
-                return FolderFile(os.open(path, os.O_RDONLY), str(path))
+                # A pipe in the place of a file would be waited for otherwise, and not even Ctrl-C would end that.
+                return FolderFile(os.open(path, os.O_RDONLY | os.O_NONBLOCK), str(path))
             if create and not path.parent.exists():
                 path.parent.mkdir(mode=0o700)
                 _sync_path(path.parent.parent)

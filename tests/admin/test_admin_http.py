@@ -98,11 +98,20 @@ async def test_what_is_asked_badly_is_refused_and_harms_nobody(autojump_clock, m
         assert status_of(await answered(address, b"GET /healthz HTTP/1.1\r\n" + CLOSE)) == 200
 
 
-async def test_http_2_is_not_begun_with_and_asking_for_it_harms_nobody(autojump_clock, monkeypatch):
+async def test_http_2_is_not_spoken_and_asking_for_it_harms_nobody(autojump_clock, monkeypatch):
     async with open_desk(monkeypatch) as desk, listening(desk.consoles[1]) as address:
-        assert await answered(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == b""
+        begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        settings = bytes.fromhex("000000040000000000")
+        assert await answered(address, begin) == b""
+        told = await answered(address, b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" + begin + settings)
+        assert told.startswith(b"HTTP/1.1 200")
+        assert told.endswith(b"ok\n")
         upgrade = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
-        await answered(address, b"GET /healthz HTTP/1.1\r\nhost: evil\r\n" + upgrade + b"\r\n")
+        for host in (b"localhost", b"evil"):
+            asked = b"GET /healthz HTTP/1.1\r\nhost: " + host + b"\r\n" + upgrade + b"\r\n"
+            told = await answered(address, asked + begin + settings)
+            assert told.startswith(b"HTTP/1.1 101")
+            assert told.endswith(b"\r\n\r\n")  # and no frame behind it
         assert status_of(await answered(address, b"GET /healthz HTTP/1.1\r\n" + CLOSE)) == 200
 
 

@@ -18,7 +18,7 @@ ROOT = Path(up.__file__).parents[2]
 STAND_IN = """
 import argparse, os, signal, socket, sys
 parser = argparse.ArgumentParser()
-for name in ("id", "data", "client", "peer", "ensemble", "log-level", "inspect"):
+for name in ("id", "data", "client", "peer", "ensemble", "log-level", "inspect", "admin"):
     parser.add_argument("--" + name)
 options = parser.parse_args()
 print("arguments", *sys.argv[1:], flush=True)
@@ -220,6 +220,7 @@ def test_the_process_starts_three_servers_and_a_signal_ends_all_of_it_with_statu
     base = free_ports(3)
     program = f"import sys; from coord.cli import up; up.SERVE = {stand_in!r}; sys.exit(up.main(sys.argv[1:]))"
     arguments = ["--servers", "3", "--base-port", str(base), "--data", "data", "--log-level", "debug"]
+    arguments += ["--admin", f"127.0.0.1:{base + 100}"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COORD_ID": "9", "COORD_TICK_MS": "2000"}
     with subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
@@ -238,7 +239,8 @@ def test_the_process_starts_three_servers_and_a_signal_ends_all_of_it_with_statu
     assert f"{number.name}: stopping the servers" in out
     peers = ",".join(f"{id}=127.0.0.1:{base + id - 1 + up.PEER_OFFSET}" for id in (1, 2, 3))
     assert (
-        f"2 | arguments --log-level=debug --inspect=anyone --id=2 --data=data/server-2 --client=127.0.0.1:{base + 1} "
+        f"2 | arguments --log-level=debug --admin=127.0.0.1:{base + 101} --inspect=anyone --id=2 --data=data/server-2 "
+        f"--client=127.0.0.1:{base + 1} "
         f"--peer=127.0.0.1:{base + 1 + up.PEER_OFFSET} --ensemble={peers}\n"
     ) in err
     assert "3 | variables COORD_TICK_MS\n" in err

@@ -4,6 +4,7 @@ import os
 import random
 import stat
 from contextlib import aclosing, suppress
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from coord.past.backup import back_up, most_advanced
 from coord.past.backup_file import BackupSource
 from coord.past.errors import NobodyThere, PastDamaged, PastError
 from coord.past.folder import FolderSource
-from coord.past.looking import Place, state_at
+from coord.past.looking import Place, Silence, state_at
 from coord.past.restore import EPOCHS_AHEAD, Target, restore
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring
@@ -298,6 +299,14 @@ async def test_a_foreign_file_is_refused(tmp_path, content) -> None:
         BackupSource(tmp_path / "file")
 
 
+async def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(PastError, match="is not even a file"):
+        BackupSource(tmp_path / "pipe")
+    with pytest.raises(PastError, match="cannot be read: Is a directory"):
+        BackupSource(tmp_path)
+
+
 async def test_a_file_of_a_later_version_is_not_called_damaged(tmp_path) -> None:
     from zlib import crc32
 
@@ -339,6 +348,21 @@ async def test_an_existing_file_is_left_alone(tmp_path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+async def test_a_name_that_no_file_can_have_is_one_sentence(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("", ".", "..", "/", "a" * 300, "missing/file"):
+        with pytest.raises(PastError, match=r"exists already|cannot be written"):
+            await back_up(MemorySource(written()), Path(name), MADE_MS)
+    assert not list(tmp_path.iterdir())
+
+
+async def test_a_link_that_leads_nowhere_is_left_alone(tmp_path) -> None:
+    (tmp_path / "file").symlink_to("nowhere")
+    with pytest.raises(PastError, match="exists already"):
+        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS)
+    assert (tmp_path / "file").is_symlink()
+
+
 async def test_a_backup_is_its_owners_alone(tmp_path) -> None:
     await backed_up(written(), tmp_path / "file")
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o600
@@ -373,15 +397,24 @@ async def test_a_backup_that_is_interrupted_leaves_nothing(tmp_path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+class Told(Silence):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, sentence: str) -> None:
+        self.notes.append(sentence)
+
+
 async def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch) -> None:
-    real = os.open
+    real, told = os.open, Told()
 
     def full(path, flags, mode=0o777, **options):
         return real("/dev/full", os.O_WRONLY) if ".part-" in str(path) else real(path, flags, mode, **options)
 
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(PastError, match="file cannot be written: No space left on device; nothing is left of it"):
-        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS)
+        await back_up(MemorySource(written()), tmp_path / "file", MADE_MS, progress=told)
+    assert told.notes == []  # another state would not fit either
     assert not list(tmp_path.iterdir())
 
 
@@ -419,6 +452,21 @@ async def test_a_restore_that_fails_leaves_nothing(tmp_path, monkeypatch) -> Non
     monkeypatch.undo()
     await restore(source, [Target(1, tmp_path / "data")], random.Random(1))
     assert loaded(tmp_path / "data").tree.nodes["/a"].data
+
+
+async def test_a_restore_that_fails_at_a_later_folder_says_which_are_whole(tmp_path) -> None:
+    class Meddling(Silence):
+        def begin(self, what: str, total_bytes: int) -> None:
+            if what.endswith("first"):
+                (tmp_path / "second").mkdir()
+                (tmp_path / "second" / "mine").touch()
+
+    source = await backed_up(written(), tmp_path / "file")
+    targets = [Target(1, tmp_path / "first"), Target(2, tmp_path / "second")]
+    with pytest.raises(PastError, match=r"second is not empty.*first was made before and is whole"):
+        await restore(source, targets, random.Random(1), progress=Meddling())
+    assert loaded(tmp_path / "first").tree.nodes["/a"].data
+    assert [path.name for path in (tmp_path / "second").iterdir()] == ["mine"]
 
 
 async def test_no_server_starts_with_a_folder_that_was_only_half_made(tmp_path, monkeypatch) -> None:

@@ -184,6 +184,7 @@ def test_nothing_known_of_a_path_is_said(desk):
 def test_at_shows_the_tree_as_the_shell_does(desk):
     assert desk.lines("at", "0x1000000000c", "ls", "/app") == ["config", "worker"]
     assert desk.run("at", "2026-11-25T12:00", "cat", "/app/config") == '{"db": "10.0.0.8"}\n'
+    assert desk.lines("at", "0x1000000000c", "ls -R /app") == desk.lines("at", "0x1000000000c", "ls", "-R", "/app")
     assert desk.run("at", "0x10000000009", "get", "--raw", "/app/config") == '{"db": "10.0.0.9"}'
     assert desk.lines("at", "0x1000000000d", "find", "--ephemeral") == ["/app/worker", "/locks/db/lock-0000000000"]
     assert desk.lines("at", "0x1000000000f", "acl", "get", "/app/config")[-2:] == ["'world,'anyone", ": r"]
@@ -197,6 +198,8 @@ def test_at_refuses_what_cannot_be_shown(desk):
     assert "/app/config does not exist" in desk.refused("at", "0x10000000001", "get", "/app/config")
     assert "nothing changes in the past" in desk.refused("at", "0x10000000009", "ls", "-w")
     assert "say what to look at" in desk.refused("at", "0x10000000009", status=2)
+    assert "say what to look at" in desk.refused("at", "0x10000000009", "", status=2)
+    assert "cannot be taken apart" in desk.refused("at", "0x10000000009", "get '/x", status=2)
     assert "'set' is not a command" in desk.refused("at", "0x10000000009", "set", "/app/config", "x", status=2)
     assert "is no place in the past" in desk.refused("at", "once", "ls", status=2)
 
@@ -228,6 +231,12 @@ def test_a_znode_that_was_made_again_is_another_one(tmp_path, monkeypatch, capfd
     scribe.save(tmp_path)
     (row,) = Desk(tmp_path, capfdbinary).json("diff", "--data", str(tmp_path), "0x10000000002", "0x10000000004")
     assert row["what"] == ["made anew"]
+
+
+def test_log_dump_between_two_places_that_are_upside_down_is_refused(desk):
+    assert "0x10000000009 does not come before zxid 0x10000000008: give the earlier one first" in desk.refused(
+        "log", "dump", "--since", "0x10000000009", "--until", "0x10000000008"
+    )
 
 
 def test_log_dump_shows_every_entry_with_what_came_of_it_and_no_password(desk):
@@ -297,6 +306,61 @@ def test_a_path_that_no_server_would_take_does_nothing_to_a_terminal(tmp_path, c
 
 def test_an_age_that_no_calendar_reaches_is_no_crash(desk):
     assert desk.lines("at", "99999999999d", "ls", "/") == ["zookeeper"]
+
+
+def test_too_little_memory_is_one_sentence(desk, monkeypatch):
+    async def too_big(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("coord.cli.at.state_at", too_big)
+    assert desk.refused("at", "now", "ls", "/").startswith("coord at: there is not memory enough here")
+
+
+def test_a_number_that_nobody_can_reckon_with_is_refused(desk):
+    for text in ("9" * 5000, "9" * 400 + "d", "9" * 306 + "d", "0x" + "f" * 17, "9" * 20):
+        refused = desk.refused("at", text, "ls", "/", status=2)
+        assert "is no place in the past" in refused or "is no age" in refused
+
+
+def test_at_says_so_where_a_zxid_is_not_in_the_log(desk):
+    assert desk.lines("at", "0x0ffffffffff", "ls", "/") == ["zookeeper"]
+    assert desk.told == (
+        "coord at: zxid 0xffffffffff is not in the log; this is the state at 0x0, the last before it\n"
+    )
+    desk.run("at", "0x10000000009", "ls", "/")
+    assert desk.told == ""
+
+
+def test_at_and_diff_say_so_where_the_log_does_not_prove_that_it_was_committed(desk):
+    for command in (("at", "now", "ls", "/"), ("diff", "0x10000000009", "0x10000000014")):
+        desk.run(*command)
+        assert "after zxid 0x10000000013 was in this server's log; whether a majority had it too" in desk.told
+
+
+def test_what_the_log_proves_only_behind_the_place_is_not_doubted(desk):
+    for command in (
+        ("at", "0x1000000000d", "ls", "/"),
+        ("at", "0x10000000013", "ls", "/"),
+        ("diff", "0x10000000009", "0x1000000000d"),
+        ("history", "--until", "0x1000000000d", "/app/config"),
+        ("log", "dump", "--until", "0x1000000000d"),
+    ):
+        desk.run(*command)
+        assert desk.told == ""
+
+
+def test_the_hash_of_a_password_is_shown_by_nothing_that_lists(desk):
+    looks = (
+        ("history", "-R", "-v", "/"),
+        ("log", "dump", "-v"),
+        ("snapshot", "dump", "-v"),
+        ("diff", "-v", "0x10000000009", "0x10000000013"),
+    )
+    for look in looks:
+        for form in ((), ("--json",)):
+            shown = desk.run(*look, *form)
+            assert ":cdrwa" in shown or look[0] in ("snapshot", "log")
+            assert "7RJfAeIvrl4zdj6sS2fXrQHDvHM" not in shown
 
 
 # ---- places

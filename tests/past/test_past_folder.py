@@ -1,5 +1,6 @@
 """A data folder as a source: what it gives, what it says of damage, and that it leaves everything as it is."""
 
+import os
 import threading
 from contextlib import aclosing
 
@@ -228,6 +229,17 @@ async def test_a_file_that_goes_while_it_is_read_is_said_to_have_gone(tmp_path):
 
     with pytest.raises(PastError, match="has gone while"):
         await gather()
+
+
+async def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(tmp_path):
+    for number, name in enumerate(("ballot.a", "tail", "log", "snapshots")):
+        folder = tmp_path / str(number)
+        written(30, snapshot_every=10).save(folder)
+        path = folder / name if not (folder / name).is_dir() else min((folder / name).iterdir())
+        path.unlink()
+        os.mkfifo(path)
+        with pytest.raises(PastError, match=r"cannot be read: reading .* failed"):
+            await verify_log(FolderSource(folder))
 
 
 async def test_what_an_installed_snapshot_or_a_cut_has_made_void_is_not_shown(tmp_path):

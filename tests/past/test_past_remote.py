@@ -123,6 +123,8 @@ async def test_batches_that_were_left_out_are_missed(scribe: Scribe) -> None:
     end = (inspection.END, inspection.encode_end(scribe.last))
     with pytest.raises(PastDamaged, match="has left out what stands before"):
         await all_of(source(Answering(answer(bodies[0], *bodies[2:], end))).batches(0))
+    with pytest.raises(PastDamaged, match="has left out what stands before"):
+        await all_of(source(Answering(answer(*bodies[1:], end))).batches(0))
     with pytest.raises(PastDamaged, match=rf"has told up to {scribe.batches[-2].last:#x}, and says {scribe.last:#x}"):
         await all_of(source(Answering(answer(*bodies[:-1], end))).batches(0))
     with pytest.raises(PastDamaged, match="answers with what was not asked for"):
@@ -136,6 +138,12 @@ async def test_a_refusal_is_told_as_it_was_said_also_in_the_middle(scribe: Scrib
     for pieces in ([refused], [(inspection.BATCH, scribe.batches[0].encoded), refused]):
         with pytest.raises(PastError, match=r"^begin anew$"):
             await all_of(source(Answering(answer(*pieces))).batches(0))
+
+
+async def test_an_overview_that_announces_more_than_any_server_has_is_refused_at_once() -> None:
+    told = answer((inspection.OVERVIEW, bytes(2 << 20)))
+    with pytest.raises(PastDamaged, match="a piece of 2097152 bytes was announced"):
+        await source(Answering(told)).overview()
 
 
 async def test_nobody_there_is_one_sentence(autojump_clock: Any) -> None:
@@ -157,4 +165,6 @@ async def test_nobody_there_is_one_sentence(autojump_clock: Any) -> None:
             return Mute(self)
 
     with pytest.raises(PastError, match=r"gave no answer \(nothing came for 60 s\)"):
+        await all_of(source(Silent(b"")).batches(0))
+    with pytest.raises(PastError, match=r"gave no answer \(nothing came for 5 s\)"):
         await source(Silent(b"")).overview()

@@ -19,8 +19,10 @@ from coord.shell.errors import ShellError, UsageError
 from coord.shell.grammar import HERE, Commands, Count, Path, command, commands_of, full_help, read_command, split
 from coord.shell.health import ServerStatus, judge
 from coord.shell.output import Output
+from coord.shell.plain import as_json
 from coord.shell.printable import harmless
 from coord.shell.rows import rows_of
+from coord.shell.run import tell
 from coord.shell.syntax import language_of
 from coord.shell.table import COMMANDS
 from coord.shell.units import age_s, duration, moment, size, size_bytes
@@ -412,6 +414,18 @@ def test_help_is_wrapped_at_words_where_there_is_little_room():
 
 HEAD, FOOT = '{"coord_export": 1, "path": "/a"}\n', '{"znodes": 1}\n'
 ROW = '{"below": "", "value": "x", "acl": "world:anyone:r"}\n'
+
+
+def test_what_a_server_says_does_nothing_to_a_terminal(capsys):
+    error = ShellError("no \x1b[2J\x9b2J way")
+    tell(error, "\x1b[31m", False)
+    tell(error, "", True)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "coord shell: \ufffd[31m: no \ufffd[2J\ufffd2J way"
+    assert told[1].isprintable()
+    assert json.loads(told[1])["message"] == str(error)
+    assert json.loads(as_json("\x9b\x7fä")) == "\x9b\x7fä"
+    assert as_json("\x9b\x7fä") == '"\\u009b\\u007fä"'
 
 
 def test_a_file_of_export_is_read():
