@@ -1,24 +1,24 @@
-"""Python's cyclic garbage collector: kept short, and its pauses measured. Nothing else runs while it does.
+"""Python's cyclic garbage collector: never run but when there is little to look at, and its pauses measured.
 
-A run looks at all objects of its generation, so with a million znodes one takes hundreds of milliseconds. But coord
-makes no cycles where clients come and go (a test keeps it so); what a run could find dies young or never. So each
-object is looked at twice, soon after it was made, and then no more.
+A run looks at all objects of its generations, each of which lies anywhere in memory: with 10,000 of them it takes 20 to
+90 ms on a machine that is busy, and nothing else runs meanwhile. But coord makes no cycles where clients come and go
+(a test keeps it so), so there is hardly anything to find. So the collector is off; in a quiet second what is new is
+looked at, and what came into being in a busy second is let be for good, which costs nothing.
 """
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
+import trio
+
 from coord.model.histogram import Histogram
 
-YOUNG_OBJECTS = 10_000
-"""So many more objects than went, and the first generation is looked at: a millisecond or two."""
+TIDY_EVERY_S = 1.0
 
-YOUNG_RUNS = 4
-"""After so many of those the survivors are looked at once more."""
-
-NEVER = 1 << 30
+QUIET_REQUESTS_MAX = 2_000
+"""In a second with at most so many requests and entries few objects come into being: a run takes milliseconds."""
 
 
 class CollectorPauses:
@@ -48,25 +48,32 @@ class CollectorPauses:
 
 @contextmanager
 def kept_short() -> Iterator[None]:
-    """While this lasts no run looks at more than YOUNG_OBJECTS * YOUNG_RUNS objects, nor at any for the third time.
-
-    Of 300,000 znodes made one after the other the longest run took 3 ms; with thresholds of 50,000 and 20, 22 ms, and
-    60 to 90 ms each time the second generation was looked at, on a busy machine. All runs together take as long.
-    """
-    thresholds = gc.get_threshold()
+    """While this lasts nothing is looked at but by `tidy`, and what is there now not even by that."""
+    was_on = gc.isenabled()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, YOUNG_RUNS, NEVER)
-    gc.callbacks.append(_let_survivors_be)
+    gc.disable()
     try:
         yield
     finally:
-        gc.callbacks.remove(_let_survivors_be)
-        gc.set_threshold(*thresholds)
         gc.unfreeze()
+        if was_on:
+            gc.enable()
 
 
-def _let_survivors_be(phase: str, information: dict[str, int]) -> None:
-    """After a run of the second generation the first and second are empty: only its survivors are in the third."""
-    if phase == "stop" and information["generation"] == 1:
+async def run_tidying(requests: Callable[[], int]) -> None:
+    """`requests` counts all that has come to this server, ever."""
+    before = requests()
+    while True:
+        await trio.sleep(TIDY_EVERY_S)
+        now = requests()
+        tidy(now - before)
+        before = now
+
+
+def tidy(requests: int) -> None:
+    """After a second with so many requests."""
+    if requests > QUIET_REQUESTS_MAX:
         gc.freeze()
+    else:
+        gc.collect(1)

@@ -21,7 +21,7 @@ from coord.replica.limits import OUT_BYTES_MAX
 from coord.replica.replica import Replica
 from coord.replica.settings import ReplicaSettings
 from coord.server.clients import ClientPort
-from coord.server.collector import CollectorPauses, kept_short
+from coord.server.collector import CollectorPauses, kept_short, run_tidying
 from coord.server.config import Config
 from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
@@ -114,6 +114,8 @@ async def serve(
             nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)
             nursery.start_soon(taker.run)
             nursery.start_soon(port.run_sweep)
+            if own_process:
+                nursery.start_soon(run_tidying, lambda: replica.machine.zxid + replica.clients.received)
             for listener in client_listeners:
                 nursery.start_soon(port.run, listener)
             for listener in peer_listeners:

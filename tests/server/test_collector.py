@@ -1,12 +1,16 @@
 import gc
 import sys
 import textwrap
+import weakref
 from collections import Counter
 
+import pytest
 import trio
+import trio.testing
 
 import coord
-from coord.server.collector import YOUNG_OBJECTS, YOUNG_RUNS, kept_short
+from coord.server import collector
+from coord.server.collector import QUIET_REQUESTS_MAX, kept_short, tidy
 
 GUESTS = textwrap.dedent("""
     import socket, sys
@@ -54,22 +58,50 @@ async def test_clients_that_come_and_go_leave_no_cycles_for_the_collector() -> N
     assert max(found.values(), default=0) < 5, found
 
 
-def test_no_run_of_the_collector_looks_at_more_than_the_young() -> None:
-    class Cell:
-        pass
+class Cell:
+    """Something that the collector looks at, and that can hold itself."""
 
-    looked_at: list[int] = []
+    held: "Cell"
+
+
+def test_what_comes_in_a_busy_second_is_never_looked_at() -> None:
+    with kept_short():
+        cells = [Cell() for _ in range(1000)]
+        frozen = gc.get_freeze_count()
+        tidy(QUIET_REQUESTS_MAX + 1)
+        assert gc.get_freeze_count() >= frozen + len(cells)
+        assert not any(type(each) is Cell for generation in range(3) for each in gc.get_objects(generation))
+
+
+def test_a_cycle_of_a_quiet_second_is_found_and_nothing_is_looked_for_before() -> None:
+    runs: list[int] = []
 
     def note(phase: str, information: dict[str, int]) -> None:
         if phase == "start":
-            looked_at.append(sum(len(gc.get_objects(each)) for each in range(information["generation"] + 1)))
+            runs.append(information["generation"])
 
-    before = gc.get_threshold()
     with kept_short():
-        gc.callbacks.insert(0, note)
-        cells = [Cell() for _ in range(YOUNG_OBJECTS * YOUNG_RUNS * 4)]
-        gc.callbacks.remove(note)
-        assert gc.get_freeze_count() > len(cells) // 2
-    assert gc.get_threshold() == before
-    assert len(looked_at) > YOUNG_RUNS
-    assert max(looked_at) < YOUNG_OBJECTS * (YOUNG_RUNS + 3)
+        gc.callbacks.append(note)
+        try:
+            cell = Cell()
+            cell.held, gone = cell, weakref.ref(cell)
+            del cell
+            cells = [Cell() for _ in range(100_000)]
+            assert (runs, gone() is None) == ([], False)
+            tidy(QUIET_REQUESTS_MAX)
+            assert (runs, gone() is None) == ([1], True)
+        finally:
+            gc.callbacks.remove(note)
+    assert len(cells) == 100_000
+    assert gc.isenabled()
+
+
+async def test_it_is_tidied_up_once_a_second(autojump_clock: trio.testing.MockClock, nursery: trio.Nursery) -> None:
+    counts = iter((0, 10, QUIET_REQUESTS_MAX + 11))
+    tidied: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(collector, "tidy", tidied.append)
+        nursery.start_soon(collector.run_tidying, lambda: next(counts, 0))
+        await trio.sleep(2.5)
+    nursery.cancel_scope.cancel()
+    assert tidied == [10, QUIET_REQUESTS_MAX + 1]
