@@ -395,7 +395,10 @@ class Clients:
 
         Reads that waited for nobody need no more than this, and the pump is spared.
         """
-        if self.brain.forwards.unsent or self.syncs.want_barrier or self._hang_ups or pipeline.gone:
+        brain, syncs = self.brain, self.syncs
+        if brain.forwards.unsent or syncs.want_barrier or self._hang_ups or pipeline.gone:
+            return None
+        if syncs.is_due(brain.machine.zxid):
             return None
         self._dirty.pop(pipeline, None)
         return self._pack(pipeline) if pipeline.out else b""
