@@ -172,3 +172,17 @@ async def test_when_a_program_dies_with_all_who_wait_in_it_others_are_awake(virt
         assert trio.current_time() - begun < 0.1
         ensemble.heal()
         nursery.cancel_scope.cancel()
+
+
+async def test_of_a_line_in_which_somebody_has_waited_nothing_stays(virtual_clock):
+    async with coord.testing.ensemble(reap_interval_s=5) as ensemble, ensemble.client() as client:
+        before = await client.children("/")
+        for _ in range(2):
+            with trio.move_on_after(1):
+                await Queue(client, "/queue").get()
+            with trio.move_on_after(1):
+                async with TaskQueue(client, "/tasks").take():
+                    pass
+            await trio.sleep(60)
+        assert sorted(await client.children("/")) == sorted([*before, "queue", "tasks"])
+        assert await client.children("/tasks") == ["items"]
