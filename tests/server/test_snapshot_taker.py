@@ -21,7 +21,7 @@ async def test_who_asks_for_a_snapshot_and_has_gone_before_it_begins_leaves_no_w
             await trio.lowlevel.checkpoint()
             raise AssertionError("nothing is begun for who has gone")
 
-        driver, store = SimpleNamespace(replica=replica), SimpleNamespace(begin_snapshot=None)
+        driver, store = SimpleNamespace(replica=replica), SimpleNamespace(begin_snapshot=int)
         taker = SnapshotTaker(driver, store, SimpleNamespace(aside=aside), 0, None)  # type: ignore[arg-type]
         with trio.CancelScope() as gone:
             gone.cancel()
