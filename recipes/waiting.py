@@ -59,8 +59,10 @@ async def among_few(client: coord.Client, path: str, kind: str) -> AsyncIterator
     place = await _stand(Line(client, f"{path}-waiting/{kind}", (kind,)), kind)
     try:
         yield
-    finally:
-        await place.leave(felt=False)
+    except BaseException:
+        await place.leave()
+        raise
+    await place.leave(felt=False)
 
 
 async def _stand(line: Line, kind: str) -> Place:
