@@ -9,6 +9,7 @@ from memory_ensemble import CLIENT_PORT, memory_ensemble
 from memory_native import MemoryNative
 
 from coord.codec import native
+from coord.model.handshake import BEHIND, Refusal, Welcome
 from coord.model.requests import AtLeast, Exists
 from coord.replica import limits
 from coord.replica.replica import StateDiverged
@@ -46,6 +47,27 @@ async def test_who_wants_a_state_that_is_there_is_answered_at_once(autojump_cloc
         await client.stream.send_all(native.encode_frame(messages))
         await client.receive()
         assert trio.current_time() == began
+
+
+async def test_who_has_seen_what_an_idle_server_was_not_told_yet_to_be_committed_is_let_in(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with memory_ensemble() as ensemble:
+        busy, idle = ensemble.followers()
+        writer = await ensemble.client(busy)
+        await trio.sleep(1)
+        await writer.create("/n")
+        assert ensemble.replicas[idle].machine.zxid < writer.seen_zxid
+        client = MemoryNative(await ensemble.network.host("c").connect(f"s{idle}", CLIENT_PORT))
+        await client.greet(seen=writer.seen_zxid)
+        welcome = await client.receive()
+        assert isinstance(welcome, Welcome)
+        assert welcome.zxid >= writer.seen_zxid
+        stranger = MemoryNative(await ensemble.network.host("d").connect(f"s{idle}", CLIENT_PORT))
+        await stranger.greet(seen=welcome.zxid + 1000)
+        refusal = await stranger.receive()
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == BEHIND
 
 
 class BrokenReplica:
