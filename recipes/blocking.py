@@ -98,7 +98,7 @@ class Blocking:
                 yield value
         finally:
             if isinstance(following, AsyncGenerator):  # the loop was left: what it watched is watched no more
-                with suppress(coord.ClientClosedError):
+                with suppress(coord.ClientClosedError, RuntimeError):  # or it is being ended by a Ctrl-C just now
                     self._call(following.aclose)
 
     def __getitem__(self, key: Any) -> Any:
