@@ -50,11 +50,11 @@ def few(ahead: Sequence[Entry], own: Entry) -> Entry | None:
 
 
 @asynccontextmanager
-async def among_few(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
+async def among_few(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
     """Waits until it is this one's turn to watch, and lets the next one do so at the end of the block.
 
-    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own. What the block returns is
-    returned though the task was cancelled meanwhile.
+    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own. `felt`: as that of
+    `shielded`, for the end of a block that returns what must not be lost.
     """
     place = await _stand(Line(client, f"{path}-waiting/{kind}", (kind,)), kind)
     try:
@@ -62,7 +62,7 @@ async def among_few(client: coord.Client, path: str, kind: str) -> AsyncIterator
     except BaseException:
         await place.leave()
         raise
-    await place.leave(felt=False)
+    await place.leave(felt=felt)
 
 
 async def _stand(line: Line, kind: str) -> Place:

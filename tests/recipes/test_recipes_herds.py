@@ -118,7 +118,7 @@ async def test_an_item_wakes_a_few_of_a_hundred_who_wait(work, virtual_clock, mo
 @pytest.mark.parametrize("work", [False, True])
 async def test_a_mutant_that_wakes_them_all_is_found(work, virtual_clock, monkeypatch):
     @asynccontextmanager
-    async def among_all(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
+    async def among_all(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
         yield
 
     monkeypatch.setattr(recipes.task_queue if work else recipes.queue, "among_few", among_all)
