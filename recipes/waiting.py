@@ -29,11 +29,12 @@ class Line(Places):
     async def ensure(self) -> None:
         """Both znodes above the places: nobody has named them, so neither may stay behind."""
         while True:
-            await ensure_container(self.client, parent_of(self.path))
-            with suppress(coord.NoNodeError):  # it was not used and has gone meanwhile
+            try:
                 with suppress(coord.NodeExistsError):
                     await self.client.create(self.path, container=True)
                 return
+            except coord.NoNodeError:  # also if it has gone between these two
+                await ensure_container(self.client, parent_of(self.path))
 
 
 def few(ahead: Sequence[Entry], own: Entry) -> Entry | None:

@@ -186,3 +186,14 @@ async def test_of_a_line_in_which_somebody_has_waited_nothing_stays(virtual_cloc
             await trio.sleep(60)
         assert sorted(await client.children("/")) == sorted([*before, "queue", "tasks"])
         assert await client.children("/tasks") == ["items"]
+
+
+async def test_who_may_not_make_a_line_beside_a_queue_waits_in_one_that_was_made_for_him(virtual_clock):
+    async with coord.testing.ensemble() as ensemble, ensemble.client() as operator, ensemble.client() as client:
+        for path in ("/shut", "/shut/queue", "/shut/queue-waiting"):
+            await operator.create(path)
+        await operator.set_acl("/shut", [(coord.Permission.READ, "world", "anyone")])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Queue(client, "/shut/queue").get)
+            await trio.sleep(1)
+            await Queue(operator, "/shut/queue").put(b"item")
