@@ -14,7 +14,7 @@ waited for; there `anyio.from_thread.check_cancelled()` raises as soon as it sho
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
@@ -93,8 +93,13 @@ class Blocking:
             yield from self._of
             return
         following = aiter(self._of)
-        while (value := self._call(lambda: anext(following, _END))) is not _END:
-            yield value
+        try:
+            while (value := self._call(lambda: anext(following, _END))) is not _END:
+                yield value
+        finally:
+            if isinstance(following, AsyncGenerator):  # the loop was left: what it watched is watched no more
+                with suppress(coord.ClientClosedError, RuntimeError):  # or it is being ended by a Ctrl-C just now
+                    self._call(following.aclose)
 
     def __getitem__(self, key: Any) -> Any:
         return self._of[key]
@@ -137,8 +142,14 @@ class _Block:
     def leave(self, error: BaseException | None) -> bool:
         """Whether the block has dealt with the error. Raises what it ends with, if that is another."""
         self._error = error if error is None or isinstance(error, Exception) else _Interrupted()
-        with suppress(coord.ClientClosedError):
+        try:
             self._client.run(self._go_on)
+        except coord.ClientClosedError:
+            pass  # then its end has come already
+        except BaseException:  # a Ctrl-C, of all moments now
+            with suppress(coord.ClientClosedError):
+                self._client.run(self._give_up)
+            raise
         self._thread.join()
         outcome, self._outcome = self._outcome, None
         if outcome is None:

@@ -171,11 +171,13 @@ def check_name(name: str, what: str) -> str:
 
 
 def check_contender(path: str, name: str) -> str:
-    """The name that others see."""
+    """The name that others see. In the data of a znode other lines stand behind it."""
     try:
         name.encode()
     except (AttributeError, UnicodeEncodeError):
         raise ValueError(f"{path}: the name of a contender is a text, not {name!r:.60}") from None
+    if "\n" in name:
+        raise ValueError(f"{path}: the name of a contender is one line of text, not {name!r:.60}")
     return name
 
 

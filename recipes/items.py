@@ -48,13 +48,13 @@ class Items:
 
         It may be filled more than once, to be tried again. What fails in it is raised.
         """
-        while True:
-            done = await self._try_add(fill)
-            if done is not None:
-                return done
-            if not wait:
-                raise QueueFull(f"{self.path} is full: its limit is {self.limit} items")
-            async with among_few(self.client, self.path, "put"):
+        done = await self._try_add(fill)
+        if done is not None:
+            return done
+        if not wait:
+            raise QueueFull(f"{self.path} is full: its limit is {self.limit} items")
+        async with among_few(self.client, self.path, "put"):
+            while True:  # whoever finds that another was faster keeps its place
                 await self._wait_space()
                 done = await self._try_add(fill)
                 if done is not None:

@@ -205,9 +205,12 @@ class Lease(Reusable[HeldLease]):
         except (IndexError, ValueError):
             return math.inf  # no lease of ours: it is waited for
         try:
-            told = await self.client.set(place.path, place.value)
-        except coord.NoNodeError as error:
+            async with self.client.transaction(guard=place) as txn:  # another may have got its name meanwhile
+                txn.set(place.path, place.value)
+        except (coord.NoNodeError, coord.BadVersionError) as error:
             raise PlaceGone(f"{place.path} was deleted while it waited") from error
+        told = txn.results[0]
+        assert isinstance(told, coord.Stat)
         return (seen.mtime + milliseconds - told.mtime) / 1000 + CLOCK_S
 
     async def _take_over(self, value: bytes, seen: coord.Stat) -> bool:

@@ -45,7 +45,7 @@ class Queue:
         value = await self._take_first()
         if value is not None:
             return value
-        async with among_few(self.client, self.path, "get"):
+        async with among_few(self.client, self.path, "get", felt=False):
             while True:
                 async with self.client.watch(
                     self.path, recursive=True, depth=1, kinds=[coord.EventKind.CREATED]

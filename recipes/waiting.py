@@ -3,16 +3,17 @@
 Without this everything that comes would wake all who wait, and all but one in vain. Those who watch are the first in
 the line of the first few sessions, one of each: when a program dies with all who waited in it, others are awake.
 
-The line is `<path>-waiting`, beside the znode that it is for, with a place for each that waits. Of a long line only the
-head is read: whoever is behind it waits for the one before, if in the head there are sessions enough, or else for the
-one before of its own session.
+The line is `<path>-waiting`, beside the znode that it is for, with a place for each that waits; it goes by itself some
+time after the last of them. Of a long line only the head is read: whoever is behind it waits for the one before, if in
+the head there are sessions enough, or else for the one before of its own session.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import coord
-from recipes.inside import name_of
+from recipes.claim import ensure_container
+from recipes.inside import name_of, parent_of
 from recipes.place import Entry, Place, PlaceGone, Places, wait_gone
 
 SESSIONS_AWAKE = 3
@@ -20,6 +21,20 @@ SESSIONS_AWAKE = 3
 
 HEAD = 32
 """Places of a line that are read at once."""
+
+
+class Line(Places):
+    """The places of those who wait for one thing."""
+
+    async def ensure(self) -> None:
+        """Both znodes above the places: nobody has named them, so neither may stay behind."""
+        while True:
+            try:
+                with suppress(coord.NodeExistsError):
+                    await self.client.create(self.path, container=True)
+                return
+            except coord.NoNodeError:  # also if it has gone between these two
+                await ensure_container(self.client, parent_of(self.path))
 
 
 def few(ahead: Sequence[Entry], own: Entry) -> Entry | None:
@@ -36,20 +51,22 @@ def few(ahead: Sequence[Entry], own: Entry) -> Entry | None:
 
 
 @asynccontextmanager
-async def among_few(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
+async def among_few(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
     """Waits until it is this one's turn to watch, and lets the next one do so at the end of the block.
 
-    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own. What the block returns is
-    returned though the task was cancelled meanwhile.
+    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own. `felt`: as that of
+    `shielded`, for the end of a block that returns what must not be lost.
     """
-    place = await _stand(Places(client, f"{path}-waiting/{kind}", (kind,)), kind)
+    place = await _stand(Line(client, f"{path}-waiting/{kind}", (kind,)), kind)
     try:
         yield
-    finally:
-        await place.leave(felt=False)
+    except BaseException:
+        await place.leave()
+        raise
+    await place.leave(felt=felt)
 
 
-async def _stand(line: Places, kind: str) -> Place:
+async def _stand(line: Line, kind: str) -> Place:
     while True:
         place = await line.take(kind, "")
         try:
@@ -63,7 +80,7 @@ async def _stand(line: Places, kind: str) -> Place:
         return place
 
 
-async def _ahead(line: Places, place: Place) -> tuple[str, coord.Stat | None] | None:
+async def _ahead(line: Line, place: Place) -> tuple[str, coord.Stat | None] | None:
     """For whom it waits: the name, and the Stat if that was read."""
     if place.sorts:
         try:

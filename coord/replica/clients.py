@@ -126,6 +126,8 @@ class Clients:
         if not brain.admits:
             # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
             self._lobby[pipeline] = None
+        elif brain.machine.zxid < connect.seen_zxid <= brain.participant.log.last:
+            self._lobby[pipeline] = None  # that it is committed is told here with the next heartbeat at the latest
         elif connect.seen_zxid > brain.machine.zxid:
             seen, here = connect.seen_zxid, brain.machine.zxid
             self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}", BEHIND)
@@ -395,7 +397,10 @@ class Clients:
 
         Reads that waited for nobody need no more than this, and the pump is spared.
         """
-        if self.brain.forwards.unsent or self.syncs.want_barrier or self._hang_ups or pipeline.gone:
+        brain, syncs = self.brain, self.syncs
+        if brain.forwards.unsent or syncs.want_barrier or self._hang_ups or pipeline.gone:
+            return None
+        if syncs.is_due(brain.machine.zxid):
             return None
         self._dirty.pop(pipeline, None)
         return self._pack(pipeline) if pipeline.out else b""

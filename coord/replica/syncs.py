@@ -73,10 +73,14 @@ class Syncs:
             self._probes += probes
         self._probing.clear()
 
+    def is_due(self, zxid: int) -> bool:
+        """Whether one waits for no more than `zxid`."""
+        return bool(self._reaching) and self._reaching[0][0] <= zxid
+
     def reached(self, zxid: int) -> list[tuple[Pipeline, Call]]:
         """Those that waited for no more than `zxid`, in order."""
         found: list[tuple[Pipeline, Call]] = []
-        while self._reaching and self._reaching[0][0] <= zxid:
+        while self.is_due(zxid):
             _, _, pipeline, call = heappop(self._reaching)
             if not pipeline.gone:
                 found.append((pipeline, call))

@@ -77,7 +77,7 @@ class Driver:
         self._parked: trio.lowlevel.Task | None = None
         self._fed = True
         self._pumping = False  # within _pump
-        self._failure: Exception | None = None  # of a pump in another task than its own
+        self._failure: Exception | None = None  # of a pump: nothing is taken or performed any more
         self._last_message: Message | None = None  # an Accept goes to every follower: it is encoded once
         self._last_frame = b""
 
@@ -100,12 +100,12 @@ class Driver:
             self.feed()
             return
         try:
-            self._fed = not self._pump()
+            self._pump()
+        except Exception:  # the pump's own task has to end by it, and not a reader
+            self.feed()
+        else:
             if self._fed:
                 self.feed()
-        except Exception as failure:  # the pump's own task has to end by it, and not a reader
-            self._failure = failure
-            self.feed()
 
     def submitted(self, pipeline: Pipeline, client: Client) -> None:
         """Requests of a client were put into the replica. Answer what waits for nobody at once, and leave the rest to
@@ -113,6 +113,8 @@ class Driver:
 
         To be called where the caller has nothing left to do but wait.
         """
+        if self._failure is not None:
+            return  # what the failure has left half done is shown to nobody
         clients = self.replica.clients
         frames = clients.take_answers(pipeline)
         if frames is None:
@@ -129,12 +131,8 @@ class Driver:
         with self.turn.watched():
             while True:
                 while self._fed:
-                    if self._failure is not None:
-                        raise self._failure
-                    self._fed = False
-                    if not self._pump():
-                        self._fed = True
-                    if self._fed:  # also by what the pump itself has done: others get their turn in between
+                    self._pump()
+                    if self._fed:  # others get their turn in between
                         await trio.lowlevel.checkpoint()
                 await self._wait_fed()
 
@@ -180,24 +178,40 @@ class Driver:
         self._parked = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _pump(self) -> bool:
-        """Take and perform until there is nothing, or for LONG_PUMP_S; whether there is nothing."""
-        replica, done = self.replica, True
-        began = now = trio.current_time()
+    def _pump(self) -> None:
+        """Take and perform until there is nothing, or for LONG_PUMP_S.
+
+        Afterwards `_fed` tells whether there is more: if it took too long, or if what was performed has fed the replica
+        itself (a client whose answers have left gets its next ones).
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._fed = False
         self._pumping = True
+        try:
+            done = self._take_and_perform()
+        except Exception as failure:
+            self._failure = failure
+            raise
+        self._pumping = False
+        if not done:
+            self._fed = True
+        elif self._pumped is not None:
+            self._pumped.set()
+            self._pumped = None
+
+    def _take_and_perform(self) -> bool:
+        """Whether there is nothing more."""
+        replica = self.replica
+        began = now = trio.current_time()
         while (ready := replica.take(now, self.wall_ms())) is not None:
             self._perform(ready)
             if ready.last:
                 break
             now = trio.current_time()
             if now - began > LONG_PUMP_S:
-                done = False
-                break
-        self._pumping = False
-        if done and self._pumped is not None:
-            self._pumped.set()
-            self._pumped = None
-        return done
+                return False
+        return True
 
     # ---- performing
 

@@ -10,7 +10,7 @@ import trio
 
 from coord.server.driver import Driver
 from coord.server.log_lines import EventLog
-from coord.storage.store import Store
+from coord.storage.store import SnapshotWriter, Store
 from coord.storage.writer import Writer
 
 SLICE_ZNODES = 300
@@ -60,9 +60,10 @@ class SnapshotTaker:
         machine = self._driver.replica.machine
         began, zxid, count = trio.current_time(), machine.zxid, len(machine.tree.nodes)
         walk = machine.begin_walk()
-        file = await self._writer.aside(partial(self._store.begin_snapshot, zxid))
+        file: SnapshotWriter | None = None
         done = False
         try:
+            file = await self._writer.aside(partial(self._store.begin_snapshot, zxid))
             with self._writer.disk_busy():
                 while True:
                     slice_began = trio.current_time()
@@ -78,8 +79,9 @@ class SnapshotTaker:
             done = True
         finally:
             if not done:
-                walk.cancel()
-                file.abandon()
+                walk.cancel()  # also if whoever asked for it has gone at once: no later one could begin
+                if file is not None:
+                    file.abandon()
         seconds = trio.current_time() - began
         self._log.info(f"took a snapshot at {zxid:#x}", znodes=count, seconds=round(seconds, 3))
         return zxid

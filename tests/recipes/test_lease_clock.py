@@ -9,6 +9,7 @@ from coord.replica.replica import Replica
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import Lease, LockLost
+from recipes.place import PlaceGone
 from tests.recipes.cancelling import Cancellable, at_each_checkpoint
 from tests.recipes.contention import Inside, alone, ends_with
 
@@ -150,3 +151,19 @@ async def test_cancelled_at_any_checkpoint_while_it_takes_a_lease_over_it_leaves
                 await client.delete("/x/holder")
 
         assert await at_each_checkpoint(scenario) > 10
+
+
+async def test_who_asks_for_the_time_with_a_place_that_is_gone_leaves_a_later_one_of_its_name_alone(
+    ensemble, virtual_clock
+):
+    async with ensemble.client() as one, ensemble.client() as two:
+        lease = Lease(one, "/lease", 10)
+        place = await lease._places.take("lock", "one")
+        assert await place.is_free()
+        await two.delete("/lease/queue", recursive=True)
+        other = await Lease(two, "/lease", 10)._places.take("lock", "two")
+        assert other.path == place.path
+        seen = await one.exists("/lease", linearizable=True)
+        with pytest.raises(PlaceGone):
+            await lease._ask_left_s(b"holder\nid\n10000", seen, place)
+        assert (await two.get(other.path))[0] == other.value

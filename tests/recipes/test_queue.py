@@ -215,3 +215,17 @@ async def test_misuse_is_told():
         with pytest.raises(coord.RequestTooLargeError):
             await Queue(client, "/queue").put(b"x" * (2 << 20))
         assert await Queue(client, "/queue").count() == 0
+
+
+async def test_who_waits_for_room_and_finds_that_another_was_faster_keeps_its_place(ensemble, virtual_clock):
+    async with ensemble.client() as client, trio.open_nursery() as nursery:
+        queue = Queue(client, "/queue", limit=1)
+        first = await queue.put(b"first")
+        for value in (b"one", b"two"):
+            nursery.start_soon(queue.put, value)
+            await trio.sleep(1)
+        async with client.transaction() as txn:  # room is made, and gone at once
+            txn.delete(f"/queue/{first}")
+            txn.create("/queue/00000-", b"faster", sequential=True)
+        await trio.sleep(1)
+        assert [await queue.get() for _ in range(3)] == [b"faster", b"one", b"two"]

@@ -26,6 +26,7 @@ from recipes import (
     Semaphore,
     TaskQueue,
 )
+from recipes.place import Place
 
 
 class CancelledAt:
@@ -174,6 +175,36 @@ def test_cancelled_by_asyncio_at_any_await_a_get_that_waits_takes_no_item_or_ret
                     return
             raise AssertionError("there are still awaits after 300 runs")
 
+    asyncio.run(main())
+
+
+def test_a_worker_that_is_cancelled_while_it_leaves_the_line_does_not_work_on(monkeypatch):
+    leave = Place.leave
+
+    async def cancelled(place: Place, **options: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_soon(task.cancel)
+        await leave(place, **options)
+
+    async def main() -> None:
+        async with coord.embedded() as client:
+            tasks, worked = TaskQueue(client, "/x"), []
+
+            async def work() -> None:
+                async with tasks.take() as task:
+                    await asyncio.sleep(0)
+                    worked.append(task.value)
+
+            worker = asyncio.create_task(work())
+            while not await client.ephemerals():  # noqa: ASYNC110  only the servers tell
+                await asyncio.sleep(0.001)
+            await tasks.put(b"work")
+            with pytest.raises(asyncio.CancelledError):
+                await worker
+            assert (worked, await tasks.count(), await client.ephemerals()) == ([], 1, [])
+
+    monkeypatch.setattr(Place, "leave", cancelled)
     asyncio.run(main())
 
 

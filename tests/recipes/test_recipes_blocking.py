@@ -149,6 +149,42 @@ def test_a_term_that_is_lost_is_followed_by_another(client):
     assert terms == sorted(set(terms))
 
 
+def test_a_loop_that_is_left_leaves_what_it_followed(client):
+    left: list[str] = []
+
+    class Following:
+        def __init__(self, client: coord.Client) -> None:
+            pass
+
+        async def __aiter__(self):
+            try:
+                while True:
+                    yield "somebody"
+            finally:
+                left.append("the watch")
+
+    for value in blocking(client, Following):
+        assert value == "somebody"
+        break
+    assert left == ["the watch"]
+
+
+def test_an_interrupt_at_the_very_end_of_a_block_leaves_nothing_held(client, monkeypatch):
+    ask, interrupted = client.run, []
+
+    def interrupt(function, *arguments):
+        if function.__name__ == "_go_on" and not interrupted:
+            interrupted.append(function)
+            raise KeyboardInterrupt
+        return ask(function, *arguments)
+
+    monkeypatch.setattr(client, "run", interrupt)
+    with pytest.raises(KeyboardInterrupt), blocking(client, Lock, "/lock"):
+        pass
+    with blocking(client, Lock, "/lock", timeout=20):
+        pass
+
+
 def test_a_double_barrier_is_one_of_threads(client):
     begun: list[int] = []
 

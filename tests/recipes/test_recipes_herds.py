@@ -118,7 +118,7 @@ async def test_an_item_wakes_a_few_of_a_hundred_who_wait(work, virtual_clock, mo
 @pytest.mark.parametrize("work", [False, True])
 async def test_a_mutant_that_wakes_them_all_is_found(work, virtual_clock, monkeypatch):
     @asynccontextmanager
-    async def among_all(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
+    async def among_all(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
         yield
 
     monkeypatch.setattr(recipes.task_queue if work else recipes.queue, "among_few", among_all)
@@ -172,3 +172,28 @@ async def test_when_a_program_dies_with_all_who_wait_in_it_others_are_awake(virt
         assert trio.current_time() - begun < 0.1
         ensemble.heal()
         nursery.cancel_scope.cancel()
+
+
+async def test_of_a_line_in_which_somebody_has_waited_nothing_stays(virtual_clock):
+    async with coord.testing.ensemble(reap_interval_s=5) as ensemble, ensemble.client() as client:
+        before = await client.children("/")
+        for _ in range(2):
+            with trio.move_on_after(1):
+                await Queue(client, "/queue").get()
+            with trio.move_on_after(1):
+                async with TaskQueue(client, "/tasks").take():
+                    pass
+            await trio.sleep(60)
+        assert sorted(await client.children("/")) == sorted([*before, "queue", "tasks"])
+        assert await client.children("/tasks") == ["items"]
+
+
+async def test_who_may_not_make_a_line_beside_a_queue_waits_in_one_that_was_made_for_him(virtual_clock):
+    async with coord.testing.ensemble() as ensemble, ensemble.client() as operator, ensemble.client() as client:
+        for path in ("/shut", "/shut/queue", "/shut/queue-waiting"):
+            await operator.create(path)
+        await operator.set_acl("/shut", [(coord.Permission.READ, "world", "anyone")])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(Queue(client, "/shut/queue").get)
+            await trio.sleep(1)
+            await Queue(operator, "/shut/queue").put(b"item")

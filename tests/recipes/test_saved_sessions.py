@@ -95,6 +95,7 @@ async def test_a_guard_of_another_client_is_as_good_and_one_of_another_namespace
 BAD = [
     (ValueError, "the name of a contender is a text", lambda client: Lock(client, "/x", name=5)),
     (ValueError, "the name of a contender is a text", lambda client: Semaphore(client, "/x", name="a\ud800")),
+    (ValueError, "is one line of text", lambda client: Lease(client, "/x", 30, name="a\nb\n5")),
     (ValueError, "a timeout is a number of seconds", lambda client: Lock(client, "/x", timeout=-1)),
     (ValueError, "a timeout is a number of seconds", lambda client: Lease(client, "/x", 3, timeout="1")),
     (recipes.MisuseError, "a delay is a number of seconds", lambda client: Lock(client, "/x", delay="1")),

@@ -1,6 +1,7 @@
 """Tasks: what was put is done, never by two at a time, and never again after an acknowledgement."""
 
 import random
+from contextlib import nullcontext
 
 import anyio
 import pytest
@@ -99,6 +100,35 @@ async def test_every_item_is_done_by_one_at_a_time_and_never_after_its_acknowled
     await run_seed(seed)
 
 
+async def run_cut_off() -> None:
+    """A worker is cut off for longer than its session lives, and somebody else waits for the item."""
+    works = Works()
+    async with (
+        coord.testing.ensemble() as ensemble,
+        ensemble.client(**CAREFUL) as one,
+        ensemble.client() as two,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def work(client: coord.Client, me: int) -> None:
+            with ends_with(LockLost) if client is one else nullcontext():
+                async with TaskQueue(client, "/tasks", tries=1000).take() as task:
+                    if client is one:
+                        ensemble.isolate(client)
+                    await works.do(task, me, 15)
+
+        await TaskQueue(two, "/tasks").put(b"work")
+        nursery.start_soon(work, one, 1)
+        await trio.sleep(1)
+        await work(two, 2)
+        assert works.begun == 2
+        ensemble.heal()
+
+
+async def test_who_is_cut_off_ends_before_another_has_its_item(virtual_clock):
+    await run_cut_off()
+
+
 async def never_lost(task: Task) -> str:
     """Does not see that its session has ended."""
     await anyio.sleep_forever()
@@ -112,6 +142,7 @@ async def keeps(client: coord.Client, path: str, token: int) -> None:
 @pytest.mark.parametrize("mutant", [(Task, "wait_lost", never_lost), (task_queue_module, "release", keeps)])
 async def test_a_careless_worker_is_found(mutant, virtual_clock, monkeypatch):
     async def run_seeds() -> None:
+        await run_cut_off()
         for seed in range(1, 8):
             await run_seed(seed)
 
