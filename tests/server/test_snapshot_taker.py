@@ -25,7 +25,7 @@ async def test_who_asks_for_a_snapshot_and_has_gone_before_it_begins_leaves_no_w
         taker = SnapshotTaker(driver, store, SimpleNamespace(aside=aside), 0, None)  # type: ignore[arg-type]
         with trio.CancelScope() as gone:
             gone.cancel()
-            await taker._take()
+            await taker._take(0.0)
         assert gone.cancelled_caught
         await client.set("/", b"later")  # which would be kept as it was before, for a walk that goes on
         replica.machine.begin_walk().cancel()
