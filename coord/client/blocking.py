@@ -75,6 +75,19 @@ class _Asked:
                 self._portal.start_task_soon(self._scope.cancel)
 
 
+INTERRUPTED_WITHIN_S = 0.5
+"""A waiting thread looks up so often: an interrupt that comes just before the system puts it to sleep wakes nobody."""
+
+
+def _result(future: "Future[T]") -> T:
+    while True:
+        try:
+            return future.result(INTERRUPTED_WITHIN_S)
+        except TimeoutError:
+            if future.done():  # it is the function's own, or it ended just now
+                return future.result()
+
+
 class BlockingClient:
     """Get one by `with coord.connect_blocking(...) as client`. Every method waits until it is answered."""
 
@@ -164,7 +177,7 @@ class BlockingClient:
                 future = portal.start_task_soon(asked.run, function, *arguments)
             except RuntimeError as error:
                 raise ClientClosedError(f"the client's thread has ended: {error}") from error
-            answer: T = future.result()
+            answer: T = _result(future)
             return answer
         except CancelledError:
             assert self._thread is not None, "who has a portal has a thread"

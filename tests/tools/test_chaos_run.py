@@ -44,7 +44,7 @@ def test_every_promise_is_kept_under_a_minute_of_faults(tmp_path):
 )
 def test_a_deliberate_defect_of_the_servers_is_noticed(tmp_path, mutant, seconds, fault, checks):
     """Some client of the leader that is cut off in this seed's first round has to write before it steps down."""
-    for attempt in range(3):
+    for attempt in range(6):
         where = tmp_path / str(attempt)
         where.mkdir()
         options = Options(seed=43, seconds=seconds, faults=(fault,), clients=RAW, entry=(MUTANT_SERVER, mutant))
