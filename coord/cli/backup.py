@@ -1,6 +1,5 @@
 """`coord backup`: a copy of all that an ensemble keeps, in one file."""
 
-import argparse
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -40,8 +39,6 @@ def main(arguments: Sequence[str]) -> int:
         usage="coord backup FILE [ADDRESSES | --data DIR] [--newest] [--auth SCHEME:CREDENTIALS] [--json]",
         description=DESCRIPTION,
         epilog=EPILOG,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
     add("file", metavar="FILE", type=Path, help="to write; it must not exist")

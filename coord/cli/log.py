@@ -23,11 +23,11 @@ What stands in a server's log, entry by entry; and whether all of it is what was
 def main(arguments: Sequence[str]) -> int:
     made = make_parser("log", "dump|verify [--data DIR] [--json]", DESCRIPTION)
     commands = made.add_subparsers(dest="command", metavar="dump|verify", required=True)
-    dump = commands.add_parser("dump", help="every entry, also of writes that failed", allow_abbrev=False)
+    dump = commands.add_parser("dump", help="every entry, also of writes that failed")
     dump.add_argument("--since", metavar="PLACE", type=argument(place), help="only what came after it")
     dump.add_argument("--until", metavar="PLACE", type=argument(place), help="only what came before it, or with it")
     dump.add_argument("-v", "--values", action="store_true", help="with the values that were written")
-    verify = commands.add_parser("verify", help="read and replay all of it", allow_abbrev=False)
+    verify = commands.add_parser("verify", help="read and replay all of it")
     for each in (dump, verify):
         add_source(each)
     options = parsed(made, arguments)

@@ -43,8 +43,6 @@ def make_parser(name: str, usage: str, description: str) -> Parser:
         usage=f"coord {name} {usage}",
         description=description,
         epilog=f"{PLACES}\n{EPILOG}",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_source(made)
     made.set_defaults(json=False)

@@ -6,14 +6,20 @@ import re
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from coord.cli.exit_codes import MEANINGS, ExitCode
 from coord.server.config import SETTINGS, Setting
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one sentence, without a page of usage before it."""
+    """A parser that says what is wrong in one sentence, without a page of usage before it.
+
+    It takes options in full only, and shows descriptions with their lines as they are.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **given)
 
     def error(self, message: str) -> NoReturn:
         self.exit(ExitCode.WRONG_SETTINGS, f"{self.prog}: {message}\n")
@@ -24,8 +30,6 @@ def parser(command: str, description: str) -> Parser:
         prog=f"coord {command}",
         usage=f"coord {command} [--help] [OPTION VALUE ...]",
         description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.set_defaults(config=None)
     return made

@@ -1,6 +1,5 @@
 """`coord restore`: data folders for a new ensemble, made of a backup."""
 
-import argparse
 import random
 import shlex
 from collections.abc import AsyncIterator, Sequence
@@ -42,8 +41,6 @@ def main(arguments: Sequence[str]) -> int:
         usage="coord restore FILE --data DIR [--at PLACE] [--id N[,N...]] [--name NAME] [--json]",
         description=DESCRIPTION,
         epilog=f"{PLACES}\n{EPILOG}",
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
     add("file", metavar="FILE", type=Path, help="that coord backup has made")

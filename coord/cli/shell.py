@@ -80,8 +80,6 @@ def make_parser() -> Parser:
         usage="coord shell [ADDRESSES] [-c COMMAND]... [--json] [--read-only]",
         description=description(),
         epilog=EPILOG,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
     add("addresses", metavar="ADDRESSES", nargs="?", default=ADDRESSES, help=f"host:port,... (default {ADDRESSES})")

@@ -36,7 +36,7 @@ ROWS = 1000
 def main(arguments: Sequence[str]) -> int:
     made = make_parser("snapshot", "dump|verify|compare [ZXID ...] [--data DIR] [--json]", DESCRIPTION)
     commands = made.add_subparsers(dest="command", metavar="dump|verify|compare", required=True)
-    dump = commands.add_parser("dump", help="what one holds", allow_abbrev=False)
+    dump = commands.add_parser("dump", help="what one holds")
     dump.add_argument(
         "zxid", metavar="ZXID", type=argument(place), nargs="?", help="of the snapshot (default: the newest)"
     )
@@ -44,9 +44,9 @@ def main(arguments: Sequence[str]) -> int:
         "path", metavar="PATH", type=argument(znode_path), nargs="?", default="/", help="only this and what is below it"
     )
     dump.add_argument("-v", "--values", action="store_true", help="with the values")
-    verify = commands.add_parser("verify", help="read it to its end", allow_abbrev=False)
+    verify = commands.add_parser("verify", help="read it to its end")
     verify.add_argument("zxid", metavar="ZXID", type=argument(place), nargs="?", help="of the snapshot (default: all)")
-    both = commands.add_parser("compare", help="two of them, or one with the log", allow_abbrev=False)
+    both = commands.add_parser("compare", help="two of them, or one with the log")
     both.add_argument("zxid", metavar="ZXID", type=argument(place), help="of the older one, or of the only one")
     both.add_argument("other", metavar="ZXID", type=argument(place), nargs="?", help="of the newer one")
     both.add_argument("-v", "--values", action="store_true", help="with the values")

@@ -51,8 +51,6 @@ def make_parser() -> Parser:
         usage="coord status [ADDRESSES] [--json] [--watch]",
         description=DESCRIPTION,
         epilog=EPILOG,
-        allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = made.add_argument
     add("addresses", metavar="ADDRESSES", nargs="?", default=ADDRESSES, help=f"host:port,... (default {ADDRESSES})")
