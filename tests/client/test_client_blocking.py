@@ -15,6 +15,16 @@ from coord.replica.replica import Replica
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def ran(program: str, folder: Path, timeout_s: float = 60, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A whole program in a process of its own, to its end."""
+    file = folder / "program.py"
+    file.write_text(program)
+    return subprocess.run(
+        [sys.executable, str(file)],
+        env={"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, timeout=timeout_s, check=False,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def client() -> Iterator[coord.BlockingClient]:
     with coord.embedded_blocking() as made:
@@ -153,12 +163,7 @@ with coord.embedded_blocking() as client:
 
 @pytest.mark.parametrize("leave", ["sys.exit(7)", "os._exit(7)", "del events, client; sys.exit(7)"])
 def test_a_forked_child_gets_an_error_and_never_hangs(leave, tmp_path):
-    program = tmp_path / "forking.py"
-    program.write_text(FORKING.format(leave=leave))
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = ran(FORKING.format(leave=leave), tmp_path)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
@@ -187,12 +192,7 @@ with coord.embedded_blocking() as client, client.watch("/a") as events:
 
 
 def test_an_interrupted_wait_takes_no_event(tmp_path):
-    program = tmp_path / "interrupted.py"
-    program.write_text(INTERRUPTED)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = ran(INTERRUPTED, tmp_path)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
@@ -220,12 +220,7 @@ with coord.embedded_blocking() as client, client.watch("/a", recursive=True) as 
 
 
 def test_an_interrupt_at_any_moment_of_a_call_leaves_nothing_of_it_behind(tmp_path):
-    program = tmp_path / "anywhere.py"
-    program.write_text(INTERRUPTED_ANYWHERE)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+    done = ran(INTERRUPTED_ANYWHERE, tmp_path, timeout_s=90)
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
 
 
@@ -248,12 +243,7 @@ print("fine")
 
 
 def test_an_interpreter_that_ends_inside_the_block_ends(tmp_path):
-    program = tmp_path / "unfinished.py"
-    program.write_text(UNFINISHED)
-    done = subprocess.run(
-        [sys.executable, str(program)],
-        env={"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = ran(UNFINISHED, tmp_path, TMPDIR=str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (0, "fine\n", "")
     assert list(tmp_path.glob("coord-*")) == [], "the embedded server has cleared up"
 
