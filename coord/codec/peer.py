@@ -44,7 +44,7 @@ from coord.paxos.messages import (
     Truncate,
 )
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Changed when a server of the version before could not follow any more."""
 
 FRAME_BYTES_MAX = 64 << 20
@@ -278,7 +278,7 @@ PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int,
 }
 """Header, and how message and header with payload become each other."""
 
-FIXED: dict[type[PeerMessage], Struct] = {Accepted: Struct(">QQ?"), Commit: Struct(">QQ")}
+FIXED: dict[type[PeerMessage], Struct] = {Accepted: Struct(">QQ?"), Commit: Struct(">QQQ")}
 """The fields of those, in their order."""
 
 

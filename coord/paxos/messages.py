@@ -140,10 +140,15 @@ class Accepted:
 
 @message
 class Commit:
-    """Everything up to `zxid` is committed. The first one of an epoch tells a follower that it may serve."""
+    """Everything up to `zxid` is committed. The first one of an epoch tells a follower that it may serve.
+
+    Everything up to `with_you` is durable with so many others that the receiver makes a quorum with them: as much of it
+    as is durable with the receiver is committed, and its leader need not say so any more.
+    """
 
     epoch: int
     zxid: int
+    with_you: int
 
 
 # ---- liveness, and reads that must not be stale

@@ -269,7 +269,9 @@ class Participant:
         self._now = now
         self._durable.settle(serial)
         self._advance()
-        if self._proposer is None and self._acceptor is None:
+        if self._acceptor is not None:
+            self._acceptor.advance()
+        elif self._proposer is None:
             self._evaluate()
         if self._mending is not None and not self._durable.suspect:
             # A leader has brought it; should the next one cut that off again, nothing that counts is lost by that.

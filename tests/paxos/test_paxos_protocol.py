@@ -386,7 +386,7 @@ def test_the_initial_history_is_committed_as_a_whole_and_by_established_only_T44
         group.take(server)
     assert leader.leads
     assert leader.log.commit == log[-1].last
-    assert group.sent(Commit, 3, 1)[0] == Commit(2, log[-1].last)
+    assert group.sent(Commit, 3, 1)[0] == Commit(2, log[-1].last, log[-1].last)
 
 
 def test_a_promise_alone_commits_nothing() -> None:
@@ -534,6 +534,58 @@ def test_a_quorum_without_the_leaders_disk_commits() -> None:
     assert (group[3].log.commit, group[3].log.durable) == (zxid_of(1, 1), 0)
 
 
+def test_a_follower_whose_own_disk_was_all_that_lacked_commits_by_itself() -> None:
+    group = three()
+    group.propose(3)
+    group.deliver(3, 1)
+    group.sync(1)
+    assert group[1].log.commit == 0  # for all it knows it is alone
+    group.sync(3)
+    group.deliver(3, 1)
+    assert group[1].log.commit == zxid_of(1, 1)
+    assert group[3].log.commit == 0  # which has not heard of it yet
+    group.settle()
+    assert group.sent(Commit, 3, 1)[-1] == Commit(1, 0, zxid_of(1, 1))  # once is enough
+
+
+def test_what_is_not_durable_here_is_not_committed_by_word_that_others_have_it() -> None:
+    group = three()
+    group.propose(3)
+    group.sync(3)
+    group.deliver(3, 1)
+    group.propose(3)
+    group.sync(3)
+    group.deliver(3, 1)
+    assert group.sent(Commit, 3, 1)[-1] == Commit(1, 0, zxid_of(1, 2))
+    assert group[1].log.commit == 0
+    group.sync(1)
+    assert group[1].log.commit == zxid_of(1, 2)
+
+
+def test_of_five_a_follower_commits_by_itself_when_two_others_have_it() -> None:
+    group = ensemble(*(make_participant(server, 5) for server in range(1, 6)))
+    group.propose(5)
+    group.sync(5)
+    group.deliver(5, 1)
+    group.sync(1)
+    assert group.sent(Commit, 5)[-1].zxid == 0
+    assert all(message.with_you == 0 for message in group.sent(Commit, 5))
+    group.deliver(1, 5)
+    assert group.sent(Commit, 5, 2)[-1] == Commit(1, 0, zxid_of(1, 1))
+    assert group.sent(Commit, 5, 1)[-1].with_you == 0  # only one other has it
+    group.deliver(5, 2)
+    group.sync(2)
+    assert group[2].log.commit == zxid_of(1, 1)
+
+
+def test_word_of_a_commit_where_no_batch_ends_breaks_the_connection() -> None:
+    group = three()
+    group.propose(3, 2)
+    group.deliver(3, 1)
+    group[1].receive(3, Commit(1, 0, zxid_of(1, 1)), group.now)
+    assert [peer for peer, _ in group[1].broken] == [3]
+
+
 def test_observers_and_strangers_never_count_T42_I12() -> None:
     group = ensemble(make_participant(1), make_participant(2), make_participant(3), make_participant(4))
     assert group[4].role == OBSERVING
@@ -572,7 +624,7 @@ def test_a_server_without_clients_learns_of_a_commit_with_what_comes_next() -> N
     group.propose(3)
     group.settle()
     assert group.sent(Commit, 3, 1) == []
-    assert group.sent(Commit, 3, 2) == [Commit(1, zxid_of(1, 2))]
+    assert group.sent(Commit, 3, 2) == [Commit(1, zxid_of(1, 1), zxid_of(1, 2))]
     assert group[1].log.commit == zxid_of(1, 1)
     group.settle(0.2)  # a heartbeat
     assert group[1].log.commit == zxid_of(1, 2)
@@ -596,7 +648,7 @@ def test_a_commit_rides_on_the_next_batch_and_is_sent_alone_only_when_idle() -> 
     group.said.clear()
     group.propose(3)
     group.settle()
-    assert group.sent(Commit, 3, 1) == [Commit(1, zxid_of(1, 1))]
+    assert group.sent(Commit, 3, 1) == [Commit(1, 0, zxid_of(1, 1))]
     group.said.clear()
     group.propose(3)
     for follower in (1, 2):

@@ -97,7 +97,7 @@ def test_a_commit_that_ends_in_the_middle_of_a_batch_costs_the_leader_the_connec
     follower = world.replicas[1]
     last = follower.participant.log.last
     assert follower.participant.log.commit < last
-    follower.receive(3, Commit(follower.participant.epoch, last - 1), world.now)
+    follower.receive(3, Commit(follower.participant.epoch, last - 1, last - 1), world.now)
     assert [peer for peer, _ in follower.participant.broken] == [3]
     assert follower.participant.log.commit < last
 

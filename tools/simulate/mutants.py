@@ -110,6 +110,8 @@ MUTANTS: Sequence[Mutant] = [
     Mutant(broadcast.trust_what_a_killed_process_left, 400, ("I2",)),
     Mutant(broadcast.acknowledge_before_durable, 10, ("I3",)),
     Mutant(broadcast.count_oneself_before_durable, 40, ("I3",)),
+    Mutant(broadcast.commit_before_ones_own_disk_has_it, 10, ("I3",)),
+    Mutant(broadcast.promise_a_commit_before_durable, 10, ("I3",)),
     Mutant(broadcast.tell_more_than_the_disk_holds, 40, ("I7",)),
     Mutant(broadcast.drop_the_promise, 10, ("I3",)),
     Mutant(broadcast.accept_an_old_epoch, 60, ("I1",)),
