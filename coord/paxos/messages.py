@@ -4,9 +4,10 @@
 Between two servers messages arrive in the order in which they were sent, or the connection breaks.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from coord.model.entries import Batch
+from coord.model.entries import Batch, Run
 from coord.model.message import message
 
 # ---- phase 0: canvass (writes nothing)
@@ -213,11 +214,15 @@ class Fetched:
 
 @message
 class Forward:
-    """Runs from my clients, encoded one after the other, `count` entries in all: propose them in this order."""
+    """Runs from my clients, encoded one after the other, `count` entries in all: propose them in this order.
+
+    `read` is not sent: whoever receives it reads the runs to see whether they can be proposed, and keeps what it read.
+    """
 
     epoch: int
     count: int
     runs: bytes
+    read: Sequence[Run] = ()
 
 
 Message: TypeAlias = (

@@ -9,7 +9,7 @@ initial history, which the quorum of Established commits as a whole (T44).
 from collections import deque
 from dataclasses import dataclass
 
-from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
+from coord.model.entries import Batch, Run, counter_of, epoch_of, zxid_of
 from coord.paxos.durable import Durable, StreamRequest
 from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import common_point
@@ -60,6 +60,7 @@ class Proposer:
         "_newer",
         "_quorum",
         "_round_started",
+        "_told",
         "_unanswered",
         "_uncommitted_bytes",
         "_under_way",
@@ -90,7 +91,7 @@ class Proposer:
         self.phase = PREPARING
         self.progress: dict[int, Progress] = {}
         self.strangers: frozenset[int] = frozenset()  # not who they were: they may listen, but do not count (I12)
-        self.pending: deque[tuple[int, int, bytes]] = deque()  # (origin, entries, runs) to be proposed
+        self.pending: deque[tuple[int, Forward]] = deque()  # (origin, what it wants proposed)
         self.started_s = now
         self.reason_to_withdraw = ""
         self.rolls_over = False  # the counter is used up: lead on in a new epoch
@@ -105,6 +106,7 @@ class Proposer:
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
+        self._told = 0  # nobody has committed more than this
 
     # ---- phase 1
 
@@ -260,7 +262,7 @@ class Proposer:
 
     def on_forward(self, peer: int, message: Forward) -> None:
         if self.phase == ESTABLISHED and peer in self.progress:
-            self.pending.append((peer, message.count, message.runs))
+            self.pending.append((peer, message))
 
     def on_accepted(self, peer: int, message: Accepted) -> None:
         progress = self.progress.get(peer)
@@ -275,20 +277,25 @@ class Proposer:
             return
         while self.pending and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
             bodies: list[bytes] = []
+            read: list[Run] = []
             origins: set[int] = set()
             count = size = 0
+            unread = False
             while self.pending and size < self._limits.batch_bytes_max:
-                origin, entries, runs = self.pending.popleft()
+                origin, forward = self.pending.popleft()
                 origins.add(origin)
-                bodies.append(runs)
-                count += entries
-                size += len(runs)
+                bodies.append(forward.runs)
+                read += forward.read
+                unread |= not forward.read
+                count += forward.count
+                size += len(forward.runs)
             last = self._durable.history.last
             first = last + 1 if epoch_of(last) == self.epoch else zxid_of(self.epoch, 1)
             if counter_of(first) + count > self._limits.counter_max:
                 self.rolls_over = True
                 return  # what is pending is resubmitted by those it came from, in the new epoch
             batch = Batch(self.epoch, first, count, last, time_ms, applied, digest, b"".join(bodies))
+            batch.read = () if unread else read
             self._durable.append(batch)
             self._under_way.append((batch.last, size))
             self._uncommitted_bytes += size
@@ -335,6 +342,7 @@ class Proposer:
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
         progress.told = with_peer
+        self._told = max(self._told, with_peer)
         self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
 
     def _commit_to(self, zxid: int) -> None:
@@ -369,17 +377,20 @@ class Proposer:
             self._asked.append((server, ticket))
 
     def _end_round(self) -> None:
-        """Answer the barriers if a quorum has answered a heartbeat sent after they were asked for (T37, T38)."""
+        """Answer the barriers if a quorum has answered a heartbeat sent after they were asked for (T37, T38).
+
+        Somebody may have committed by itself what is not committed here yet (seed 920084).
+        """
         if not self._waiting or self.phase != ESTABLISHED:
             return
         heard = {peer for peer, progress in self.progress.items() if progress.round >= self._round_started}
         if self._quorum.has(self._counted({self._me, *heard})):
-            commit = self._durable.history.commit
+            zxid = max(self._durable.history.commit, self._told)
             for peer, ticket in self._waiting:
                 if peer == self._me:
-                    self.answered.append((ticket, commit))
+                    self.answered.append((ticket, zxid))
                 else:
-                    self._send(peer, Barrier(self.epoch, ticket, commit))
+                    self._send(peer, Barrier(self.epoch, ticket, zxid))
             self._waiting = []
 
     def has_contact(self, now: float, timeout_s: float) -> bool:

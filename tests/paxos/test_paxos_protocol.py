@@ -789,6 +789,23 @@ def test_barriers_that_come_during_a_round_share_the_next_T38() -> None:
     assert [ticket for ticket, _ in leader.take_barriers()] == [2, 3]
 
 
+def test_a_barrier_is_not_below_what_a_follower_may_have_committed_by_itself() -> None:
+    group = barrier_group()
+    group.propose(3)
+    group.sync(3)  # the followers are told that only their own disks lack
+    for follower in (1, 2):
+        group.deliver(3, follower)
+    group.sync(1)
+    assert group[1].log.commit == zxid_of(1, 2)
+    group.cut(1, 3)  # nor does its acknowledgement come
+    assert group[2].ask_barrier(7)
+    group.take(2)
+    for one, other in ((2, 3), (3, 2), (2, 3), (3, 2)):
+        group.deliver(one, other)
+    assert group[3].log.commit == zxid_of(1, 1)
+    assert group[2].take_barriers() == [(7, zxid_of(1, 2))]
+
+
 def test_a_barrier_asked_by_a_follower_comes_back_to_it() -> None:
     group = barrier_group()
     assert group[1].ask_barrier(5)
