@@ -140,7 +140,7 @@ MUTANTS: Sequence[Mutant] = [
     Mutant(service.let_a_session_expire_early, 30, ("I17",)),
     Mutant(service.ignore_the_last_zxid_seen, 60, ("I15",)),
     Mutant(service.answer_a_sync_from_the_own_state, 20, ("I14",)),
-    Mutant(service.answer_a_sync_by_what_the_leader_has_committed, 150, ("I14",)),
+    Mutant(service.answer_a_sync_by_what_the_leader_has_committed, 40, ("I14",)),
     Mutant(service.apply_a_write_and_tell_of_another, 10, ("I18",)),
     Mutant(service.swap_two_writes_of_a_session, 10, ("I13",)),
     Mutant(service.let_a_read_overtake_its_sessions_write, 10, ("I13",)),
