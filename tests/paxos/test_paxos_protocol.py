@@ -418,7 +418,7 @@ def test_established_counts_only_for_who_was_sent_the_history() -> None:
 
 def test_a_follower_far_behind_is_streamed_and_then_goes_on_from_memory() -> None:
     log = log_of((1, 6))
-    limits = Limits(memory_diff_bytes_max=2)
+    limits = Limits(memory_diff_bytes_max=2, gathered_bytes=0)
     group = Group(make_participant(1), make_participant(2, log=log, accepted=1, promised=1, limits=limits))
     group.connect(1, 2)
     group.settle()
@@ -438,7 +438,9 @@ def test_a_follower_far_behind_is_streamed_and_then_goes_on_from_memory() -> Non
 def test_a_follower_is_not_counted_while_it_is_streamed() -> None:
     group = Group(
         make_participant(1),
-        make_participant(2, log=log_of((1, 6)), accepted=1, promised=1, limits=Limits(memory_diff_bytes_max=2)),
+        make_participant(
+            2, log=log_of((1, 6)), accepted=1, promised=1, limits=Limits(memory_diff_bytes_max=2, gathered_bytes=0)
+        ),
     )
     group.connect(1, 2)
     group.settle()
@@ -665,8 +667,30 @@ def test_a_commit_rides_on_the_next_batch_and_is_sent_alone_only_when_idle() -> 
     assert group.sent(Commit) == []
 
 
+def test_a_few_wait_for_the_batch_under_way_and_go_together_then() -> None:
+    group = three(limits=Limits(gathered_bytes=3))
+    group.propose(3)
+    group.propose(3)
+    group.propose(3)
+    assert group[3].log.last == zxid_of(1, 1)
+    group.settle()
+    group.propose(3, 0)
+    group.settle()
+    assert group[3].log.commit == zxid_of(1, 3)
+    assert [message.batch.count for message in group.sent(Accept, 3, 1)] == [1, 2]  # type: ignore[attr-defined]
+
+
+def test_many_do_not_wait_for_the_batch_under_way() -> None:
+    group = three(limits=Limits(gathered_bytes=3))
+    group.propose(3)
+    group.propose(3, 2)
+    assert group[3].log.last == zxid_of(1, 1)
+    group.propose(3)
+    assert group[3].log.last == zxid_of(1, 4)
+
+
 def test_more_than_the_limit_is_not_under_way_at_once() -> None:
-    group = three(limits=Limits(uncommitted_bytes_max=3, batch_bytes_max=1))
+    group = three(limits=Limits(uncommitted_bytes_max=3, batch_bytes_max=1, gathered_bytes=0))
     group.propose(3, 20)
     assert group[3].log.last == zxid_of(1, 4)
     group.settle()
@@ -679,7 +703,7 @@ def test_more_than_the_limit_is_not_under_way_at_once() -> None:
 
 
 def test_a_counter_near_its_end_starts_a_new_epoch_and_loses_no_forward_T20() -> None:
-    group = three(limits=Limits(counter_max=4))
+    group = three(limits=Limits(counter_max=4, gathered_bytes=0))
     group.propose(3, 3)
     group.settle()
     service = {server: member.service for server, member in group.members.items()}
