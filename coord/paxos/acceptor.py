@@ -104,12 +104,15 @@ class Acceptor:
             raise BrokenOrder("a new batch came before the initial history was complete")
         self._append(message)
         self._owes_accepted = True
-        self.learn_commit(message.commit)
+        self._learn(message.commit, message.with_you)
 
     def on_commit(self, message: Commit) -> None:
-        self.learn_commit(message.zxid)
+        self._learn(message.zxid, message.with_you)
+
+    def _learn(self, commit: int, with_me: int) -> None:
+        self.learn_commit(commit)
         if self.established:
-            self._with_me = max(self._with_me, self._known_end(message.with_you))
+            self._with_me = max(self._with_me, self._known_end(with_me))
             self.advance()
 
     def advance(self) -> None:

@@ -125,8 +125,11 @@ class Established:
 
 @message
 class Accept:
+    """Append the batch. With it comes what is committed, as with Commit; `with_you` holds for whoever receives it."""
+
     epoch: int
-    commit: int  # everything up to here is committed
+    commit: int
+    with_you: int
     batch: Batch
 
 

@@ -303,12 +303,18 @@ class Proposer:
             for peer in origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
-            accept = Accept(self.epoch, self._durable.history.commit, batch)
-            # Whose clients wait comes first: a send costs 20 us.
-            for peer, progress in sorted(self.progress.items(), key=lambda each: -each[1].forwarded):
-                if progress.replicating:
-                    progress.told = max(progress.told, accept.commit)
-                    self._send(peer, accept)
+            self._replicate(batch)
+
+    def _replicate(self, batch: Batch) -> None:
+        """The same bytes for everyone, so what is committed with one more vote is what holds for each of them."""
+        # Whose clients wait comes first: a send costs 20 us.
+        ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
+        receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
+        with_each = min([self._committed_with(peer, progress) for peer, progress in receivers], default=0)
+        accept = Accept(self.epoch, self._durable.history.commit, with_each, batch)
+        for peer, progress in receivers:
+            self._told_commit(progress, with_each)
+            self._send(peer, accept)
 
     def _gathers(self) -> bool:
         """Whether what is pending waits for more, while a batch is under way (Nagle, RFC 896).
@@ -344,16 +350,19 @@ class Proposer:
         """
         history = self._durable.history
         if progress.told == history.last:
-            return progress.told
+            return progress.told  # a shortcut: there is no more to tell
         positions = self._positions()
         if peer in positions:
             positions[peer] = history.last
         return max(history.commit, self._quorum.reached(positions))
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
-        progress.told = with_peer
-        self._told = max(self._told, with_peer)
+        self._told_commit(progress, with_peer)
         self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
+
+    def _told_commit(self, progress: Progress, with_peer: int) -> None:
+        progress.told = max(progress.told, with_peer)
+        self._told = max(self._told, with_peer)
 
     def _commit_to(self, zxid: int) -> None:
         history = self._durable.history

@@ -77,7 +77,7 @@ STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
     History: st.builds(History, epochs, encoded_batches),
     Establish: st.builds(Establish, epochs, unsigned, unsigned),
     Established: st.builds(Established, epochs, unsigned),
-    Accept: st.builds(Accept, epochs, unsigned, encoded_batches),
+    Accept: st.builds(Accept, epochs, unsigned, unsigned, encoded_batches),
     Accepted: st.builds(Accepted, epochs, unsigned),
     Commit: st.builds(Commit, epochs, unsigned, unsigned),
     Heartbeat: st.builds(Heartbeat, epochs, unsigned, unsigned),
@@ -162,25 +162,25 @@ def test_the_bytes_of_frames_are_these() -> None:
     assert encode(Commit(1, 2, 3)) == bytes.fromhex("00000019 0f 0000000000000001 0000000000000002 0000000000000003")
     assert encode(Accepted(1, 2, True)) == bytes.fromhex("00000012 0e 0000000000000001 0000000000000002 01")
     assert encode(Forward(1, 2, b"x")) == bytes.fromhex("0000000e 14 0000000000000001 00000002 78")
-    assert encode(Accept(1, 2, batch)) == (
-        struct.pack(">IBQQ", 17 + len(encoded), 13, 1, 2) + encoded  # the batch as it stands
+    assert encode(Accept(1, 2, 3, batch)) == (
+        struct.pack(">IBQQQ", 25 + len(encoded), 13, 1, 2, 3) + encoded  # the batch as it stands
     )
 
 
 def test_an_accepts_batch_keeps_the_bytes_that_came() -> None:
     batch = with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs"))
-    (accept,) = greeted().feed(encode(Accept(1, 0, batch)))
+    (accept,) = greeted().feed(encode(Accept(1, 0, 0, batch)))
     assert isinstance(accept, Accept)
     assert accept.batch.encoded == batch.encoded
 
 
 def test_a_batch_that_was_not_encoded_is_not_sent() -> None:
     with pytest.raises(AssertionError, match="not encoded"):
-        encode(Accept(1, 0, Batch(1, 1 << 40, 1, 0, 0, 0, 0, b"")))
+        encode(Accept(1, 0, 0, Batch(1, 1 << 40, 1, 0, 0, 0, 0, b"")))
 
 
 def test_a_damaged_batch_in_an_accept_is_refused() -> None:
-    frame = bytearray(encode(Accept(1, 0, with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs")))))
+    frame = bytearray(encode(Accept(1, 0, 0, with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs")))))
     frame[-1] ^= 1
     with pytest.raises(CodecError, match="checksum"):
         greeted().feed(bytes(frame))

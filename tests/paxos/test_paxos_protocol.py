@@ -303,7 +303,7 @@ def test_history_that_came_before_is_passed_over_T6() -> None:
 def test_an_accept_before_establish_breaks_the_connection_T4() -> None:
     participant = follower_of(5)
     all_durable(participant)
-    participant.receive(2, Accept(5, 0, batch(5, 1, 0)), 0.0)
+    participant.receive(2, Accept(5, 0, 0, batch(5, 1, 0)), 0.0)
     assert [peer for peer, _ in participant.broken] == [2]
 
 
