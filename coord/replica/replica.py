@@ -358,11 +358,14 @@ class Replica:
                 _ON_SESSION[kind](self, effect)
 
     def _fire(self, change: Change, zxid: int) -> None:
-        may_read = self.machine.may_read
+        may_read, deliver = self.machine.may_read, self.clients.deliver_event
+        event = Event(-1, "", zxid)
         for watcher, kind, path, acl in self.watches.fire(change):
             assert isinstance(watcher, Pipeline)
             if may_read(watcher.identities, acl):
-                self.clients.deliver_event(watcher, Event(kind, path, zxid))
+                if kind != event.kind:  # a change has one event of a kind, whoever watches
+                    event = Event(kind, path, zxid)
+                deliver(watcher, event)
         if self.native_watches.by_path:
             tails: dict[int, bytes] = {}  # by kind, which tells whether it is of the znode or of its parent
             for watch, kind, path, acl in self.native_watches.fire(change):
