@@ -55,9 +55,8 @@ class Clients:
     """All connections of one server, and the sessions they serve."""
 
     __slots__ = (
-        "_by_session", "_dirty", "_draw", "_event", "_event_frame", "_hang_ups", "_lobby", "_touched", "brain", "latencies",
-        "pipelines",
-        "received", "sent", "syncs",
+        "_by_session", "_dirty", "_draw", "_event", "_event_frame", "_hang_ups", "_lobby", "_touched", "brain",
+        "latencies", "pipelines", "received", "sent", "syncs",
     )  # fmt: skip
 
     def __init__(self, brain: Brain, draw: Callable[[int], int]) -> None:
