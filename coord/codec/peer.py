@@ -44,7 +44,7 @@ from coord.paxos.messages import (
     Truncate,
 )
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 """Changed when a server of the version before could not follow any more."""
 
 FRAME_BYTES_MAX = 64 << 20
@@ -208,11 +208,11 @@ def _with_payload(
 
 def _split_accept(message: Accept) -> tuple[tuple[int, ...], bytes]:
     assert message.batch.encoded, "an Accept carries a batch that was not encoded"
-    return (message.epoch, message.commit), message.batch.encoded
+    return (message.epoch, message.commit, message.with_you), message.batch.encoded
 
 
-def _join_accept(epoch: int, commit: int, encoded: bytes) -> Accept:
-    return Accept(epoch, commit, decode_batch(encoded))
+def _join_accept(epoch: int, commit: int, with_you: int, encoded: bytes) -> Accept:
+    return Accept(epoch, commit, with_you, decode_batch(encoded))
 
 
 def _split_history(message: History) -> tuple[tuple[int, ...], bytes]:
@@ -270,7 +270,7 @@ KINDS: dict[int, type[PeerMessage]] = {
 """One row a message. A number once given is never given to another."""
 
 PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int, ...], bytes]], Callable[..., Any]]] = {
-    Accept: (Struct(">QQ"), _split_accept, _join_accept),
+    Accept: (Struct(">QQQ"), _split_accept, _join_accept),
     History: (Struct(">Q"), _split_history, _join_history),
     SnapshotChunk: (Struct(">QQI?"), _split_chunk, SnapshotChunk),
     Forward: (Struct(">QI"), _split_forward, Forward),
@@ -278,7 +278,7 @@ PAYLOADS: dict[type[PeerMessage], tuple[Struct, Callable[[Any], tuple[tuple[int,
 }
 """Header, and how message and header with payload become each other."""
 
-FIXED: dict[type[PeerMessage], Struct] = {Accepted: Struct(">QQ?"), Commit: Struct(">QQ")}
+FIXED: dict[type[PeerMessage], Struct] = {Accepted: Struct(">QQ?"), Commit: Struct(">QQQ")}
 """The fields of those, in their order."""
 
 

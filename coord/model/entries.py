@@ -5,6 +5,7 @@ they have in common is said once. A *batch* is a list of runs under one header: 
 the broadcast. Each entry takes one zxid, so a batch of n entries covers the zxids first .. first + n - 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from coord.model.acl import Identity
@@ -63,6 +64,7 @@ class Batch:
     unencoded: bytes  # the runs, until they are in `encoded`; a second copy of the log's end would cost memory
     encoded: bytes = field(default=b"", repr=False)  # header and body as they go to log and network
     body_at: int = field(default=0, repr=False)  # where in `encoded` the body begins
+    read: Sequence[Run] = field(default=(), repr=False, compare=False)  # the runs, where they were read to be proposed
 
     @property
     def last(self) -> int:

@@ -32,6 +32,7 @@ class Acceptor:
         "_chunks",
         "_durable",
         "_owes_accepted",
+        "_with_me",
         "attended",
         "epoch",
         "established",
@@ -44,6 +45,7 @@ class Acceptor:
     def __init__(self, durable: Durable, leader: int, epoch: int, now: float) -> None:
         self._durable = durable
         self._owes_accepted = False
+        self._with_me = 0  # committed up to here is as much as is durable here
         self._chunks = -1  # index of the last snapshot chunk received
         self.leader = leader
         self.epoch = epoch
@@ -102,10 +104,22 @@ class Acceptor:
             raise BrokenOrder("a new batch came before the initial history was complete")
         self._append(message)
         self._owes_accepted = True
-        self.learn_commit(message.commit)
+        self._learn(message.commit, message.with_you)
 
     def on_commit(self, message: Commit) -> None:
-        self.learn_commit(message.zxid)
+        self._learn(message.zxid, message.with_you)
+
+    def _learn(self, commit: int, with_me: int) -> None:
+        self.learn_commit(commit)
+        if self.established:
+            self._with_me = max(self._with_me, self._known_end(with_me))
+            self.advance()
+
+    def advance(self) -> None:
+        """Commit what this server's own disk was missing to. Called when more is durable."""
+        history = self._durable.history
+        if self._with_me > history.commit < history.durable:
+            self.learn_commit(min(self._with_me, history.durable))
 
     def on_heartbeat(self, message: Heartbeat) -> None:
         if message.commit:
@@ -123,12 +137,16 @@ class Acceptor:
         history = self._durable.history
         if not self.established:
             return
-        zxid = min(zxid, history.last)
-        if zxid > history.commit:
-            if not history.has_end(zxid):
-                raise BrokenOrder(f"{zxid:#x} is committed, it says, but no batch ends there")
-            history.commit = zxid
+        history.commit = max(history.commit, self._known_end(zxid))
         self.serving = True
+
+    def _known_end(self, zxid: int) -> int:
+        """As much of what is committed up to `zxid` as has come."""
+        history = self._durable.history
+        zxid = min(zxid, history.last)
+        if zxid > history.commit and not history.has_end(zxid):
+            raise BrokenOrder(f"{zxid:#x} is committed, it says, but no batch ends there")
+        return zxid
 
     def before_take(self) -> None:
         """One acknowledgement for all that was appended in this turn."""

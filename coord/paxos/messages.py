@@ -4,9 +4,10 @@
 Between two servers messages arrive in the order in which they were sent, or the connection breaks.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
-from coord.model.entries import Batch
+from coord.model.entries import Batch, Run
 from coord.model.message import message
 
 # ---- phase 0: canvass (writes nothing)
@@ -124,8 +125,11 @@ class Established:
 
 @message
 class Accept:
+    """Append the batch. With it comes what is committed, as with Commit; `with_you` holds for whoever receives it."""
+
     epoch: int
-    commit: int  # everything up to here is committed
+    commit: int
+    with_you: int
     batch: Batch
 
 
@@ -140,10 +144,15 @@ class Accepted:
 
 @message
 class Commit:
-    """Everything up to `zxid` is committed. The first one of an epoch tells a follower that it may serve."""
+    """Everything up to `zxid` is committed. The first one of an epoch tells a follower that it may serve.
+
+    Everything up to `with_you` is durable with so many others that the receiver makes a quorum with them: as much of it
+    as is durable with the receiver is committed, and its leader need not say so any more.
+    """
 
     epoch: int
     zxid: int
+    with_you: int
 
 
 # ---- liveness, and reads that must not be stale
@@ -208,11 +217,15 @@ class Fetched:
 
 @message
 class Forward:
-    """Runs from my clients, encoded one after the other, `count` entries in all: propose them in this order."""
+    """Runs from my clients, encoded one after the other, `count` entries in all: propose them in this order.
+
+    `read` is not sent: whoever receives it reads the runs to see whether they can be proposed, and keeps what it read.
+    """
 
     epoch: int
     count: int
     runs: bytes
+    read: Sequence[Run] = ()
 
 
 Message: TypeAlias = (

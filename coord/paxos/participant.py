@@ -8,11 +8,11 @@ argument (seconds of any monotonic clock); there is no chance, no I/O, and nothi
     leading, following  --contact lost, a better one found-->  looking
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from coord.model.entries import Batch, epoch_of, zxid_of
+from coord.model.entries import Batch, Run, epoch_of, zxid_of
 from coord.paxos.acceptor import Acceptor
 from coord.paxos.canvass import Election
 from coord.paxos.durable import Durable, FetchRequest, Output
@@ -269,7 +269,9 @@ class Participant:
         self._now = now
         self._durable.settle(serial)
         self._advance()
-        if self._proposer is None and self._acceptor is None:
+        if self._acceptor is not None:
+            self._acceptor.advance()
+        elif self._proposer is None:
             self._evaluate()
         if self._mending is not None and not self._durable.suspect:
             # A leader has brought it; should the next one cut that off again, nothing that counts is lost by that.
@@ -283,11 +285,14 @@ class Participant:
         if self._proposer is not None and self._proposer.epoch == epoch:
             self._proposer.streamed(peer, position)
 
-    def forward(self, count: int, runs: bytes) -> bool:
-        """Have the leader propose these runs of this server's clients; False if there is no leader to do it."""
+    def forward(self, count: int, runs: bytes, read: Sequence[Run] = ()) -> bool:
+        """Have the leader propose these runs of this server's clients; False if there is no leader to do it.
+
+        `read`: the same runs as they were read from these bytes, if they were.
+        """
         if self.leads:
             assert self._proposer is not None
-            self._proposer.pending.append((self._settings.server, count, runs))
+            self._proposer.pending.append((self._settings.server, Forward(self._proposer.epoch, count, runs, read)))
         elif self._acceptor is not None and self._acceptor.serving:
             self._send(self._acceptor.leader, Forward(self._acceptor.epoch, count, runs))
         else:

@@ -17,6 +17,8 @@ class Progress:
     established: bool = False
     match: int = 0  # zxid up to which its log is durable and equals ours
     attended: bool = True  # it has clients, who want to see each commit at once
+    forwarded: int = 0  # the last zxid of what it forwarded
+    told: int = 0  # up to here it was told what is committed, or will be as soon as it is durable there
     round: int = 0  # the last heartbeat round it answered
 
 

@@ -9,7 +9,7 @@ initial history, which the quorum of Established commits as a whole (T44).
 from collections import deque
 from dataclasses import dataclass
 
-from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
+from coord.model.entries import Batch, Run, counter_of, epoch_of, zxid_of
 from coord.paxos.durable import Durable, StreamRequest
 from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import common_point
@@ -43,6 +43,7 @@ class Limits:
     """How much a leader has under way."""
 
     batch_bytes_max: int = 1 << 20  # a batch is cut when it has grown beyond this
+    gathered_bytes: int = 16 << 10  # less than this waits for the batch under way (`Proposer._gathers`)
     uncommitted_bytes_max: int = 32 << 20  # proposed and not committed: beyond, proposals wait
     memory_diff_bytes_max: int = 4 << 20  # a follower further behind is streamed the log from disk
     counter_max: int = (1 << 40) - 1  # a new epoch starts before the counter passes this
@@ -53,15 +54,14 @@ class Proposer:
 
     __slots__ = (
         "_asked",
-        "_commit_sent",
         "_durable",
         "_limits",
         "_me",
         "_need_snapshot",
         "_newer",
-        "_origins",
         "_quorum",
         "_round_started",
+        "_told",
         "_unanswered",
         "_uncommitted_bytes",
         "_under_way",
@@ -92,7 +92,7 @@ class Proposer:
         self.phase = PREPARING
         self.progress: dict[int, Progress] = {}
         self.strangers: frozenset[int] = frozenset()  # not who they were: they may listen, but do not count (I12)
-        self.pending: deque[tuple[int, int, bytes]] = deque()  # (origin, entries, runs) to be proposed
+        self.pending: deque[tuple[int, Forward]] = deque()  # (origin, what it wants proposed)
         self.started_s = now
         self.reason_to_withdraw = ""
         self.rolls_over = False  # the counter is used up: lead on in a new epoch
@@ -105,10 +105,9 @@ class Proposer:
         self._waiting: list[tuple[int, int]] = []  # those the round under way answers
         self._round_started = 0
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
-        self._under_way: deque[tuple[int, int, set[int]]] = deque()  # (last zxid, bytes, origins) not yet committed
-        self._origins: set[int] = set()  # servers whose requests were committed since commits were last told
+        self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
-        self._commit_sent = 0
+        self._told = 0  # nobody has committed more than this
 
     # ---- phase 1
 
@@ -213,7 +212,7 @@ class Proposer:
         progress.established = True
         progress.match = max(progress.match, message.last)
         if self.phase == ESTABLISHED:
-            self._send(peer, Commit(self.epoch, self._durable.history.commit))
+            self._tell_commit(peer, progress, self._durable.history.commit)
 
     def _check_known(self, peer: int, zxid: int) -> None:
         if zxid > self._durable.history.last:
@@ -234,10 +233,9 @@ class Proposer:
             self.phase = ESTABLISHED
             # The quorum holds the whole initial history, so all of it is committed.
             self._commit_to(self._durable.history.last)
-            self._commit_sent = self._durable.history.commit
             for peer, progress in self.progress.items():
                 if progress.established:
-                    self._send(peer, Commit(self.epoch, self._commit_sent))
+                    self._tell_commit(peer, progress, self._durable.history.commit)
         if self.phase == ESTABLISHED:
             self._commit_to(self._quorum.reached(self._positions()))
 
@@ -265,7 +263,7 @@ class Proposer:
 
     def on_forward(self, peer: int, message: Forward) -> None:
         if self.phase == ESTABLISHED and peer in self.progress:
-            self.pending.append((peer, message.count, message.runs))
+            self.pending.append((peer, message))
 
     def on_accepted(self, peer: int, message: Accepted) -> None:
         progress = self.progress.get(peer)
@@ -278,60 +276,100 @@ class Proposer:
         """Make batches of all that is pending; they go to the log here and to the followers in parallel."""
         if self.phase != ESTABLISHED or self.rolls_over:
             return
-        while self.pending and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
+        while self.pending and not self._gathers() and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
             bodies: list[bytes] = []
+            read: list[Run] = []
             origins: set[int] = set()
             count = size = 0
+            unread = False
             while self.pending and size < self._limits.batch_bytes_max:
-                origin, entries, runs = self.pending.popleft()
+                origin, forward = self.pending.popleft()
                 origins.add(origin)
-                bodies.append(runs)
-                count += entries
-                size += len(runs)
+                bodies.append(forward.runs)
+                read += forward.read
+                unread |= not forward.read
+                count += forward.count
+                size += len(forward.runs)
             last = self._durable.history.last
             first = last + 1 if epoch_of(last) == self.epoch else zxid_of(self.epoch, 1)
             if counter_of(first) + count > self._limits.counter_max:
                 self.rolls_over = True
                 return  # what is pending is resubmitted by those it came from, in the new epoch
             batch = Batch(self.epoch, first, count, last, time_ms, applied, digest, b"".join(bodies))
+            batch.read = () if unread else read
             self._durable.append(batch)
-            self._under_way.append((batch.last, size, origins))
+            self._under_way.append((batch.last, size))
             self._uncommitted_bytes += size
-            self._commit_sent = self._durable.history.commit
-            accept = Accept(self.epoch, self._commit_sent, batch)
-            for peer, progress in self.progress.items():
-                if progress.replicating:
-                    self._send(peer, accept)
+            for peer in origins:
+                if peer in self.progress:
+                    self.progress[peer].forwarded = batch.last
+            self._replicate(batch)
+
+    def _replicate(self, batch: Batch) -> None:
+        """The same bytes for everyone, so what is committed with one more vote is what holds for each of them."""
+        # Whose clients wait comes first: a send costs 20 us.
+        ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
+        receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
+        with_each = min([self._committed_with(peer, progress) for peer, progress in receivers], default=0)
+        accept = Accept(self.epoch, self._durable.history.commit, with_each, batch)
+        for peer, progress in receivers:
+            self._told_commit(progress, with_each)
+            self._send(peer, accept)
+
+    def _gathers(self) -> bool:
+        """Whether what is pending waits for more, while a batch is under way (Nagle, RFC 896).
+
+        A batch costs the servers some 500 us of processor time, whatever is in it: with a hundred clients who each wait
+        for one answer this takes 28 % less of it for each write, with a thousand writes under way 15 %.
+        """
+        least = self._limits.gathered_bytes
+        return bool(self._under_way) and sum(len(forward.runs) for _, forward in self.pending) < least
 
     def before_take(self) -> None:
-        """Tell a commit that no new batch carried, and start a round for those who want a barrier.
+        """Tell what is committed, or will be with one more vote, and start a round for those who want a barrier.
 
         A server without clients learns it from the next batch or heartbeat: to wake it for nothing costs the others
         a tenth of a write's time. One whose own requests are committed is told in any case.
         """
         if self.phase != ESTABLISHED:
             return
-        commit = self._durable.history.commit
-        if commit != self._commit_sent:
-            self._commit_sent = commit
-            for peer, progress in self.progress.items():
-                if progress.established and (progress.attended or peer in self._origins):
-                    self._send(peer, Commit(self.epoch, commit))
-        self._origins.clear()
+        for peer, progress in self.progress.items():
+            if progress.established and (progress.attended or progress.forwarded > progress.told):
+                with_peer = self._committed_with(peer, progress)
+                if with_peer > progress.told:
+                    self._tell_commit(peer, progress, with_peer)
         if self._asked and not self._waiting:
             self._waiting, self._asked = self._asked, []
             self.heartbeat()
             self._round_started = self.round
             self._end_round()
 
+    def _committed_with(self, peer: int, progress: Progress) -> int:
+        """What is committed as soon as it is durable with `peer`: its own clients need not wait until that has been
+        said here and back again (learners count for themselves: Paxos Made Simple, section 2.3).
+        """
+        history = self._durable.history
+        if progress.told == history.last:
+            return progress.told  # a shortcut: there is no more to tell
+        positions = self._positions()
+        if peer in positions:
+            positions[peer] = history.last
+        return max(history.commit, self._quorum.reached(positions))
+
+    def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
+        self._told_commit(progress, with_peer)
+        self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
+
+    def _told_commit(self, progress: Progress, with_peer: int) -> None:
+        progress.told = max(progress.told, with_peer)
+        self._told = max(self._told, with_peer)
+
     def _commit_to(self, zxid: int) -> None:
         history = self._durable.history
         if zxid > history.commit:
             history.commit = zxid
             while self._under_way and self._under_way[0][0] <= zxid:
-                _, size, origins = self._under_way.popleft()
-                self._uncommitted_bytes -= size
-                self._origins |= origins
+                self._uncommitted_bytes -= self._under_way.popleft()[1]
 
     # ---- liveness and barriers
 
@@ -358,17 +396,20 @@ class Proposer:
             self._asked.append((server, ticket))
 
     def _end_round(self) -> None:
-        """Answer the barriers if a quorum has answered a heartbeat sent after they were asked for (T37, T38)."""
+        """Answer the barriers if a quorum has answered a heartbeat sent after they were asked for (T37, T38).
+
+        Somebody may have committed by itself what is not committed here yet (seed 920084).
+        """
         if not self._waiting or self.phase != ESTABLISHED:
             return
         heard = {peer for peer, progress in self.progress.items() if progress.round >= self._round_started}
         if self._quorum.has(self._counted({self._me, *heard})):
-            commit = self._durable.history.commit
+            zxid = max(self._durable.history.commit, self._told)
             for peer, ticket in self._waiting:
                 if peer == self._me:
-                    self.answered.append((ticket, commit))
+                    self.answered.append((ticket, zxid))
                 else:
-                    self._send(peer, Barrier(self.epoch, ticket, commit))
+                    self._send(peer, Barrier(self.epoch, ticket, zxid))
             self._waiting = []
 
     def has_contact(self, now: float, timeout_s: float) -> bool:

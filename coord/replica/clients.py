@@ -55,8 +55,8 @@ class Clients:
     """All connections of one server, and the sessions they serve."""
 
     __slots__ = (
-        "_by_session", "_dirty", "_draw", "_hang_ups", "_lobby", "_touched", "brain", "latencies", "pipelines",
-        "received", "sent", "syncs",
+        "_by_session", "_dirty", "_draw", "_event", "_event_frame", "_hang_ups", "_lobby", "_touched", "brain",
+        "latencies", "pipelines", "received", "sent", "syncs",
     )  # fmt: skip
 
     def __init__(self, brain: Brain, draw: Callable[[int], int]) -> None:
@@ -70,6 +70,8 @@ class Clients:
         self._lobby: dict[Pipeline, None] = {}  # have said who they are while there is no leader
         self._dirty: dict[Pipeline, None] = {}  # have something to be delivered
         self._hang_ups: list[tuple[int, str]] = []
+        self._event: Event | None = None  # the last that somebody was told of
+        self._event_frame = b""
         self._touched: dict[int, None] = {}  # sessions heard since the leader was last told
         self.syncs = Syncs()
 
@@ -361,8 +363,11 @@ class Clients:
         self._dirty[pipeline] = None
 
     def deliver_event(self, pipeline: Pipeline, event: Event) -> None:
+        """It is encoded once for all who are told of it one after the other."""
+        if event is not self._event:
+            self._event, self._event_frame = event, jute.encode_event(event)
         if not pipeline.gone:
-            pipeline.out.append(jute.encode_event(event))
+            pipeline.out.append(self._event_frame)
             self._dirty[pipeline] = None
 
     def deliver_native(self, pipeline: Pipeline, message: bytes) -> None:

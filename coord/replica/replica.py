@@ -240,8 +240,7 @@ class Replica:
     def _forward(self) -> None:
         if self.forwards.unsent:
             for count, runs in self.forwards.take_unsent():
-                forwarded = self.participant.forward(count, runs)
-                assert forwarded, "a server that serves has a leader"
+                self._propose(count, runs)
         self.clients.ask_barriers()
 
     def _begin_service(self) -> None:
@@ -299,7 +298,8 @@ class Replica:
         native_watches, window = self.native_watches.by_path, self.window
         me, incarnation = self.server, self.settings.incarnation
         answered = clients.latencies.answered
-        for run in decode_runs(batch.body):
+        runs, batch.read = batch.read or decode_runs(batch.body), ()
+        for run in runs:
             mine = run.origin == me and run.incarnation == incarnation
             if not machine.admit(run):
                 for _ in run.requests:
@@ -358,11 +358,14 @@ class Replica:
                 _ON_SESSION[kind](self, effect)
 
     def _fire(self, change: Change, zxid: int) -> None:
-        may_read = self.machine.may_read
+        may_read, deliver = self.machine.may_read, self.clients.deliver_event
+        event = Event(-1, "", zxid)
         for watcher, kind, path, acl in self.watches.fire(change):
             assert isinstance(watcher, Pipeline)
             if may_read(watcher.identities, acl):
-                self.clients.deliver_event(watcher, Event(kind, path, zxid))
+                if kind != event.kind:  # a change has one event of a kind, whoever watches
+                    event = Event(kind, path, zxid)
+                deliver(watcher, event)
         if self.native_watches.by_path:
             tails: dict[int, bytes] = {}  # by kind, which tells whether it is of the znode or of its parent
             for watch, kind, path, acl in self.native_watches.fire(change):
@@ -461,7 +464,13 @@ class Replica:
 
     def _propose_own(self, request: Write) -> None:
         """A write of the leader itself. Bound to its epoch: should that end first, it is forgotten (T31)."""
-        self.participant.forward(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))
+        self._propose(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))
+
+    def _propose(self, count: int, runs: bytes) -> None:
+        """Through the leader. If that is this server it applies what is read here, as it does what others forward."""
+        participant = self.participant
+        forwarded = participant.forward(count, runs, decode_runs(runs) if participant.leads else ())
+        assert forwarded, "a server that serves has a leader"
 
     def _find_strangers(self) -> None:
         """Peers that run under another server's id: a replaced data folder, whose promises are lost (I12)."""
@@ -509,9 +518,10 @@ class Replica:
 def _wrong_with(forward: Forward) -> str:
     """Why these runs cannot be proposed; empty if they can. In the log they would end every server, at each start."""
     try:
-        entries = sum(len(run.requests) for run in decode_runs(forward.runs))
+        forward.read = decode_runs(forward.runs)
     except CodecError as error:
         return f"the requests it forwards cannot be read: {error}"
+    entries = sum(len(run.requests) for run in forward.read)
     return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"
 
 

@@ -112,7 +112,8 @@ class Sources:
 
     def say(self, name: str) -> str:
         where = self.given[name].where if name in self.given else "default"
-        return f"{name} {shown(getattr(self.config, name))} ({where})"
+        value = shown(getattr(self.config, name))
+        return f"{name} {value if value.isprintable() else repr(value)} ({where})"
 
 
 def _id_is_in_the_ensemble(config: Config, sources: Sources) -> str | None:

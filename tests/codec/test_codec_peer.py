@@ -77,9 +77,9 @@ STRATEGIES: dict[type, st.SearchStrategy[PeerMessage]] = {
     History: st.builds(History, epochs, encoded_batches),
     Establish: st.builds(Establish, epochs, unsigned, unsigned),
     Established: st.builds(Established, epochs, unsigned),
-    Accept: st.builds(Accept, epochs, unsigned, encoded_batches),
+    Accept: st.builds(Accept, epochs, unsigned, unsigned, encoded_batches),
     Accepted: st.builds(Accepted, epochs, unsigned),
-    Commit: st.builds(Commit, epochs, unsigned),
+    Commit: st.builds(Commit, epochs, unsigned, unsigned),
     Heartbeat: st.builds(Heartbeat, epochs, unsigned, unsigned),
     HeartbeatReply: st.builds(HeartbeatReply, epochs, unsigned, st.lists(int64, max_size=5).map(tuple)),
     AskBarrier: st.builds(AskBarrier, epochs, unsigned),
@@ -121,7 +121,8 @@ def test_every_message_comes_back(cls: type) -> None:
         Canvass(1 << 62, 0, 0, 0, 0, 0, 0, True),
         Promise(1, 1, 1, ((1, -5),)),
         Truncate(1, -1),
-        Commit(1, 1 << 63),
+        Commit(1, 1 << 63, 2),
+        Commit(1, 2, 1 << 63),
     ],
     ids=repr,
 )
@@ -148,7 +149,7 @@ def test_a_stream_can_be_cut_anywhere(sent: list[PeerMessage], data: st.DataObje
 
 
 def test_a_stream_can_come_byte_by_byte() -> None:
-    sent = [HELLO, Commit(1, 2), Forward(1, 2, b"runs"), Accepted(1, 3, False)]
+    sent = [HELLO, Commit(1, 2, 3), Forward(1, 2, b"runs"), Accepted(1, 3, False)]
     decoder, received = Decoder(), []
     for byte in b"".join(map(encode, sent)):
         received += decoder.feed(bytes([byte]))
@@ -158,28 +159,28 @@ def test_a_stream_can_come_byte_by_byte() -> None:
 def test_the_bytes_of_frames_are_these() -> None:
     batch = Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"")
     encoded = encode_batch(batch)
-    assert encode(Commit(1, 2)) == bytes.fromhex("00000011 0f 0000000000000001 0000000000000002")
+    assert encode(Commit(1, 2, 3)) == bytes.fromhex("00000019 0f 0000000000000001 0000000000000002 0000000000000003")
     assert encode(Accepted(1, 2, True)) == bytes.fromhex("00000012 0e 0000000000000001 0000000000000002 01")
     assert encode(Forward(1, 2, b"x")) == bytes.fromhex("0000000e 14 0000000000000001 00000002 78")
-    assert encode(Accept(1, 2, batch)) == (
-        struct.pack(">IBQQ", 17 + len(encoded), 13, 1, 2) + encoded  # the batch as it stands
+    assert encode(Accept(1, 2, 3, batch)) == (
+        struct.pack(">IBQQQ", 25 + len(encoded), 13, 1, 2, 3) + encoded  # the batch as it stands
     )
 
 
 def test_an_accepts_batch_keeps_the_bytes_that_came() -> None:
     batch = with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs"))
-    (accept,) = greeted().feed(encode(Accept(1, 0, batch)))
+    (accept,) = greeted().feed(encode(Accept(1, 0, 0, batch)))
     assert isinstance(accept, Accept)
     assert accept.batch.encoded == batch.encoded
 
 
 def test_a_batch_that_was_not_encoded_is_not_sent() -> None:
     with pytest.raises(AssertionError, match="not encoded"):
-        encode(Accept(1, 0, Batch(1, 1 << 40, 1, 0, 0, 0, 0, b"")))
+        encode(Accept(1, 0, 0, Batch(1, 1 << 40, 1, 0, 0, 0, 0, b"")))
 
 
 def test_a_damaged_batch_in_an_accept_is_refused() -> None:
-    frame = bytearray(encode(Accept(1, 0, with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs")))))
+    frame = bytearray(encode(Accept(1, 0, 0, with_bytes(Batch(1, (1 << 40) + 1, 1, 0, 0, 0, 0, b"runs")))))
     frame[-1] ^= 1
     with pytest.raises(CodecError, match="checksum"):
         greeted().feed(bytes(frame))
@@ -203,7 +204,7 @@ def test_the_first_frame_must_be_short() -> None:
 
 def test_whoever_does_not_greet_first_is_refused() -> None:
     with pytest.raises(CodecError, match="does not greet"):
-        Decoder().feed(encode(Commit(1, 2)))
+        Decoder().feed(encode(Commit(1, 2, 2)))
 
 
 def test_a_peer_may_be_rejected_without_a_hello_or_after_one() -> None:
@@ -261,7 +262,7 @@ def test_fields_that_do_not_fit_the_message_are_refused(kind: int, fields: objec
 @pytest.mark.parametrize("size", [0, 1, 7, 11])
 def test_a_frame_shorter_than_its_fixed_header_is_refused(kind: int, size: int) -> None:
     with pytest.raises(CodecError):
-        greeted().feed(struct.pack(">IB", 1 + size, kind) + bytes(size) + encode(Commit(1, 2)))
+        greeted().feed(struct.pack(">IB", 1 + size, kind) + bytes(size) + encode(Commit(1, 2, 2)))
 
 
 @settings(max_examples=200)

@@ -45,7 +45,7 @@ def make_participant(
     limits: Limits | None = None,
 ) -> Participant:
     batches = log or []
-    settings = PaxosSettings(server, frozenset(range(1, voters + 1)), 77, limits=limits or Limits())
+    settings = PaxosSettings(server, frozenset(range(1, voters + 1)), 77, limits=limits or Limits(gathered_bytes=0))
     ballot = Ballot(server, 1000 + server, 0, promised, promised_to, accepted)
     return Participant(settings, ballot, History(0, batches, ends_of(batches), commit), 0.0)
 

@@ -303,7 +303,7 @@ def test_history_that_came_before_is_passed_over_T6() -> None:
 def test_an_accept_before_establish_breaks_the_connection_T4() -> None:
     participant = follower_of(5)
     all_durable(participant)
-    participant.receive(2, Accept(5, 0, batch(5, 1, 0)), 0.0)
+    participant.receive(2, Accept(5, 0, 0, batch(5, 1, 0)), 0.0)
     assert [peer for peer, _ in participant.broken] == [2]
 
 
@@ -386,7 +386,7 @@ def test_the_initial_history_is_committed_as_a_whole_and_by_established_only_T44
         group.take(server)
     assert leader.leads
     assert leader.log.commit == log[-1].last
-    assert group.sent(Commit, 3, 1)[0] == Commit(2, log[-1].last)
+    assert group.sent(Commit, 3, 1)[0] == Commit(2, log[-1].last, log[-1].last)
 
 
 def test_a_promise_alone_commits_nothing() -> None:
@@ -418,7 +418,7 @@ def test_established_counts_only_for_who_was_sent_the_history() -> None:
 
 def test_a_follower_far_behind_is_streamed_and_then_goes_on_from_memory() -> None:
     log = log_of((1, 6))
-    limits = Limits(memory_diff_bytes_max=2)
+    limits = Limits(memory_diff_bytes_max=2, gathered_bytes=0)
     group = Group(make_participant(1), make_participant(2, log=log, accepted=1, promised=1, limits=limits))
     group.connect(1, 2)
     group.settle()
@@ -438,7 +438,9 @@ def test_a_follower_far_behind_is_streamed_and_then_goes_on_from_memory() -> Non
 def test_a_follower_is_not_counted_while_it_is_streamed() -> None:
     group = Group(
         make_participant(1),
-        make_participant(2, log=log_of((1, 6)), accepted=1, promised=1, limits=Limits(memory_diff_bytes_max=2)),
+        make_participant(
+            2, log=log_of((1, 6)), accepted=1, promised=1, limits=Limits(memory_diff_bytes_max=2, gathered_bytes=0)
+        ),
     )
     group.connect(1, 2)
     group.settle()
@@ -534,6 +536,58 @@ def test_a_quorum_without_the_leaders_disk_commits() -> None:
     assert (group[3].log.commit, group[3].log.durable) == (zxid_of(1, 1), 0)
 
 
+def test_a_follower_whose_own_disk_was_all_that_lacked_commits_by_itself() -> None:
+    group = three()
+    group.propose(3)
+    group.deliver(3, 1)
+    group.sync(1)
+    assert group[1].log.commit == 0  # for all it knows it is alone
+    group.sync(3)
+    group.deliver(3, 1)
+    assert group[1].log.commit == zxid_of(1, 1)
+    assert group[3].log.commit == 0  # which has not heard of it yet
+    group.settle()
+    assert group.sent(Commit, 3, 1)[-1] == Commit(1, 0, zxid_of(1, 1))  # once is enough
+
+
+def test_what_is_not_durable_here_is_not_committed_by_word_that_others_have_it() -> None:
+    group = three()
+    group.propose(3)
+    group.sync(3)
+    group.deliver(3, 1)
+    group.propose(3)
+    group.sync(3)
+    group.deliver(3, 1)
+    assert group.sent(Commit, 3, 1)[-1] == Commit(1, 0, zxid_of(1, 2))
+    assert group[1].log.commit == 0
+    group.sync(1)
+    assert group[1].log.commit == zxid_of(1, 2)
+
+
+def test_of_five_a_follower_commits_by_itself_when_two_others_have_it() -> None:
+    group = ensemble(*(make_participant(server, 5) for server in range(1, 6)))
+    group.propose(5)
+    group.sync(5)
+    group.deliver(5, 1)
+    group.sync(1)
+    assert group.sent(Commit, 5)[-1].zxid == 0
+    assert all(message.with_you == 0 for message in group.sent(Commit, 5))
+    group.deliver(1, 5)
+    assert group.sent(Commit, 5, 2)[-1] == Commit(1, 0, zxid_of(1, 1))
+    assert group.sent(Commit, 5, 1)[-1].with_you == 0  # only one other has it
+    group.deliver(5, 2)
+    group.sync(2)
+    assert group[2].log.commit == zxid_of(1, 1)
+
+
+def test_word_of_a_commit_where_no_batch_ends_breaks_the_connection() -> None:
+    group = three()
+    group.propose(3, 2)
+    group.deliver(3, 1)
+    group[1].receive(3, Commit(1, 0, zxid_of(1, 1)), group.now)
+    assert [peer for peer, _ in group[1].broken] == [3]
+
+
 def test_observers_and_strangers_never_count_T42_I12() -> None:
     group = ensemble(make_participant(1), make_participant(2), make_participant(3), make_participant(4))
     assert group[4].role == OBSERVING
@@ -572,7 +626,7 @@ def test_a_server_without_clients_learns_of_a_commit_with_what_comes_next() -> N
     group.propose(3)
     group.settle()
     assert group.sent(Commit, 3, 1) == []
-    assert group.sent(Commit, 3, 2) == [Commit(1, zxid_of(1, 2))]
+    assert group.sent(Commit, 3, 2) == [Commit(1, zxid_of(1, 1), zxid_of(1, 2))]
     assert group[1].log.commit == zxid_of(1, 1)
     group.settle(0.2)  # a heartbeat
     assert group[1].log.commit == zxid_of(1, 2)
@@ -596,7 +650,7 @@ def test_a_commit_rides_on_the_next_batch_and_is_sent_alone_only_when_idle() -> 
     group.said.clear()
     group.propose(3)
     group.settle()
-    assert group.sent(Commit, 3, 1) == [Commit(1, zxid_of(1, 1))]
+    assert group.sent(Commit, 3, 1) == [Commit(1, 0, zxid_of(1, 1))]
     group.said.clear()
     group.propose(3)
     for follower in (1, 2):
@@ -613,8 +667,30 @@ def test_a_commit_rides_on_the_next_batch_and_is_sent_alone_only_when_idle() -> 
     assert group.sent(Commit) == []
 
 
+def test_a_few_wait_for_the_batch_under_way_and_go_together_then() -> None:
+    group = three(limits=Limits(gathered_bytes=3))
+    group.propose(3)
+    group.propose(3)
+    group.propose(3)
+    assert group[3].log.last == zxid_of(1, 1)
+    group.settle()
+    group.propose(3, 0)
+    group.settle()
+    assert group[3].log.commit == zxid_of(1, 3)
+    assert [message.batch.count for message in group.sent(Accept, 3, 1)] == [1, 2]  # type: ignore[attr-defined]
+
+
+def test_many_do_not_wait_for_the_batch_under_way() -> None:
+    group = three(limits=Limits(gathered_bytes=3))
+    group.propose(3)
+    group.propose(3, 2)
+    assert group[3].log.last == zxid_of(1, 1)
+    group.propose(3)
+    assert group[3].log.last == zxid_of(1, 4)
+
+
 def test_more_than_the_limit_is_not_under_way_at_once() -> None:
-    group = three(limits=Limits(uncommitted_bytes_max=3, batch_bytes_max=1))
+    group = three(limits=Limits(uncommitted_bytes_max=3, batch_bytes_max=1, gathered_bytes=0))
     group.propose(3, 20)
     assert group[3].log.last == zxid_of(1, 4)
     group.settle()
@@ -627,7 +703,7 @@ def test_more_than_the_limit_is_not_under_way_at_once() -> None:
 
 
 def test_a_counter_near_its_end_starts_a_new_epoch_and_loses_no_forward_T20() -> None:
-    group = three(limits=Limits(counter_max=4))
+    group = three(limits=Limits(counter_max=4, gathered_bytes=0))
     group.propose(3, 3)
     group.settle()
     service = {server: member.service for server, member in group.members.items()}
@@ -735,6 +811,23 @@ def test_barriers_that_come_during_a_round_share_the_next_T38() -> None:
     group.take(3)
     leader.receive(1, HeartbeatReply(1, first + 1, ()), group.now)
     assert [ticket for ticket, _ in leader.take_barriers()] == [2, 3]
+
+
+def test_a_barrier_is_not_below_what_a_follower_may_have_committed_by_itself() -> None:
+    group = barrier_group()
+    group.propose(3)
+    group.sync(3)  # the followers are told that only their own disks lack
+    for follower in (1, 2):
+        group.deliver(3, follower)
+    group.sync(1)
+    assert group[1].log.commit == zxid_of(1, 2)
+    group.cut(1, 3)  # nor does its acknowledgement come
+    assert group[2].ask_barrier(7)
+    group.take(2)
+    for one, other in ((2, 3), (3, 2), (2, 3), (3, 2)):
+        group.deliver(one, other)
+    assert group[3].log.commit == zxid_of(1, 1)
+    assert group[2].take_barriers() == [(7, zxid_of(1, 2))]
 
 
 def test_a_barrier_asked_by_a_follower_comes_back_to_it() -> None:

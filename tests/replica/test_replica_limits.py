@@ -1,5 +1,7 @@
 """What one client, or one peer, cannot make a server keep, carry along, or do."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from coord.codec.entries import encode_run
@@ -35,12 +37,12 @@ def test_many_large_writes_go_in_runs_that_a_peer_takes_and_are_all_done_in_orde
     sent: list[int] = []
     forward = world.replicas[1].participant.forward
 
-    def noting(count: int, runs: bytes) -> bool:
+    def noting(count: int, runs: bytes, read: Sequence[Run]) -> bool:
         sent.append(len(runs))
-        return forward(count, runs)
+        return forward(count, runs, read)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(type(world.replicas[1].participant), "forward", lambda _, count, runs: noting(count, runs))
+        patch.setattr(type(world.replicas[1].participant), "forward", lambda _, *what: noting(*what))
         world.settle()
     assert [answer.error for answer in client.answers] == [0] * 10
     assert [answer.xid for answer in client.answers] == list(range(1, 11))
@@ -97,7 +99,7 @@ def test_a_commit_that_ends_in_the_middle_of_a_batch_costs_the_leader_the_connec
     follower = world.replicas[1]
     last = follower.participant.log.last
     assert follower.participant.log.commit < last
-    follower.receive(3, Commit(follower.participant.epoch, last - 1), world.now)
+    follower.receive(3, Commit(follower.participant.epoch, last - 1, last - 1), world.now)
     assert [peer for peer, _ in follower.participant.broken] == [3]
     assert follower.participant.log.commit < last
 

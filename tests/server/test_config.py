@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coord.server.config import SETTINGS, Config
@@ -122,6 +122,7 @@ def test_the_super_digest_is_taken_and_never_shown():
 
 
 @settings(max_examples=300)
+@example("admin_token_file", "\n")
 @given(st.sampled_from(list(SETTINGS)), st.text() | st.integers() | st.floats() | st.booleans() | st.lists(st.text()))
 def test_whatever_is_given_a_setting_is_taken_or_refused_with_a_sentence(name, value):
     try:

@@ -77,6 +77,25 @@ def count_oneself_before_durable(patch: Patch) -> None:
     patch.attribute(Proposer, "_positions", positions)
 
 
+def commit_before_ones_own_disk_has_it(patch: Patch) -> None:
+    """A follower that takes the word that others have it for a commit."""
+
+    def advance(self: Acceptor) -> None:
+        history = self._durable.history
+        history.commit = max(history.commit, min(self._with_me, history.last))
+
+    patch.attribute(Acceptor, "advance", advance)
+
+
+def promise_a_commit_before_durable(patch: Patch) -> None:
+    """A leader that counts what its own disk does not hold yet among the others that have it (T27)."""
+
+    def committed_with(self: Proposer, peer: int, progress: Progress) -> int:
+        return self._durable.history.last
+
+    patch.attribute(Proposer, "_committed_with", committed_with)
+
+
 def tell_more_than_the_disk_holds(patch: Patch) -> None:
     """A canvass with the log as memory has it (T11)."""
 

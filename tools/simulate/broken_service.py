@@ -141,6 +141,17 @@ def answer_a_sync_from_the_own_state(patch: Patch) -> None:
     patch.attribute(Participant, "ask_barrier", ask_barrier)
 
 
+def answer_a_sync_by_what_the_leader_has_committed(patch: Patch) -> None:
+    """Though a follower may have committed more, and shown it."""
+
+    def end_round(self: Proposer) -> None:
+        self._told = 0
+        good(self)
+
+    good = Proposer._end_round
+    patch.attribute(Proposer, "_end_round", end_round)
+
+
 def apply_a_write_and_tell_of_another(patch: Patch) -> None:
     """The error of one is what its successor is told."""
 

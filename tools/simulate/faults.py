@@ -321,6 +321,23 @@ def clog_in_turns(ensemble: Ensemble) -> None:
         stage.at(begin_s, partial(clog, target, stage.now + end_s))
 
 
+def let_acknowledgements_come_late(ensemble: Ensemble) -> None:
+    """What one follower says reaches the leader late, and the others' disks are slow: it may have committed by itself
+    what the leader does not know to be committed. Meanwhile the others ask for barriers."""
+    leader, stage = ensemble.leader(), ensemble.stage
+    followers = [server for server in ensemble.servers.values() if server is not leader]
+    if leader is None or not followers:
+        return
+    alone, late_s = stage.rng.choice(followers), stage.rng.uniform(0.2, 1.0)
+    ensemble.network.clogged_s[alone.number, leader.number] = stage.now + late_s
+    for server in followers:
+        if server is not alone:
+            server.latency_s = (late_s, late_s)
+            stage.at(late_s, partial(setattr, server, "latency_s", QUICK_S))
+            for share in (0.3, 0.5, 0.7, 0.9):
+                stage.at(late_s * share, partial(server.input, server.probe))
+
+
 def heal_the_network(ensemble: Ensemble) -> None:
     ensemble.network.heal()
 
@@ -358,6 +375,8 @@ FAULTS: list[Fault] = [
     make_a_ring,
     make_a_star,
     clog_in_turns,
+    let_acknowledgements_come_late,
+    let_acknowledgements_come_late,
     heal_the_network,
 ]
 """Who stands here twice happens twice as often."""

@@ -1,9 +1,12 @@
-"""What a server says of itself is true of its disk at that moment (I3, I7): asked of each message as it leaves."""
+"""What a server says of itself is true of its disk at that moment (I3, I7): asked of each message as it leaves.
 
-from collections.abc import Callable
+And what a leader answers is true of the whole ensemble (I14).
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from coord.paxos.messages import Accepted, Canvass, Established, Message, Prepare, Promise
+from coord.paxos.messages import Accepted, Barrier, Canvass, Established, Message, Prepare, Promise
 from tools.simulate.ghost import Violation
 from tools.simulate.kept import Durable
 
@@ -22,6 +25,13 @@ def check_said_when_durable(server: int, peer: int, message: Message, durable: D
         raise Violation(f"I3: {message} need not wait for the disk")
     if not honest(server, peer, message, durable):
         raise Violation(f"I3: server {server} sends {message}, its disk has {durable}")
+
+
+def check_barrier(server: int, message: Barrier, epoch: int, asked: Mapping[int, int]) -> None:
+    """I14: what a leader answers is not below what anybody had committed when it was asked. `asked`: by ticket."""
+    committed = asked.get(message.ticket, 0)
+    if message.epoch == epoch and message.zxid < committed:
+        raise Violation(f"I14: server {server} gets {message}, but {committed:#x} was committed when it asked")
 
 
 def _prepare(server: int, peer: int, message: Prepare, durable: Durable) -> bool:

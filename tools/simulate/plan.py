@@ -44,6 +44,7 @@ class Plan:
             fault_every_s=rng.choice((0.06, 0.2, 0.5, 1.0)),
             limits=Limits(
                 batch_bytes_max=rng.choice((1, 200, 1 << 20)),
+                gathered_bytes=rng.choice((0, 0, 300, 16 << 10)),
                 uncommitted_bytes_max=rng.choice((200, 1 << 20)),
                 memory_diff_bytes_max=rng.choice((0, 300, 3000)) if tiny else 1 << 20,
                 counter_max=rng.choice((160, 300)) if rng.random() < 0.3 else (1 << 40) - 1,

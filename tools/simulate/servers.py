@@ -15,6 +15,8 @@ from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
 from coord.paxos.messages import (
+    AskBarrier,
+    Barrier,
     Canvass,
     Fetched,
     HeartbeatReply,
@@ -26,7 +28,7 @@ from coord.paxos.messages import (
     SnapshotChunk,
 )
 from coord.paxos.messages import History as HistoryMessage
-from coord.paxos.participant import PaxosSettings
+from coord.paxos.participant import FOLLOWING, PaxosSettings
 from coord.replica.ready import Ready
 from coord.replica.replica import PeerIdentity, Replica
 from coord.replica.settings import ReplicaSettings
@@ -37,7 +39,7 @@ from coord.storage.errors import StorageFailure
 from coord.storage.memory import PowerCut
 from tools.simulate.disks import OPERATIONS_AHEAD, ServerDisk
 from tools.simulate.ghost import Violation
-from tools.simulate.honesty import check_said_now, check_said_when_durable
+from tools.simulate.honesty import check_barrier, check_said_now, check_said_when_durable
 from tools.simulate.kept import Durable, Kept
 from tools.simulate.network import Link, Network
 from tools.simulate.situations import HUNG_UP, NOTED
@@ -113,6 +115,7 @@ class SimulatedServer:
         self.dies_changing_history = False  # the next time that its log is to be cut, or replaced
         self.former: Kept | None = None  # what its disk held before it was replaced: its vote must never count again
         self.seen = Seen()
+        self.asked: dict[int, int] = {}  # what was committed when it asked for a barrier, by ticket
         self.links: dict[int, Link] = {}
         self.clients: dict[int, ClientEnd] = {}
         self.latency_s = stage.plan.latency_s
@@ -329,6 +332,11 @@ class SimulatedServer:
                 break
         self._pumping = False
 
+    def probe(self) -> None:
+        """Ask for a barrier, for nobody."""
+        assert self.replica is not None
+        self.replica.clients.syncs.probe(lambda: None)
+
     def _stop_within(self, ready: Ready) -> None:
         """Stand still between two lines of what the driver does: what was decided is done when much has changed."""
         self.stage.situations["a server stopped between deciding and telling"] += 1
@@ -356,6 +364,8 @@ class SimulatedServer:
                 situations["a promise was refused"] += 1
             elif kind is NeedSnapshot:
                 situations["a snapshot was asked for"] += 1
+            elif isinstance(message, AskBarrier):
+                self.asked[message.ticket] = stage.ghost.last
             self.send(peer, message)
         if ready.serial:
             self._store(ready)
@@ -396,7 +406,10 @@ class SimulatedServer:
             assert self.replica is not None
             for link, peer, message in later:
                 self._send_through(link, peer, message)
+            log, committed = self.replica.participant.log, self.replica.participant.log.commit
             self.replica.durable(serial, self.now)
+            if self.replica.participant.role == FOLLOWING and log.commit > committed:
+                self.stage.situations["a follower committed by itself"] += 1
 
         def when_durable(durable: Durable) -> None:
             for _, peer, message in later:
@@ -480,6 +493,8 @@ class SimulatedServer:
                         self.heard(session)
                 elif isinstance(message, SnapshotChunk):
                     self._note_chunk(message)
+                elif isinstance(message, Barrier):
+                    check_barrier(self.number, message, replica.participant.epoch, self.asked)
                 replica.receive(peer, message, self.now)  # type: ignore[arg-type]
 
     def _note_chunk(self, message: SnapshotChunk) -> None:

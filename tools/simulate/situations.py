@@ -10,6 +10,7 @@ HAS_TO_OCCUR = (
     "a crash took steps that were not durable",
     "a disk had rotted, and entries were lost",
     "a disk had rotted, and nothing was lost",
+    "a follower committed by itself",
     "a frame was cut off in the middle",
     "a higher epoch was prepared after a refusal",
     "a leader stepped down",
