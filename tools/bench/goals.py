@@ -65,6 +65,11 @@ NEW_FOLLOWER = "a new, empty follower in sync with writes going on, s"
 IDLE_CPU = "idle sessions (10 s timeout): cpu of all servers, % of one core"
 SETS_KEPT = "set throughput with {many:,} znodes / with 1,000, ratio"
 
+FROZEN, SLOWED = "a follower frozen", "a follower with a fifth of the time"
+SLOW_DISK, SLOW_LEADER = "a follower's syncs 50 ms longer", "the leader's syncs 50 ms longer"
+KEPT = "of the undisturbed throughput, ratio"
+LONG_VALUES = "beside values of 1 MB"
+
 
 def counted(count: int, rest: str) -> str:
     """A row's name that begins with how many there were: other counts are other rows, and have no goal."""
@@ -73,6 +78,10 @@ def counted(count: int, rest: str) -> str:
 
 def of_znodes(znodes: int, rest: str) -> str:
     return f"{znodes:,} znodes of 100 B: {rest}"
+
+
+def disturbed(row: Row, what: str) -> str:
+    return f"{row}, {what}"
 
 
 def lock_row(library: str, rest: str) -> str:
