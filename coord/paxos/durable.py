@@ -89,6 +89,11 @@ class Durable:
         self._serial = 0
 
     @property
+    def owes(self) -> bool:
+        """Whether anything is on its way to the disk, or waits there to be told."""
+        return bool(self._marks)
+
+    @property
     def too_slow(self) -> str:
         """What is to be said when the disk owes so much that no more may be gathered for it; empty if it does not."""
         if self.owed_bytes <= self._owed_bytes_max:

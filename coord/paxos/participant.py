@@ -319,6 +319,8 @@ class Participant:
         proposer, acceptor, settings = self._proposer, self._acceptor, self._settings
         if acceptor is not None and now - self._ticked_s > settings.leader_timeout_s / 2:
             acceptor.heard_s = now  # it was this server that stood still; the leader's words may wait unread
+        elif acceptor is not None and not acceptor.established and self._durable.owes:
+            acceptor.heard_s = now  # until it has the promise, the leader has nothing to say
         self._now = self._ticked_s = now
         if proposer is not None:
             patience = settings.leader_timeout_s
