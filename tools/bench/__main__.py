@@ -32,7 +32,7 @@ from tools.bench.rows import throughput, warm_up
 from tools.bench.shapes import Row
 from tools.bench.slow import slow
 from tools.bench.watchers import watchers
-from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware
+from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware, slow_disk
 from tools.wire.client import HungUpError, RawError, SessionRefusedError
 
 Group = Callable[[Ensemble, Scale, Report], None]
@@ -175,6 +175,9 @@ class Bench:
                 print(f"{who}: {facts[who]}", flush=True)
             else:
                 self._who.append(who)
+        if "beside" in options.groups and (sentence := slow_disk.missing()) is not None:
+            facts["slow disks"] = f"left out: {sentence}"
+            print(f"slow disks: {facts['slow disks']}", flush=True)
 
     def run(self) -> None:
         groups = self._options.groups

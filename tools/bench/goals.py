@@ -7,7 +7,7 @@ groups of rows report their figures (figures.py); they end with the unit.
 from dataclasses import dataclass
 
 from tools.bench.figures import Figures, Scale
-from tools.bench.shapes import LIMIT_ROWS, Row
+from tools.bench.shapes import LIMIT_ROWS, SLOW_DISK_ROWS, SLOW_FOLLOWER_ROW, SMALL_ROWS, Row
 
 COORD, ZOOKEEPER, ETCD, LIMIT = "coord", "zookeeper", "etcd", "limit"
 """Who is measured. The limit is the bare skeleton in limit/."""
@@ -102,6 +102,10 @@ def _absolute(row: str, bound: float, at_least: bool = False) -> Goal:
     return Goal(row, bound, at_least, against="")
 
 
+def _kept(row: Row, what: str) -> Goal:
+    return _absolute(f"{disturbed(row, what)}, {KEPT}", 0.9, at_least=True)
+
+
 def _locks(library: str) -> tuple[Goal, ...]:
     return (
         Goal(lock_row(library, TAKEN), 2, True, theirs=lock_row(KAZOO, TAKEN)),
@@ -125,6 +129,11 @@ GOALS: tuple[Goal, ...] = (
     Goal(counted(_SCALE.watchers, LAST_EVENT), 0.5, at_least=False),
     _absolute(f"leader killed: {OUTAGE}", 100),
     _absolute(f"leader frozen: {OUTAGE}", 1_500),
+    Goal(f"{disturbed(SMALL_ROWS[0], LONG_VALUES)}, p99 ms", 1, at_least=False),
+    _kept(SLOW_FOLLOWER_ROW, FROZEN),
+    _kept(SLOW_FOLLOWER_ROW, SLOWED),
+    _kept(SLOW_DISK_ROWS[0], SLOW_DISK),
+    _kept(SLOW_DISK_ROWS[0], SLOW_LEADER),
     _absolute(of_znodes(_SCALE.znodes, RESIDENT), 700),
     _absolute(of_znodes(_SCALE.znodes, STALL), 30),
     _absolute(of_znodes(_SCALE.znodes, RESTART), 6),

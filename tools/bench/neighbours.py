@@ -4,7 +4,7 @@ from tools.bench.beside import Beside
 from tools.bench.figures import Report, Scale
 from tools.bench.goals import LONG_VALUES, disturbed
 from tools.bench.rows import Measurement, measure
-from tools.bench.shapes import Row
+from tools.bench.shapes import SMALL_ROWS
 from tools.ensembles import Ensemble
 from tools.wire.client import RawClient
 
@@ -23,7 +23,7 @@ def neighbours(ensemble: Ensemble, scale: Scale, report: Report) -> None:
         client.create(_PATH, bytes(VALUE_BYTES))
         client.close_session()
     for _ in range(_TURNS):
-        for row in (Row("set", 1, 1), Row("get", 1, 1)):
+        for row in SMALL_ROWS:
             seconds = scale.seconds / _TURNS
             _tell(report, disturbed(row, "alone"), measure(ensemble, row, seconds, (follower,)))
             with (

@@ -15,7 +15,7 @@ from tools.bench.generator import Flow
 from tools.bench.goals import FROZEN, KEPT, SLOW_DISK, SLOW_LEADER, SLOWED, disturbed
 from tools.bench.loads import load
 from tools.bench.rows import Measurement, close, connect, measure, run_flows, wait_reads
-from tools.bench.shapes import Row
+from tools.bench.shapes import SLOW_DISK_ROWS, SLOW_FOLLOWER_ROW, Row
 from tools.ensembles import Ensemble, EnsembleError
 from tools.ensembles.resources import resident_bytes
 from tools.ensembles.slow_disk import missing, slow_disk
@@ -24,36 +24,32 @@ SYNC_MS = 50
 """What each sync of the slow disk takes longer."""
 RUN_S, REST_S = 0.02, 0.08
 """In turns: of a server that gets a fifth of the time."""
-LONG = Row("set", 10, 100, 1024)
-"""Long enough that whoever keeps everything for a frozen follower shows it."""
-DISK_ROWS = (Row("set", 10, 100), Row("set", 1, 1))
 _LIMIT_S = 60.0
 _LEADERS_MAX = 10
 _MEGABYTE = 1e6
 
 
 def slow(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+    """Disks are left out where they cannot be slowed."""
     slow_follower(ensemble, scale, report)
-    if (sentence := missing()) is None:
+    if missing() is None:
         slow_disks(ensemble, scale, report)
-    else:
-        report.note(f"slow disks were not measured: {sentence}")
 
 
 def slow_follower(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """Frozen, and then in turns. The leader's memory meanwhile, and the time until the follower has all."""
     leader, follower = ensemble.wait_leader(), max(ensemble.followers())
-    with Sets(ensemble, LONG, [id for id in ensemble.members if id != follower]) as sets:
+    with Sets(ensemble, SLOW_FOLLOWER_ROW, [id for id in ensemble.members if id != follower]) as sets:
         before = sets.run(scale.seconds)
-        _tell(report, LONG, "through two of three servers", before)
+        _tell(report, SLOW_FOLLOWER_ROW, "through two of three servers", before)
         memory = resident_bytes(ensemble.pid(leader))
         with _frozen(ensemble, follower):
-            _tell_kept(report, LONG, FROZEN, sets.run(scale.seconds), before)
+            _tell_kept(report, SLOW_FOLLOWER_ROW, FROZEN, sets.run(scale.seconds), before)
             grown = resident_bytes(ensemble.pid(leader)) - memory
-        report.figure(f"{disturbed(LONG, FROZEN)}, memory of the leader grew by, MB", grown / _MEGABYTE)
+        report.figure(f"{disturbed(SLOW_FOLLOWER_ROW, FROZEN)}, memory of the leader grew by, MB", grown / _MEGABYTE)
         _tell_in_sync(ensemble, follower, sets.path, FROZEN, report)
         with _in_turns(ensemble, follower):
-            _tell_kept(report, LONG, SLOWED, sets.run(scale.seconds), before)
+            _tell_kept(report, SLOW_FOLLOWER_ROW, SLOWED, sets.run(scale.seconds), before)
         _tell_in_sync(ensemble, follower, sets.path, SLOWED, report)
 
 
@@ -69,11 +65,11 @@ def slow_disks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
             if leads:
                 _make_lead(ensemble, server)
             others = [id for id in ensemble.members if id != server]
-            measured = [measure(ensemble, row, scale.seconds, others) for row in DISK_ROWS]
+            measured = [measure(ensemble, row, scale.seconds, others) for row in SLOW_DISK_ROWS]
             if not prefix:
                 before.append(measured)
                 continue
-            for row, each, undisturbed in zip(DISK_ROWS, measured, before[index], strict=True):
+            for row, each, undisturbed in zip(SLOW_DISK_ROWS, measured, before[index], strict=True):
                 _tell_kept(report, row, what, each, undisturbed)
     ensemble.stop(server)
     ensemble.start(server)
@@ -102,7 +98,7 @@ def _tell_kept(report: Report, row: Row, what: str, measured: Measurement, befor
 def _tell_in_sync(ensemble: Ensemble, follower: int, path: str, what: str, report: Report) -> None:
     begin = time.perf_counter()
     wait_reads(ensemble, follower, path, _LIMIT_S, sync=True)
-    report.figure(f"{disturbed(LONG, what)}, in sync afterwards, s", time.perf_counter() - begin)
+    report.figure(f"{disturbed(SLOW_FOLLOWER_ROW, what)}, in sync afterwards, s", time.perf_counter() - begin)
 
 
 # ---- what is done to servers
