@@ -24,6 +24,8 @@ SYNC_MS = 50
 """What each sync of the slow disk takes longer."""
 RUN_S, REST_S = 0.02, 0.08
 """In turns: of a server that gets a fifth of the time."""
+_SHARE = 2 / 3
+"""Of a row's usual time: there are many of them."""
 _LIMIT_S = 60.0
 _LEADERS_MAX = 10
 _MEGABYTE = 1e6
@@ -31,29 +33,29 @@ _MEGABYTE = 1e6
 
 def slow(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     """Disks are left out where they cannot be slowed."""
-    slow_follower(ensemble, scale, report)
+    slow_follower(ensemble, scale.seconds * _SHARE, report)
     if missing() is None:
-        slow_disks(ensemble, scale, report)
+        slow_disks(ensemble, scale.seconds * _SHARE, report)
 
 
-def slow_follower(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+def slow_follower(ensemble: Ensemble, seconds: float, report: Report) -> None:
     """Frozen, and then in turns. The leader's memory meanwhile, and the time until the follower has all."""
     leader, follower = ensemble.wait_leader(), max(ensemble.followers())
     with Sets(ensemble, SLOW_FOLLOWER_ROW, [id for id in ensemble.members if id != follower]) as sets:
-        before = sets.run(scale.seconds)
+        before = sets.run(seconds)
         _tell(report, SLOW_FOLLOWER_ROW, "through two of three servers", before)
         memory = resident_bytes(ensemble.pid(leader))
         with _frozen(ensemble, follower):
-            _tell_kept(report, SLOW_FOLLOWER_ROW, FROZEN, sets.run(scale.seconds), before)
+            _tell_kept(report, SLOW_FOLLOWER_ROW, FROZEN, sets.run(seconds), before)
             grown = resident_bytes(ensemble.pid(leader)) - memory
         report.figure(f"{disturbed(SLOW_FOLLOWER_ROW, FROZEN)}, memory of the leader grew by, MB", grown / _MEGABYTE)
         _tell_in_sync(ensemble, follower, sets.path, FROZEN, report)
         with _in_turns(ensemble, follower):
-            _tell_kept(report, SLOW_FOLLOWER_ROW, SLOWED, sets.run(scale.seconds), before)
+            _tell_kept(report, SLOW_FOLLOWER_ROW, SLOWED, sets.run(seconds), before)
         _tell_in_sync(ensemble, follower, sets.path, SLOWED, report)
 
 
-def slow_disks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+def slow_disks(ensemble: Ensemble, seconds: float, report: Report) -> None:
     """A follower's disk, then the leader's: the same server, which is made to lead."""
     server = max(ensemble.members)
     before: list[list[Measurement]] = []
@@ -65,7 +67,7 @@ def slow_disks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
             if leads:
                 _make_lead(ensemble, server)
             others = [id for id in ensemble.members if id != server]
-            measured = [measure(ensemble, row, scale.seconds, others) for row in SLOW_DISK_ROWS]
+            measured = [measure(ensemble, row, seconds, others) for row in SLOW_DISK_ROWS]
             if not prefix:
                 before.append(measured)
                 continue
