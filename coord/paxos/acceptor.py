@@ -168,6 +168,9 @@ class Acceptor:
         if batch.previous != history.last:
             raise BrokenOrder(f"a batch after {batch.previous:#x} came, but the log ends at {history.last:#x}")
         self._durable.append(batch)
+        if too_slow := self._durable.too_slow:
+            # Begun anew: the next promise waits for all that the disk owes, and nothing more comes before it.
+            raise BrokenOrder(too_slow)
 
     def _reply(self, message: Message) -> None:
         self._durable.output.send_when_durable.append((self.leader, message))

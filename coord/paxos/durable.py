@@ -67,20 +67,38 @@ class _Mark:
     serial: int
     last: int
     ballot: Ballot
+    appended_bytes: int  # of log, since the mark before
 
 
 class Durable:
     """The ballot and the history of one server, with the steps that are on their way to its disk."""
 
-    __slots__ = ("_marks", "_serial", "ballot", "history", "output", "saved")
+    __slots__ = (
+        "_appended_bytes", "_marks", "_owed_bytes_max", "_serial", "ballot", "history", "output", "owed_bytes", "saved",
+    )  # fmt: skip
 
-    def __init__(self, ballot: Ballot, history: History) -> None:
+    def __init__(self, ballot: Ballot, history: History, owed_bytes_max: int) -> None:
         self.ballot = ballot  # as the protocol stands
         self.saved = ballot  # as the disk stands
         self.history = history
         self.output = Output()
+        self.owed_bytes = 0  # of log that is on its way to the disk
+        self._owed_bytes_max = owed_bytes_max
+        self._appended_bytes = 0  # of that, since the last mark
         self._marks: deque[_Mark] = deque()
         self._serial = 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is on its way to the disk, or waits there to be told."""
+        return bool(self._marks)
+
+    @property
+    def too_slow(self) -> str:
+        """What is to be said when the disk owes so much that no more may be gathered for it; empty if it does not."""
+        if self.owed_bytes <= self._owed_bytes_max:
+            return ""
+        return f"the disk of this server does not keep up: {self.owed_bytes:,} bytes of log wait for it"
 
     @property
     def suspect(self) -> int:
@@ -115,6 +133,8 @@ class Durable:
     def append(self, batch: Batch) -> None:
         self.history.append(batch)
         self.output.steps.append(Append(batch))
+        self.owed_bytes += batch.memory_bytes
+        self._appended_bytes += batch.memory_bytes
 
     def mend(self, batches: list[Batch]) -> None:
         """What was lost has been found: the log is what it was."""
@@ -153,7 +173,8 @@ class Durable:
         if output.steps or output.send_when_durable:
             self._serial += 1
             output.serial = self._serial
-            self._marks.append(_Mark(self._serial, self.history.last, self.ballot))
+            self._marks.append(_Mark(self._serial, self.history.last, self.ballot, self._appended_bytes))
+            self._appended_bytes = 0
         return output
 
     def settle(self, serial: int) -> None:
@@ -162,3 +183,4 @@ class Durable:
             mark = self._marks.popleft()
             self.saved = mark.ballot
             self.history.durable = mark.last
+            self.owed_bytes -= mark.appended_bytes

@@ -82,7 +82,7 @@ class Participant:
         """`remains`: what can still be read of a damaged log, behind the end of `log`."""
         self._settings = settings
         self._quorum = Majority(settings.voters)
-        self._durable = Durable(ballot, log)
+        self._durable = Durable(ballot, log, settings.limits.owed_bytes_max)
         self._election = Election(settings.server, self._quorum, settings.settle_s)
         self._election.restart(now)
         self._peers: dict[int, None] = {}  # connected
@@ -319,6 +319,8 @@ class Participant:
         proposer, acceptor, settings = self._proposer, self._acceptor, self._settings
         if acceptor is not None and now - self._ticked_s > settings.leader_timeout_s / 2:
             acceptor.heard_s = now  # it was this server that stood still; the leader's words may wait unread
+        elif acceptor is not None and not acceptor.established and self._durable.owes:
+            acceptor.heard_s = now  # until it has the promise, the leader has nothing to say
         self._now = self._ticked_s = now
         if proposer is not None:
             patience = settings.leader_timeout_s
@@ -355,6 +357,8 @@ class Participant:
             if self._proposer.rolls_over:
                 self.notes.append(f"the counter of epoch {self._proposer.epoch} is used up: preparing a new epoch")
                 self._become_preparing()
+            elif self.leads and (too_slow := self._durable.too_slow):
+                self._become_looking(too_slow)  # the others commit without this disk, and can do so under one of them
 
     def take(self) -> Output:
         """What is to be done, in the order of the output's fields."""

@@ -45,6 +45,7 @@ class Limits:
     batch_bytes_max: int = 1 << 20  # a batch is cut when it has grown beyond this
     gathered_bytes: int = 16 << 10  # less than this waits for the batch under way (`Proposer._gathers`)
     uncommitted_bytes_max: int = 32 << 20  # proposed and not committed: beyond, proposals wait
+    owed_bytes_max: int = 64 << 20  # more than what may be uncommitted: beyond, a disk is too slow to lead or follow
     memory_diff_bytes_max: int = 4 << 20  # a follower further behind is streamed the log from disk
     counter_max: int = (1 << 40) - 1  # a new epoch starts before the counter passes this
 

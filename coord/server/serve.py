@@ -29,6 +29,7 @@ from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
 from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
+from coord.server.memory import keep_what_is_freed
 from coord.server.meters import Meters
 from coord.server.parsers import Address
 from coord.server.peers import Peers
@@ -65,7 +66,7 @@ async def serve(
 
     `beside` runs in the same nursery and gets the console; ports count as open when it has started.
     `wall_ms` is the time that znodes are stamped with; timeouts go by Trio's clock. In a process of its own the server
-    also tunes Python's collector.
+    also tunes Python's collector and the C library's memory.
     `task_status` tells when its ports are open; that it serves clients shows on its client port. Raises
     StorageRefused or StorageFailure for the disk, ServeError for the rest that an operator can mend.
     """
@@ -88,6 +89,7 @@ async def serve(
     try:
         collector = CollectorPauses()
         if own_process:
+            keep_what_is_freed()
             resources.enter_context(kept_short())
             resources.enter_context(collector.measured())
         replica = _make_replica(config, store, rng)

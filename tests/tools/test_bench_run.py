@@ -11,16 +11,16 @@ from tools.bench import etcd
 from tools.bench.big import big
 from tools.bench.failover import failover
 from tools.bench.figures import Figures, Reporter, Scale
-from tools.bench.goals import COORD, ETCD, GOALS, LIMIT
+from tools.bench.goals import COORD, ETCD, GOALS, KEPT, LIMIT, LONG_VALUES, SLOW_DISK, SLOW_LEADER
 from tools.bench.idle import idle
 from tools.bench.libraries import libraries
 from tools.bench.limit.measure import measure_limit
 from tools.bench.loads import OPERATIONS
 from tools.bench.locks import locks
-from tools.bench.rows import throughput
+from tools.bench.rows import connect, throughput
 from tools.bench.shapes import LIMIT_ROWS, Row
 from tools.bench.watchers import watchers
-from tools.ensembles import CoordSoftware, Ensemble
+from tools.ensembles import CoordSoftware, Ensemble, slow_disk
 
 SCALE = Scale(
     seconds=0.1,
@@ -57,6 +57,19 @@ def test_the_groups_that_share_an_ensemble_report_every_row_of_theirs(ensemble: 
     assert figures.of("10 watchers of one znode: set to last event, ms", COORD)
     assert figures.of("10 idle sessions (10 s timeout): cpu of all servers, % of one core", COORD)
     assert len([name for name in figures.values if name.startswith("one client with")]) == 4 + 2 * (4 + 2)
+
+
+def test_what_must_not_slow_the_others_is_measured_and_leaves_the_ensemble_whole(ensemble: Ensemble) -> None:
+    figures = Figures()
+    command.beside(ensemble, SCALE, Reporter(figures, COORD, print))
+    assert figures.notes == []
+    rows = [goal.row.replace(KEPT, "/s") for goal in GOALS if LONG_VALUES in goal.row or KEPT in goal.row]
+    assert len(rows) == 5
+    without = (SLOW_DISK, SLOW_LEADER) if slow_disk.missing() is not None else ()
+    assert [row for row in rows if not figures.of(row, COORD) and not any(what in row for what in without)] == []
+    ensemble.wait_serving()
+    with connect(ensemble, 1)[0] as client:
+        assert client.children("/") == ["zookeeper"]
 
 
 def test_a_tree_is_measured_from_its_first_znode_to_the_follower_that_begins_with_nothing(ensemble: Ensemble) -> None:

@@ -27,13 +27,22 @@ from tools.bench.libraries import libraries
 from tools.bench.limit.measure import limit
 from tools.bench.loads import OPERATIONS
 from tools.bench.locks import locks
+from tools.bench.neighbours import neighbours
 from tools.bench.rows import throughput, warm_up
 from tools.bench.shapes import Row
+from tools.bench.slow import slow
 from tools.bench.watchers import watchers
-from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware
+from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Software, ZooKeeperSoftware, slow_disk
 from tools.wire.client import HungUpError, RawError, SessionRefusedError
 
 Group = Callable[[Ensemble, Scale, Report], None]
+
+
+def beside(ensemble: Ensemble, scale: Scale, report: Report) -> None:
+    """What must not slow the small and the quick: long values, and servers that are slow."""
+    neighbours(ensemble, scale, report)
+    slow(ensemble, scale, report)
+
 
 TOGETHER: dict[str, Group] = {
     "throughput": throughput,
@@ -44,7 +53,7 @@ TOGETHER: dict[str, Group] = {
 }
 """Groups of rows that are measured one after the other on one ensemble, in every turn."""
 
-ALONE: dict[str, Group] = {"big": big, "idle": idle}
+ALONE: dict[str, Group] = {"beside": beside, "big": big, "idle": idle}
 """Groups that take long and need an ensemble of their own: once."""
 
 GROUPS = (*TOGETHER, *ALONE)
@@ -166,6 +175,9 @@ class Bench:
                 print(f"{who}: {facts[who]}", flush=True)
             else:
                 self._who.append(who)
+        if "beside" in options.groups and (sentence := slow_disk.missing()) is not None:
+            facts["slow disks"] = f"left out: {sentence}"
+            print(f"slow disks: {facts['slow disks']}", flush=True)
 
     def run(self) -> None:
         groups = self._options.groups

@@ -5,7 +5,6 @@ log, which at 10,000 sets a second would be minutes; before the stall is measure
 a lower limit. ZooKeeper takes one after 50,000 to 100,000 transactions anyway.
 """
 
-import contextlib
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from tools.bench.beside import Beside
 from tools.bench.figures import Report, Scale
 from tools.bench.generator import Flow, run
 from tools.bench.goals import NEW_FOLLOWER, RESIDENT, RESTART, SETS_KEPT, STALL, of_znodes
-from tools.bench.rows import close, connect, error_text, run_flows
+from tools.bench.rows import close, connect, error_text, run_flows, wait_reads
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError
 from tools.ensembles.resources import resident_bytes
-from tools.wire.client import HungUpError, RawClient, RawError, SessionRefusedError
 
 ROOT = "/big"
 PARENTS = 10
@@ -30,7 +28,6 @@ _FILL_LIMIT_S = 3_600.0
 _SNAPSHOT_LIMIT_S = 120.0
 _RESTART_LIMIT_S = 300.0
 _MEGABYTE = 1e6
-_POLL_S = 0.005
 
 
 def big(ensemble: Ensemble, scale: Scale, report: Report) -> None:
@@ -66,14 +63,14 @@ def _restart(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     ensemble.kill9(follower)
     begin = time.perf_counter()
     ensemble.start(follower)
-    _wait_reads(ensemble, follower, sync=False)
+    wait_reads(ensemble, follower, _paths()[-1], _RESTART_LIMIT_S, sync=False)
     report.figure(of_znodes(scale.znodes, RESTART), time.perf_counter() - begin)
     ensemble.wait_serving()
     ensemble.kill9_all()
     begin = time.perf_counter()
     ensemble.start_all()
     for id in ensemble.members:
-        _wait_reads(ensemble, id, sync=True)
+        wait_reads(ensemble, id, _paths()[-1], _RESTART_LIMIT_S, sync=True)
     report.figure(of_znodes(scale.znodes, "restart of all servers at once, s"), time.perf_counter() - begin)
     ensemble.wait_serving()
 
@@ -115,7 +112,7 @@ def _new_follower(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     with _paced(ensemble, scale, ports) as load:
         begin = time.perf_counter()
         ensemble.start(follower)
-        _wait_reads(ensemble, follower, sync=True)
+        wait_reads(ensemble, follower, _paths()[-1], _RESTART_LIMIT_S, sync=True)
         report.figure(of_znodes(scale.znodes, NEW_FOLLOWER), time.perf_counter() - begin)
         _note_load(load, report)
 
@@ -191,19 +188,3 @@ def _start_again(ensemble: Ensemble, options: tuple[str, ...]) -> None:
     ensemble.software = CoordSoftware(options)
     ensemble.start_all()
     ensemble.wait_serving(timeout_s=_RESTART_LIMIT_S)
-
-
-def _wait_reads(ensemble: Ensemble, id: int, sync: bool) -> None:
-    """Until a client has a session at this server, and reads there the last znode that was made."""
-    port, path = ensemble.members[id].client_port, _paths()[-1]
-    deadline = time.perf_counter() + _RESTART_LIMIT_S
-    while time.perf_counter() < deadline:
-        with contextlib.suppress(OSError, HungUpError, SessionRefusedError, RawError):
-            with RawClient(port, wait_s=_RESTART_LIMIT_S) as client:
-                if sync:
-                    client.sync(path)
-                client.get(path)
-                client.close_session()
-            return
-        time.sleep(_POLL_S)
-    raise EnsembleError(f"server {id} did not serve within {_RESTART_LIMIT_S:g} s.{ensemble.tail(id)}")

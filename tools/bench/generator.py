@@ -68,7 +68,8 @@ class Flow:
         self._received = b""  # an incomplete frame
         self._times: deque[tuple[float, int]] = deque()  # when how many requests were sent
         lengths = set(ring.reply_bytes)
-        self._stride = lengths.pop() if len(lengths) == 1 else 0  # replies all of one length are checked by columns
+        # Replies all of one length are checked by columns, if two bytes tell it.
+        self._stride = lengths.pop() if len(lengths) == 1 and max(lengths) <= 0xFFFF else 0
         self._low_xids = bytes(xid & 0xFF for xid in range(1, ring.size + 1)) * 2
 
     def send(self, count: int, now: float) -> None:

@@ -7,7 +7,7 @@ groups of rows report their figures (figures.py); they end with the unit.
 from dataclasses import dataclass
 
 from tools.bench.figures import Figures, Scale
-from tools.bench.shapes import LIMIT_ROWS, Row
+from tools.bench.shapes import LIMIT_ROWS, SLOW_DISK_ROWS, SLOW_FOLLOWER_ROW, SMALL_ROWS, Row
 
 COORD, ZOOKEEPER, ETCD, LIMIT = "coord", "zookeeper", "etcd", "limit"
 """Who is measured. The limit is the bare skeleton in limit/."""
@@ -65,6 +65,11 @@ NEW_FOLLOWER = "a new, empty follower in sync with writes going on, s"
 IDLE_CPU = "idle sessions (10 s timeout): cpu of all servers, % of one core"
 SETS_KEPT = "set throughput with {many:,} znodes / with 1,000, ratio"
 
+FROZEN, SLOWED = "a follower frozen", "a follower with a fifth of the time"
+SLOW_DISK, SLOW_LEADER = "a follower's syncs 50 ms longer", "the leader's syncs 50 ms longer"
+KEPT = "of the undisturbed throughput, ratio"
+LONG_VALUES = "beside values of 1 MB"
+
 
 def counted(count: int, rest: str) -> str:
     """A row's name that begins with how many there were: other counts are other rows, and have no goal."""
@@ -73,6 +78,10 @@ def counted(count: int, rest: str) -> str:
 
 def of_znodes(znodes: int, rest: str) -> str:
     return f"{znodes:,} znodes of 100 B: {rest}"
+
+
+def disturbed(row: Row, what: str) -> str:
+    return f"{row}, {what}"
 
 
 def lock_row(library: str, rest: str) -> str:
@@ -91,6 +100,10 @@ def _throughput(operation: str, connections: int, window: int, unit: str, bound:
 
 def _absolute(row: str, bound: float, at_least: bool = False) -> Goal:
     return Goal(row, bound, at_least, against="")
+
+
+def _kept(row: Row, what: str) -> Goal:
+    return _absolute(f"{disturbed(row, what)}, {KEPT}", 0.9, at_least=True)
 
 
 def _locks(library: str) -> tuple[Goal, ...]:
@@ -116,6 +129,11 @@ GOALS: tuple[Goal, ...] = (
     Goal(counted(_SCALE.watchers, LAST_EVENT), 0.5, at_least=False),
     _absolute(f"leader killed: {OUTAGE}", 100),
     _absolute(f"leader frozen: {OUTAGE}", 1_500),
+    Goal(f"{disturbed(SMALL_ROWS[0], LONG_VALUES)}, p99 ms", 1, at_least=False),
+    _kept(SLOW_FOLLOWER_ROW, FROZEN),
+    _kept(SLOW_FOLLOWER_ROW, SLOWED),
+    _kept(SLOW_DISK_ROWS[0], SLOW_DISK),
+    _kept(SLOW_DISK_ROWS[0], SLOW_LEADER),
     _absolute(of_znodes(_SCALE.znodes, RESIDENT), 700),
     _absolute(of_znodes(_SCALE.znodes, STALL), 30),
     _absolute(of_znodes(_SCALE.znodes, RESTART), 6),

@@ -24,8 +24,8 @@ _TIMEOUT_MS = 60_000
 _CONNECT_LIMIT_S = 60.0
 
 
-def pace(flows: Sequence[Flow], per_second: float) -> float:
-    """Send what is due until standard input ends; for how many seconds that was."""
+def pace(flows: Sequence[Flow], per_second: float, latencies: list[tuple[float, int]]) -> float:
+    """Send what is due until standard input ends; for how many seconds that was. `latencies` (s, replies) are added."""
     epoll = select.epoll()
     epoll.register(sys.stdin, select.EPOLLIN)
     by_fd = {flow.fd: flow for flow in flows}
@@ -48,7 +48,8 @@ def pace(flows: Sequence[Flow], per_second: float) -> float:
             if fd == sys.stdin.fileno():
                 return time.perf_counter() - begin
             flow = by_fd[fd]
-            flow.latencies(flow.receive(), now, [])
+            count = flow.receive()
+            flow.latencies(count, time.perf_counter(), latencies)
             if flow.lost:
                 epoll.unregister(fd)
 
@@ -61,7 +62,7 @@ def main() -> None:
         client = RawClient(int(port), timeout_ms=_TIMEOUT_MS, wait_s=_CONNECT_LIMIT_S)
         flows.append(Flow(client.stream, sets_among(path, children, VALUE, WINDOW), WINDOW))
     print(READY, flush=True)
-    seconds = pace(flows, per_second)
+    seconds = pace(flows, per_second, [])
     answered = sum(flow.sent - flow.in_flight for flow in flows)
     errors = sum(flow.error_codes.total() for flow in flows)
     lost = [flow.lost for flow in flows if flow.lost]

@@ -1,22 +1,24 @@
 """Throughput and latency: how one row is run against an ensemble."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.bench import loads
 from tools.bench.figures import Report, Scale
 from tools.bench.generator import Flow, Outcome, run
 from tools.bench.shapes import ROWS, Row
-from tools.ensembles import Ensemble
+from tools.ensembles import Ensemble, EnsembleError
 from tools.ensembles.resources import cpu_s
 from tools.wire import jute
-from tools.wire.client import HungUpError, RawClient
+from tools.wire.client import HungUpError, RawClient, RawError, SessionRefusedError
 from tools.wire.jute import Op
 
 _ROOT = "/bench"
 _WARM_UP_SHARE = 0.1  # of a row's time, before it counts
 _CLEAN_UP_S = 300.0
+_POLL_S = 0.005
 _CREATES_MAX = 1_000_000
 """A create row ends with so many, whatever its time: the servers' memory is another row's question."""
 
@@ -51,10 +53,10 @@ def tell(report: Report, row: Row, measured: Measurement) -> None:
         report.note(f"{row}: {measured.error_text}")
 
 
-def connect(ensemble: Ensemble, count: int, without: Iterable[int] = ()) -> list[RawClient]:
-    """Connections spread evenly over the servers: the followers first, since most clients are served by one."""
+def connect(ensemble: Ensemble, count: int, through: Sequence[int] = ()) -> list[RawClient]:
+    """Connections spread evenly over these servers (all): the followers first, since most clients are served by one."""
     leader = ensemble.wait_leader()
-    ids = [id for id in [*(id for id in ensemble.members if id != leader), leader] if id not in without]
+    ids = through or [*(id for id in ensemble.members if id != leader), leader]
     return [RawClient(ensemble.members[ids[index % len(ids)]].client_port, wait_s=30) for index in range(count)]
 
 
@@ -72,9 +74,25 @@ def close(clients: Sequence[RawClient]) -> None:
         client.stream.close()
 
 
-def measure(ensemble: Ensemble, row: Row, seconds: float) -> Measurement:
-    """Run one row on znodes of its own, and remove them again."""
-    clients = connect(ensemble, row.connections)
+def wait_reads(ensemble: Ensemble, id: int, path: str, timeout_s: float, sync: bool) -> None:
+    """Until a client has a session at this server and has read a znode there, after a sync if that is asked for."""
+    port = ensemble.members[id].client_port
+    deadline = time.perf_counter() + timeout_s
+    while time.perf_counter() < deadline:
+        with contextlib.suppress(OSError, HungUpError, SessionRefusedError, RawError):
+            with RawClient(port, wait_s=timeout_s) as client:
+                if sync:
+                    client.sync(path)
+                client.get(path)
+                client.close_session()
+            return
+        time.sleep(_POLL_S)
+    raise EnsembleError(f"server {id} did not serve within {timeout_s:g} s.{ensemble.tail(id)}")
+
+
+def measure(ensemble: Ensemble, row: Row, seconds: float, through: Sequence[int] = ()) -> Measurement:
+    """Run one row on znodes of its own, through these servers (all), and remove them again."""
+    clients = connect(ensemble, row.connections, through)
     paths = [f"{_ROOT}/c{index:03d}" for index in range(len(clients))]
     value = b"v" * row.value_bytes
     clients[0].create(_ROOT)

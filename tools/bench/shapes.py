@@ -44,3 +44,11 @@ ROWS = (
 
 LIMIT_ROWS = (ROWS[0], ROWS[1], ROWS[2], ROWS[3], ROWS[5], ROWS[6])
 """Those that the bare skeleton (limit/) knows, too."""
+
+SMALL_ROWS = (Row("set", 1, 1), Row("get", 1, 1))
+"""Beside long values."""
+
+SLOW_FOLLOWER_ROW = Row("set", 10, 100, 1024)
+"""Of so many bytes that whoever keeps everything for a follower that takes nothing shows it."""
+
+SLOW_DISK_ROWS = (Row("set", 10, 100), Row("set", 1, 1))

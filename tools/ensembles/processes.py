@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -104,11 +104,11 @@ class Ensemble:
 
     # ---- what can be done to servers
 
-    def start(self, id: int) -> None:
-        """Start one server; returns at once (see wait_serving)."""
+    def start(self, id: int, prefix: Sequence[str] = ()) -> None:
+        """Start one server, its command behind `prefix`; returns at once (see wait_serving)."""
         assert not self.is_running(id), f"server {id} is running already"
         member = self.members[id]
-        command = self.software.command(member, tuple(self.members.values()))
+        command = [*prefix, *self.software.command(member, tuple(self.members.values()))]
         with member.log_file.open("ab") as log:
             log.write(b"--- start: " + " ".join(command).encode() + b"\n")
             log.flush()

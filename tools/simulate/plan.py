@@ -45,7 +45,8 @@ class Plan:
             limits=Limits(
                 batch_bytes_max=rng.choice((1, 200, 1 << 20)),
                 gathered_bytes=rng.choice((0, 0, 300, 16 << 10)),
-                uncommitted_bytes_max=rng.choice((200, 1 << 20)),
+                uncommitted_bytes_max=(uncommitted := rng.choice((200, 1 << 20))),
+                owed_bytes_max=2 * uncommitted + 1000,
                 memory_diff_bytes_max=rng.choice((0, 300, 3000)) if tiny else 1 << 20,
                 counter_max=rng.choice((160, 300)) if rng.random() < 0.3 else (1 << 40) - 1,
             ),

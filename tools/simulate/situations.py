@@ -10,6 +10,7 @@ HAS_TO_OCCUR = (
     "a crash took steps that were not durable",
     "a disk had rotted, and entries were lost",
     "a disk had rotted, and nothing was lost",
+    "a disk was too slow for its server to go on as it was",
     "a follower committed by itself",
     "a frame was cut off in the middle",
     "a higher epoch was prepared after a refusal",
@@ -72,6 +73,7 @@ NOTED = {
     "follows server": "a leader heard of a later one",
     "preparing one above it": "a higher epoch was prepared after a refusal",
     "was silent for too long": "a leader was given up for its silence",
+    "does not keep up": "a disk was too slow for its server to go on as it was",
     "from the leader's snapshot": "a state was replaced by a snapshot",
 }
 """What a replica's note tells, by words in it."""
