@@ -504,7 +504,7 @@ class Participant:
         proposer = self._proposer
         if proposer is not None:
             established = proposer.phase == ESTABLISHED
-            proposer.advance()
+            proposer.advance(self._now)
             if proposer.phase == ESTABLISHED and not established:
                 self.notes.append(f"leading epoch {proposer.epoch}, history to {self.log.last:#x}")
                 self._serves()

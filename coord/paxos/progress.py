@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from coord.model.message import message
 from coord.paxos.messages import Promise
 
+LATE_S = 0.005
+"""Whose disk takes so much longer than the quorum's does not make its clients wait for that."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -19,7 +22,18 @@ class Progress:
     attended: bool = True  # it has clients, who want to see each commit at once
     forwarded: int = 0  # the last zxid of what it forwarded
     told: int = 0  # up to here it was told what is committed, or will be as soon as it is durable there
+    told_commit: int = 0  # up to here it was told what is committed, wherever it is durable
+    late: bool = False  # what it acknowledged last was committed without it more than LATE_S before
+    behind: int = 0  # committed, and not yet acknowledged by it when that was looked at; 0: nothing
+    behind_since_s: float = 0.0
     round: int = 0  # the last heartbeat round it answered
+
+    def note_commit(self, commit: int, now: float) -> None:
+        """See how long it takes it to acknowledge what is committed without it."""
+        if self.behind and self.match >= self.behind:
+            self.late, self.behind = now - self.behind_since_s > LATE_S, 0
+        if not self.behind and self.match < commit:
+            self.behind, self.behind_since_s = commit, now
 
 
 @message

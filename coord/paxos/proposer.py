@@ -219,7 +219,7 @@ class Proposer:
         if zxid > self._durable.history.last:
             raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, which was never proposed")
 
-    def advance(self) -> None:
+    def advance(self, now: float) -> None:
         """Look whether a quorum has been reached; called after each input that may have changed that."""
         promised = self._durable.saved.promised == self.epoch
         if self.phase == PREPARING and promised and self._quorum.has(self._counted({self._me, *self.progress})):
@@ -239,6 +239,9 @@ class Proposer:
                     self._tell_commit(peer, progress, self._durable.history.commit)
         if self.phase == ESTABLISHED:
             self._commit_to(self._quorum.reached(self._positions()))
+            for progress in self.progress.values():
+                if progress.established:
+                    progress.note_commit(self._durable.history.commit, now)
 
     def _established(self) -> set[int]:
         established = {peer for peer, progress in self.progress.items() if progress.established}
@@ -330,14 +333,17 @@ class Proposer:
         """Tell what is committed, or will be with one more vote, and start a round for those who want a barrier.
 
         A server without clients learns it from the next batch or heartbeat: to wake it for nothing costs the others
-        a tenth of a write's time. One whose own requests are committed is told in any case.
+        a tenth of a write's time. One whose own requests are committed is told in any case, and one whose disk is late
+        is told a second time, when it is committed without that.
         """
         if self.phase != ESTABLISHED:
             return
+        commit = self._durable.history.commit
         for peer, progress in self.progress.items():
-            if progress.established and (progress.attended or progress.forwarded > progress.told):
+            if progress.established and (progress.attended or progress.forwarded > progress.told_commit):
                 with_peer = self._committed_with(peer, progress)
-                if with_peer > progress.told:
+                without_it = progress.late and progress.match < commit > progress.told_commit
+                if with_peer > progress.told or without_it:
                     self._tell_commit(peer, progress, with_peer)
         if self._asked and not self._waiting:
             self._waiting, self._asked = self._asked, []
@@ -362,6 +368,7 @@ class Proposer:
         self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
 
     def _told_commit(self, progress: Progress, with_peer: int) -> None:
+        progress.told_commit = self._durable.history.commit
         progress.told = max(progress.told, with_peer)
         self._told = max(self._told, with_peer)
 

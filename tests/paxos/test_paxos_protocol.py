@@ -580,6 +580,29 @@ def test_of_five_a_follower_commits_by_itself_when_two_others_have_it() -> None:
     assert group[2].log.commit == zxid_of(1, 1)
 
 
+def test_a_follower_with_a_late_disk_is_told_what_is_committed_without_it() -> None:
+    group = three()
+
+    def write(late_s: float) -> int:
+        """What server 1 has committed when all others are done, and its own disk is not."""
+        group.propose(3)
+        for other in (3, 2):
+            group.deliver(3, other) if other != 3 else group.sync(3)
+        group.deliver(3, 1)
+        group.sync(2)
+        group.deliver(2, 3)
+        group.deliver(3, 1)
+        committed = group[1].log.commit
+        group.now += late_s
+        group.sync(1)
+        group.deliver(1, 3)
+        return committed
+
+    assert write(0.05) == 0  # it may yet come to it by itself
+    assert write(0.0) == zxid_of(1, 2)
+    assert write(0.0) == zxid_of(1, 2)  # it is quick again
+
+
 def test_word_of_a_commit_where_no_batch_ends_breaks_the_connection() -> None:
     group = three()
     group.propose(3, 2)
