@@ -10,11 +10,13 @@ rebuilds a tree in this order gets the same listings.
 """
 
 from collections.abc import Sequence
+from zlib import crc32
 
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
 from coord.state.digest import (
     AVERSION,
     CREATIONS,
+    DATA,
     MASK,
     MTIME,
     MZXID,
@@ -139,18 +141,15 @@ class Tree:
         """Give `znode`, which is at `path`, these data, version, zxid and time."""
         if self.saved is not None:
             self._save(path, znode)
-        self.digest = (
-            self.digest
-            + znode.mark
-            * (
-                MZXID * (mzxid - znode.mzxid)
-                + MTIME * (mtime - znode.mtime)
-                + VERSION * (version - znode.version)
-                + data_number(data)
-                - data_number(znode.data)
-            )
-        ) & MASK
-        growth = len(data or b"") - len(znode.data or b"")
+        change = MZXID * (mzxid - znode.mzxid) + MTIME * (mtime - znode.mtime) + VERSION * (version - znode.version)
+        before = znode.data
+        if data is not None and before is not None:
+            change += DATA * (crc32(data) - crc32(before))
+            growth = len(data) - len(before)
+        else:
+            change += data_number(data) - data_number(before)
+            growth = len(data or b"") - len(before or b"")
+        self.digest = self.digest + znode.mark * change & MASK
         self.bytes += growth
         znode.data = data
         znode.version = version
