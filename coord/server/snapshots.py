@@ -21,6 +21,9 @@ REST = 4.0
 where several servers share a processor. Three servers with half a million znodes, which began at once on two
 processors under 10,000 sets a second, held their loops for up to 123 ms without the rests, never for 25 with twice."""
 
+REST_MAX_S = 0.05
+"""But no longer after each: a slice that seems to have taken more was held up itself, by others on the machine."""
+
 LEAST_SHARE = 4
 """A snapshot is due after as much log as the last one has bytes, so that the two cost about the same; after no more log
 than the setting says, and no less than this part of it. While the state is small a start then has little to read."""
@@ -77,7 +80,7 @@ class SnapshotTaker:
                     slice_began = trio.current_time()
                     if (chunk := walk.next_chunk(SLICE_ZNODES)) is None:
                         break
-                    pause_s = (trio.current_time() - slice_began) * rest
+                    pause_s = min((trio.current_time() - slice_began) * rest, REST_MAX_S)
                     await self._writer.aside(partial(file.write, chunk))
                     await trio.sleep(pause_s)
                     if self._driver.replica.machine is not machine:
