@@ -16,7 +16,7 @@ from coord.codec.entries import decode_runs, encode_run
 from coord.codec.errors import CodecError
 from coord.codec.native import encode_event_of, event_tail
 from coord.model.acl import Identity
-from coord.model.entries import Batch, Run
+from coord.model.entries import Batch, Run, epoch_of
 from coord.model.histogram import Histogram
 from coord.model.message import message
 from coord.model.replies import Change, Effect, Event, SessionEnded, SessionMoved
@@ -296,6 +296,7 @@ class Replica:
         apply, time_ms, zxid = machine.apply, batch.time_ms, batch.first
         data_watches, child_watches = self.watches.tables
         native_watches, window = self.native_watches.by_path, self.window
+        latest = window.latest
         me, incarnation = self.server, self.settings.incarnation
         answered = clients.latencies.answered
         runs, batch.read = batch.read or decode_runs(batch.body), ()
@@ -324,7 +325,10 @@ class Replica:
                 else:
                     reply = apply(zxid, time_ms, run, request, effects)
                 if effects:
-                    window.add(zxid, effects)
+                    if len(effects) == 1 and type(effects[0]) is Change:
+                        latest.append((zxid, effects[0]))
+                    else:
+                        window.add(zxid, effects)
                     if data_watches or child_watches or native_watches or type(effects[-1]) is not Change:
                         self._tell(effects, zxid)
                     effects.clear()
@@ -332,6 +336,11 @@ class Replica:
                     clients.answer_write(pipeline, request, reply)
                 zxid += 1
         assert zxid == batch.last + 1, f"a batch of {batch.count} entries held {zxid - batch.first}"
+        commit = self.participant.log.commit
+        if epoch_of(commit) == batch.epoch and window.is_outrun_by(commit - batch.last):
+            window.restart(batch.last)
+        else:
+            window.settle()
         self.digests[machine.zxid] = machine.digest
         if len(self.digests) > DIGESTS_KEPT:
             self.digests.popitem(last=False)

@@ -20,6 +20,10 @@ TIDY_EVERY_S = 1.0
 QUIET_REQUESTS_MAX = 2_000
 """In a second with at most so many requests and entries few objects come into being: a run takes milliseconds."""
 
+QUIET_OBJECTS_MAX = 50_000
+"""With more new objects than that it was no quiet second, whatever came: a snapshot is being read. A run over 200,000
+new znodes takes 40 ms."""
+
 
 class CollectorPauses:
     """How long each run of the collector took, by generation."""
@@ -73,7 +77,7 @@ async def run_tidying(requests: Callable[[], int]) -> None:
 
 def tidy(requests: int) -> None:
     """After a second with so many requests."""
-    if requests > QUIET_REQUESTS_MAX:
+    if requests > QUIET_REQUESTS_MAX or gc.get_count()[0] > QUIET_OBJECTS_MAX:
         gc.freeze()
     else:
         gc.collect(1)

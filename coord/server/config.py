@@ -234,7 +234,10 @@ class Config:
     # ---- the disk
     segment_bytes: int = setting(64 * MEBIBYTE, whole(4096), "bytes", "size of one file of the log")
     snapshot_after_bytes: int = setting(
-        128 * MEBIBYTE, whole(1), "bytes", "how much log is written between two snapshots; a start reads so much"
+        128 * MEBIBYTE,
+        whole(1),
+        "bytes",
+        "most log between two snapshots, which a start reads; less while the state is smaller",
     )
     snapshots_kept: int = setting(
         3, whole(1), "snapshots", "how many snapshots are kept, with the log above the oldest of them"

@@ -13,14 +13,20 @@ from coord.server.log_lines import EventLog
 from coord.storage.store import SnapshotWriter, Store
 from coord.storage.writer import Writer
 
-SLICE_ZNODES = 300
+SLICE_ZNODES = 500
 """Walked at a time: a millisecond or so, in which nobody else is served."""
 
-
-REST = 2.0
+REST = 4.0
 """A snapshot that nobody waits for rests so many times as long as each slice held the loop: clients come first, also
 where several servers share a processor. Three servers with half a million znodes, which began at once on two
-processors under 10,000 sets a second, held their loops for up to 123 ms without the rests, never for 25 with them."""
+processors under 10,000 sets a second, held their loops for up to 123 ms without the rests, never for 25 with twice."""
+
+REST_MAX_S = 0.05
+"""But no longer after each: a slice that seems to have taken more was held up itself, by others on the machine."""
+
+LEAST_SHARE = 4
+"""A snapshot is due after as much log as the last one has bytes, so that the two cost about the same; after no more log
+than the setting says, and no less than this part of it. While the state is small a start then has little to read."""
 
 LOOK_S = 0.5
 """How often it is looked whether a snapshot is due."""
@@ -41,9 +47,14 @@ class SnapshotTaker:
         """Take one whenever enough log has been written since the last."""
         while True:
             await trio.sleep(LOOK_S)
-            enough = self._store.bytes_since_snapshot > self._after_bytes
+            enough = self._store.bytes_since_snapshot > self._due_bytes()
             if enough and self._driver.replica.machine.zxid > self._store.last_snapshot_zxid:
                 await self.take(rest=REST)
+
+    def _due_bytes(self) -> int:
+        """After how much log the next one is due."""
+        state = self._store.snapshot_size(self._store.last_snapshot_zxid)
+        return min(self._after_bytes, max(state, self._after_bytes // LEAST_SHARE))
 
     async def take(self, rest: float = 0.0) -> int:
         """Take a snapshot now; the zxid of the newest one when it is done, 0 if the state is still empty."""
@@ -69,7 +80,7 @@ class SnapshotTaker:
                     slice_began = trio.current_time()
                     if (chunk := walk.next_chunk(SLICE_ZNODES)) is None:
                         break
-                    pause_s = (trio.current_time() - slice_began) * rest
+                    pause_s = min((trio.current_time() - slice_began) * rest, REST_MAX_S)
                     await self._writer.aside(partial(file.write, chunk))
                     await trio.sleep(pause_s)
                     if self._driver.replica.machine is not machine:

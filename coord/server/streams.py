@@ -23,7 +23,7 @@ from coord.storage.store import Store
 from coord.storage.writer import Writer
 
 READ_BYTES_MAX = 1 << 20
-"""How much log is read at once."""
+"""How much of a log or of a snapshot is read at once."""
 
 
 class Streams:
@@ -108,14 +108,26 @@ class Streams:
             return request.after
         self._log.info(f"sending server {request.peer} the snapshot at {zxid:#x}")
         chunks = self._store.snapshot_chunks(zxid)
-        index, chunk = 0, await self._next(chunks)
-        while chunk is not None and self._wanted(request, link):
+        index, piece = 0, await self._next(chunks)
+        while piece and self._wanted(request, link):
             following = await self._next(chunks)
-            message: Message = SnapshotChunk(request.epoch, zxid, index, following is None, chunk)
-            link.send(encode(message))
+            for left, chunk in zip(range(len(piece))[::-1], piece, strict=True):
+                message: Message = SnapshotChunk(request.epoch, zxid, index, not following and not left, chunk)
+                link.send(encode(message))
+                index += 1
             await link.outbox.wait_drained()
-            index, chunk = index + 1, following
+            piece = following
         return zxid
 
-    async def _next(self, chunks: Iterator[bytes]) -> bytes | None:
-        return await self._writer.aside(lambda: next(chunks, None))
+    async def _next(self, chunks: Iterator[bytes]) -> list[bytes]:
+        """The next chunks, of about READ_BYTES_MAX; none at the end. A trip to a thread costs as much as a chunk."""
+        return await self._writer.aside(partial(_taken, chunks))
+
+
+def _taken(chunks: Iterator[bytes]) -> list[bytes]:
+    piece: list[bytes] = []
+    room = READ_BYTES_MAX
+    while room > 0 and (chunk := next(chunks, None)) is not None:
+        piece.append(chunk)
+        room -= len(chunk)
+    return piece

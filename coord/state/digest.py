@@ -35,7 +35,7 @@ EXISTS = 0x1B56C4E9  # added to every term, through the ACL's number
 
 _SPREAD = 0x9E3779B97F4A7C15
 _MARK_BITS = (1 << 60) - 1  # two digits of a Python integer: 32 bytes a znode and not 48
-_NULL_DATA = DATA << 32  # beside every crc: null data is not empty data
+NULL_DATA = DATA << 32  # beside every crc: null data is not empty data
 
 
 def mark_of(path: str) -> int:
@@ -45,7 +45,7 @@ def mark_of(path: str) -> int:
 
 def data_number(data: bytes | None) -> int:
     """What a znode's data add to its sum."""
-    return _NULL_DATA if data is None else DATA * crc32(data)
+    return NULL_DATA if data is None else DATA * crc32(data)
 
 
 @lru_cache(maxsize=4096)
@@ -54,12 +54,12 @@ def _acl_number(acl: Acl) -> int:
     return EXISTS + ACL * crc32(text.encode())
 
 
-_OPEN = _acl_number(OPEN_ACL)
+OPEN_NUMBER = _acl_number(OPEN_ACL)
 
 
 def acl_number(acl: Acl) -> int:
     """What a znode's ACL adds to its sum."""
-    return _OPEN if acl is OPEN_ACL else _acl_number(acl)
+    return OPEN_NUMBER if acl is OPEN_ACL else _acl_number(acl)
 
 
 def session_mark(session: int) -> int:

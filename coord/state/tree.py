@@ -9,11 +9,14 @@ In `nodes` a parent always stands before its children, and siblings stand as in 
 rebuilds a tree in this order gets the same listings.
 """
 
+from collections.abc import Sequence
+from zlib import crc32
+
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
-from coord.model.paths import parent_of
 from coord.state.digest import (
     AVERSION,
     CREATIONS,
+    DATA,
     MASK,
     MTIME,
     MZXID,
@@ -69,8 +72,7 @@ class Tree:
         tree = cls(sessions, notices)
         for path in SPECIAL_PATHS:
             acl = READ_ONLY_ACL if path == "/zookeeper/config" else OPEN_ACL
-            parent = None if path == "/" else tree.nodes[parent_of(path)]
-            tree.restore(path, Znode(b"", acl, 0, 0, 0, 0, mark_of(path)), parent)
+            tree.restore([path], [Znode(b"", acl, 0, 0, 0, 0, mark_of(path))])
         return tree
 
     # ---- primitives
@@ -139,18 +141,15 @@ class Tree:
         """Give `znode`, which is at `path`, these data, version, zxid and time."""
         if self.saved is not None:
             self._save(path, znode)
-        self.digest = (
-            self.digest
-            + znode.mark
-            * (
-                MZXID * (mzxid - znode.mzxid)
-                + MTIME * (mtime - znode.mtime)
-                + VERSION * (version - znode.version)
-                + data_number(data)
-                - data_number(znode.data)
-            )
-        ) & MASK
-        growth = len(data or b"") - len(znode.data or b"")
+        change = MZXID * (mzxid - znode.mzxid) + MTIME * (mtime - znode.mtime) + VERSION * (version - znode.version)
+        before = znode.data
+        if data is not None and before is not None:
+            change += DATA * (crc32(data) - crc32(before))
+            growth = len(data) - len(before)
+        else:
+            change += data_number(data) - data_number(before)
+            growth = len(data or b"") - len(before or b"")
+        self.digest = self.digest + znode.mark * change & MASK
         self.bytes += growth
         znode.data = data
         znode.version = version
@@ -172,19 +171,30 @@ class Tree:
         znode.acl = acl
         znode.aversion = aversion
 
-    def restore(self, path: str, znode: Znode, parent: Znode | None) -> None:
-        """Put a znode with all its fields back at `path`; `parent` has its own already. The root has none."""
-        assert path not in self.nodes, f"{path} is put back twice"
-        if parent is not None:
-            if parent.children is None:
-                parent.children = {}
-            parent.children[path] = None
-        self.nodes[path] = znode
-        self.digest = self.digest + znode.term() & MASK
-        self.bytes += len(path) + len(znode.data or b"")
-        if znode.ephemeral_owner:
-            self.sessions[znode.ephemeral_owner].ephemerals[path] = None
-            self.ephemerals += 1
+    def restore(self, paths: Sequence[str], znodes: Sequence[Znode]) -> None:
+        """Put znodes with all their fields back: parents before their children, the root first of all.
+
+        ValueError: one is there already, or its parent is not; then the tree is of no more use.
+        """
+        nodes = self.nodes
+        for path, znode in zip(paths, znodes, strict=True):
+            if path in nodes:
+                raise ValueError(f"{path!r} is put back twice")
+            if path != "/":
+                parent = nodes.get(path[: path.rfind("/")] or "/") if path[:1] == "/" else None
+                if parent is None:
+                    raise ValueError(f"{path!r} is put back without its parent")
+                children = parent.children
+                if children is None:
+                    parent.children = {path: None}
+                else:
+                    children[path] = None
+            nodes[path] = znode
+            if znode.ephemeral_owner:
+                self.sessions[znode.ephemeral_owner].ephemerals[path] = None
+                self.ephemerals += 1
+        self.digest = self.digest + sum(map(Znode.term, znodes)) & MASK
+        self.bytes += sum(map(len, paths)) + sum([len(znode.data) for znode in znodes if znode.data])
 
     def index(self) -> None:
         """After the last `restore`: find the quotas and what is to be reaped."""

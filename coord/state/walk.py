@@ -6,9 +6,15 @@ show one moment, whatever happens between them.
 
 A chunk is four bytes of crc and one CBOR array whose first element tells its kind: HEADER once, SESSIONS and ZNODES as
 many as it takes, END with the crc of all before. Znodes come in the tree's order, so parents before children.
+
+ZNODES holds the ACLs that are not open (they count from 1), the paths, the data, and a column for each of NUMBERS: all
+the same as in another column, zeros only, packed by one of WIDTHS, or else a list. With columns C code does most of the
+work, on the way out and on the way in: it takes two thirds of the time that rows would take.
 """
 
+import struct
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 from zlib import crc32
 
@@ -18,10 +24,20 @@ from coord.model.acl import OPEN_ACL, Acl
 from coord.state.kept import Kept, plain_of
 from coord.state.sessions import Session
 from coord.state.tree import Tree
+from coord.state.znode import Image, image_of
 
-FORMAT: Final = "coord state 2"
+FORMAT: Final = "coord state 3"
 HEADER, SESSIONS, ZNODES, END = range(4)
 CHUNK_BYTES: Final = 256 * 1024  # about: a znode is never cut in two
+NUMBERS: Final = (
+    "acl", "czxid", "mzxid", "pzxid", "ctime", "mtime", "version", "creations", "aversion", "ephemeral_owner",
+    "lifetime_ms",
+)  # fmt: skip
+"""The columns of a ZNODES chunk after paths and data, in their order."""
+SAME_AS: Final = {"mzxid": "czxid", "pzxid": "czxid", "mtime": "ctime"}
+"""Of these columns None says that all are as in that other one: so it is with znodes that were never written again."""
+WIDTHS: Final = {"b": 1 << 7, "i": 1 << 31, "q": 1 << 63}
+"""How a column is packed, by its first byte: by which `struct` format, for numbers of what size."""
 _SESSION_COSTS_BYTES: Final = 64
 
 
@@ -80,32 +96,53 @@ class Walk:
 
     def _znodes(self, znodes_max: int) -> list[object]:
         tree = self._tree
-        saved, generation = tree.saved, tree.generation
+        nodes, saved, generation = tree.nodes, tree.saved, tree.generation
         assert saved is not None, "the walk is under way"
-        acls: dict[Acl, int] = {OPEN_ACL: 0}
-        rows: list[object] = []
+        taken: list[str] = []
+        images: list[Image] = []
         room = CHUNK_BYTES
         paths = self._paths
         end = max(0, len(paths) - max(1, znodes_max))
         while len(paths) > end and room > 0:
             path = paths.pop()
-            image = saved.pop(path, None)
+            image = saved.pop(path, None) if saved else None
             if image is None:
-                znode = tree.nodes[path]
-                image = znode.image()
+                znode = nodes[path]
+                image = image_of(znode)
                 znode.seen = generation
-            data, acl, czxid, mzxid, pzxid, ctime, mtime, *rest = image
-            listed = acls.setdefault(acl, len(acls))
-            # As differences, since most are 0: shorter, and the reader can share the integers again.
-            rows.append([path, data, listed, czxid, mzxid - czxid, pzxid - czxid, ctime, mtime - ctime, *rest])
-            room -= 48 + len(path) + len(data or b"")
-        return [ZNODES, list(acls)[1:], rows]
+            taken.append(path)
+            images.append(image)
+            data = image[0]
+            room -= 48 + len(path) + (len(data) if data else 0)
+        return _by_columns(taken, images)
 
     def _seal(self, body: list[object]) -> bytes:
         encoded = cbor2.dumps(body)
         chunk = crc32(encoded).to_bytes(4, "big") + encoded
         self._crc = crc32(chunk, self._crc)
         return chunk
+
+
+def _by_columns(paths: list[str], images: list[Image]) -> list[object]:
+    """The body of a ZNODES chunk."""
+    data, acls, *numbers = zip(*images, strict=True)
+    known: dict[Acl, int] = {OPEN_ACL: 0}
+    columns = dict(zip(NUMBERS, ([known.setdefault(acl, len(known)) for acl in acls], *numbers), strict=True))
+    packed = [
+        None if name in SAME_AS and column == columns[SAME_AS[name]] else _packed(column)
+        for name, column in columns.items()
+    ]
+    return [ZNODES, list(known)[1:], paths, list(data), *packed]
+
+
+def _packed(column: Sequence[int]) -> object:
+    if not any(column):
+        return 0
+    low, high = min(column), max(column)
+    for width, limit in WIDTHS.items():
+        if -limit <= low and high < limit:
+            return width.encode() + struct.pack(f">{len(column)}{width}", *column)
+    return list(column)
 
 
 _Session: TypeAlias = tuple[tuple[int, bytes, int, int], int, int, tuple[Kept, ...]]

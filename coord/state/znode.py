@@ -1,23 +1,28 @@
 """One znode of the tree."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Final, TypeAlias
+from zlib import crc32
 
-from coord.model.acl import Acl
+from coord.model.acl import OPEN_ACL, Acl
 from coord.model.stat import Stat
 from coord.state.digest import (
     AVERSION,
     BORN_TIME,
     BORN_ZXID,
     CREATIONS,
+    DATA,
     LIFETIME,
     MASK,
     MTIME,
     MZXID,
+    NULL_DATA,
+    OPEN_NUMBER,
     OWNER,
     PZXID,
     VERSION,
     acl_number,
-    data_number,
 )
 
 INT32_MAX: Final = (1 << 31) - 1
@@ -103,8 +108,10 @@ class Znode:
 
         Written as what a znode has from its birth, and what most have not: a leaf costs half of the whole.
         """
-        zxid = self.czxid
-        total = BORN_ZXID * zxid + BORN_TIME * self.ctime + data_number(self.data) + acl_number(self.acl)
+        zxid, data, acl = self.czxid, self.data, self.acl
+        total = BORN_ZXID * zxid + BORN_TIME * self.ctime
+        total += NULL_DATA if data is None else DATA * crc32(data)  # data_number, without its call
+        total += OPEN_NUMBER if acl is OPEN_ACL else acl_number(acl)
         if self.version or self.mzxid != zxid or self.mtime != self.ctime:
             total += MZXID * (self.mzxid - zxid) + MTIME * (self.mtime - self.ctime) + VERSION * self.version
         if self.creations or self.pzxid != zxid:
@@ -115,20 +122,7 @@ class Znode:
 
     def image(self) -> Image:
         """All that a snapshot must know: children and mark follow from the paths."""
-        return (
-            self.data,
-            self.acl,
-            self.czxid,
-            self.mzxid,
-            self.pzxid,
-            self.ctime,
-            self.mtime,
-            self.version,
-            self.creations,
-            self.aversion,
-            self.ephemeral_owner,
-            self.lifetime_ms,
-        )
+        return image_of(self)
 
     def frozen(self) -> Stat:
         """A copy of the stat, which stays what it is now. It does not ask the properties: that takes half the time."""
@@ -155,3 +149,20 @@ class Znode:
             f"<Znode {self.data_length} bytes, version {self.version}, {self.children_count} children, "
             f"made at zxid {self.czxid:#x}>"
         )
+
+
+image_of: Final[Callable[[Znode], Image]] = attrgetter(
+    "data",
+    "acl",
+    "czxid",
+    "mzxid",
+    "pzxid",
+    "ctime",
+    "mtime",
+    "version",
+    "creations",
+    "aversion",
+    "ephemeral_owner",
+    "lifetime_ms",
+)
+"""`Znode.image`, for who wants many of them: by C code alone."""

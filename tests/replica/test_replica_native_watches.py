@@ -328,17 +328,29 @@ def test_the_past_is_told_by_the_same_rules_as_the_present(watch, change):
 
 
 @settings(max_examples=100)
-@given(st.lists(st.integers(1, 3), max_size=40), st.integers(0, 50))
-def test_the_window_holds_all_after_its_start_and_no_more_bytes_than_it_may(sizes, since):
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), max_size=40), st.integers(0, 50))
+def test_the_window_holds_all_after_its_start_and_no_more_bytes_than_it_may(entries, since):
     window = Window(0, 20 * (CHANGE_COSTS_BYTES + 2))
     everything = []
-    for zxid, size in enumerate(sizes, 1):
+    for zxid, (size, ends_batch) in enumerate(entries, 1):
         effects = [Change(DATA_CHANGED, f"/{n}", OPEN_ACL) for n in range(size)]
         window.add(zxid, effects)
         everything += [(zxid, effect) for effect in effects]
-        assert len(window) <= 20
+        if ends_batch:
+            window.settle()
+            assert len(window) <= 20
     found = window.after(since)
     if since < window.start:
         assert found is None
     else:
         assert found == [each for each in everything if each[0] > since]
+
+
+def test_what_a_long_replay_would_push_out_of_the_window_is_not_put_into_it():
+    window = Window(0, 20 * CHANGE_COSTS_BYTES)
+    assert not window.is_outrun_by(20)
+    assert window.is_outrun_by(21)
+    window.add(1, [Change(DATA_CHANGED, "/a", OPEN_ACL)])
+    window.restart(1)
+    assert window.after(0) is None
+    assert window.after(1) == []

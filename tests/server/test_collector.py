@@ -10,7 +10,7 @@ import trio.testing
 
 import coord
 from coord.server import collector
-from coord.server.collector import QUIET_REQUESTS_MAX, kept_short, tidy
+from coord.server.collector import QUIET_OBJECTS_MAX, QUIET_REQUESTS_MAX, kept_short, tidy
 
 GUESTS = textwrap.dedent("""
     import socket, sys
@@ -73,6 +73,14 @@ def test_what_comes_in_a_busy_second_is_never_looked_at() -> None:
         assert not any(type(each) is Cell for generation in range(3) for each in gc.get_objects(generation))
 
 
+def test_a_second_in_which_a_snapshot_was_read_is_busy_without_any_request() -> None:
+    with kept_short():
+        cells = [Cell() for _ in range(QUIET_OBJECTS_MAX + 1000)]
+        frozen = gc.get_freeze_count()
+        tidy(0)
+        assert gc.get_freeze_count() >= frozen + len(cells)
+
+
 def test_a_cycle_of_a_quiet_second_is_found_and_nothing_is_looked_for_before() -> None:
     runs: list[int] = []
 
@@ -86,13 +94,13 @@ def test_a_cycle_of_a_quiet_second_is_found_and_nothing_is_looked_for_before() -
             cell = Cell()
             cell.held, gone = cell, weakref.ref(cell)
             del cell
-            cells = [Cell() for _ in range(100_000)]
+            cells = [Cell() for _ in range(QUIET_OBJECTS_MAX - 10_000)]
             assert (runs, gone() is None) == ([], False)
             tidy(QUIET_REQUESTS_MAX)
             assert (runs, gone() is None) == ([1], True)
         finally:
             gc.callbacks.remove(note)
-    assert len(cells) == 100_000
+    assert len(cells) == QUIET_OBJECTS_MAX - 10_000
     assert gc.isenabled()
 
 

@@ -24,7 +24,7 @@ from coord.model.requests import (
 )
 from coord.state.machine import Machine
 from coord.state.snapshot import Restoring, SnapshotError
-from coord.state.walk import CHUNK_BYTES, END, HEADER, SESSIONS, ZNODES
+from coord.state.walk import CHUNK_BYTES, END, FORMAT, HEADER, NUMBERS, SESSIONS, ZNODES
 from tests.state.strategies import histories
 from tests.state.world import PASSWORD, World, everything, numbers, restored, whole_digest
 
@@ -73,6 +73,15 @@ def test_everything_comes_back(full, znodes_max):
     assert everything(machine) == everything(full.machine)
     assert machine.digest == whole_digest(machine)
     assert everything(restored(chunks_of(machine))) == everything(full.machine)
+
+
+def test_numbers_of_any_size_come_back(full):
+    tree = full.machine.tree
+    for size in (7, 31, 63):
+        for number in (1 - (1 << size), -(1 << size), -(1 << size) - 1, (1 << size) - 1, 1 << size):
+            tree.write("/a/b", tree.nodes["/a/b"], b"x", number, number, number)
+            tree.set_acl("/a", tree.nodes["/a"], OPEN_ACL, number)
+            assert everything(restored(chunks_of(full.machine))) == everything(full.machine)
 
 
 def test_what_was_shared_is_shared_again(full):
@@ -244,14 +253,22 @@ def test_a_state_that_does_not_have_the_recorded_digest_is_refused(full):
     assert f"{digest:016x}" in refused([header, *middle, sealed(END, crc)])
 
 
-HEAD = sealed(HEADER, "coord state 2", 5, 5, 0, [], [], 1, 0)
-ROW = ["/", b"", 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0]
+HEAD = sealed(HEADER, FORMAT, 5, 5, 0, [], [], 1, 0)
+ROW = (
+    {"path": "/", "data": b""}
+    | dict.fromkeys(NUMBERS, 0)
+    | {"czxid": 1, "mzxid": 1, "pzxid": 1, "ctime": 1, "mtime": 1}
+)
 
 
 def row(**changed: object) -> bytes:
-    names = ("path", "data", "acl", "czxid", "mzxid", "pzxid", "ctime", "mtime", "version", "creations", "aversion")
-    values = dict(zip((*names, "owner", "lifetime"), ROW, strict=True))
-    return sealed(ZNODES, [], [list({**values, **changed}.values())])
+    """A chunk of one znode, each of whose columns holds one thing."""
+    return sealed(ZNODES, [], *([value] for value in {**ROW, **changed}.values()))
+
+
+def columns(**changed: object) -> bytes:
+    """The same with whole columns changed."""
+    return sealed(ZNODES, [], *{**{name: [value] for name, value in ROW.items()}, **changed}.values())
 
 
 @pytest.mark.parametrize(
@@ -263,7 +280,7 @@ def row(**changed: object) -> bytes:
         sealed(9),
         sealed("x"),
         sealed(HEADER),
-        sealed(HEADER, "coord state 2"),
+        sealed(HEADER, FORMAT),
         HEAD,
         sealed(SESSIONS),
         sealed(SESSIONS, 5),
@@ -295,8 +312,29 @@ def row(**changed: object) -> bytes:
         row(czxid="x"),
         row(mtime=1.5),
         row(version=None),
-        row(owner=99),
-        row(lifetime=True),
+        row(ephemeral_owner=99),
+        row(lifetime_ms=True),
+        columns(path=["/", "/a"]),
+        columns(path="/"),
+        columns(data=[]),
+        columns(data=None),
+        columns(acl=None),
+        columns(czxid=None),
+        columns(mzxid=1),
+        columns(ctime=False),
+        columns(ctime=b""),
+        columns(ctime=b"q1234567"),
+        columns(ctime=b"q" + bytes(16)),
+        columns(ctime=b"b12"),
+        columns(ctime=b"d12345678"),
+        columns(ctime=[1, 2]),
+        columns(ctime={}),
+        sealed(ZNODES, [], ["/"], [b""]),
+        sealed(ZNODES, [], ["/"], [b""], *[[1]] * len(NUMBERS), 0),
+        sealed(ZNODES, [], ["/", "/a", "/a"], [b""] * 3, *[0] * len(NUMBERS)),
+        sealed(ZNODES, [], ["/", "/a/b"], [b""] * 2, *[0] * len(NUMBERS)),
+        sealed(ZNODES, [], ["/", "a"], [b""] * 2, *[0] * len(NUMBERS)),
+        sealed(ZNODES, [], ["/", "/a", "/"], [b""] * 3, *[0] * len(NUMBERS)),
         sealed(END),
         sealed(END, 1),
         sealed(END, "x"),
