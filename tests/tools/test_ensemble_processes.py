@@ -71,7 +71,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> N
     script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     with Ensemble(Pretender(script), tmp_path, servers=1) as ensemble:
         ensemble.start(1)
-        ensemble.wait_until(lambda: "\nready" in ensemble.log_text(1), "the script to begin", 10)
+        ensemble.wait_until(lambda: "\nready" in ensemble.log_text(1), "the script to begin", 60)
         with pytest.raises(EnsembleError, match="was killed"):
             ensemble.stop(1, timeout_s=0.2)
 
@@ -79,7 +79,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> N
 def test_a_server_that_ends_at_once_is_told_with_its_status_and_last_words(tmp_path: Path) -> None:
     with Ensemble(Pretender("echo the disk is full; exit 4"), tmp_path, servers=1) as ensemble:
         ensemble.start(1)
-        ensemble.wait_until(lambda: not ensemble.is_running(1), "its end", 10)
+        ensemble.wait_until(lambda: not ensemble.is_running(1), "its end", 60)
         with pytest.raises(EnsembleError, match=r"(?s)ended with status 4.*the disk is full"):
             ensemble.wait_serving()
 
