@@ -18,7 +18,9 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
 from tools.wire.jute import Op
 
-WAIT_S = 30.0
+pytestmark = pytest.mark.long
+
+WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
