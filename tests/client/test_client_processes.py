@@ -12,7 +12,7 @@ import coord
 from tests.client.both import on_both
 from tools.ensembles import CoordSoftware, Ensemble
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(100)
 
 SECONDS = float(os.environ.get("COORD_TEST_SECONDS", "16"))
 """How long leaders are killed; the pauses between them stay the same."""

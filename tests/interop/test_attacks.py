@@ -35,7 +35,7 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
 from tools.wire.jute import Op
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(20)
 
 PATIENCE_S = 60.0
 """Who has not answered by then hangs. How fast a server is under attack depends on the machine, and is not tested."""

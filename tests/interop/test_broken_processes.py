@@ -18,7 +18,7 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
 from tools.wire.jute import Op
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(80)
 
 WAIT_S = 60.0
 

@@ -12,7 +12,7 @@ from tools.ensembles import Ensemble
 from tools.ensembles.words import ask
 from tools.wire.client import HungUpError, RawClient
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(60)
 
 WAIT_S = 60.0
 

@@ -21,7 +21,7 @@ from tools.simulate.mutants import MUTANTS, found
 from tools.simulate.runs import Story, tell
 from tools.simulate.situations import SEEDS_ENOUGH, missing
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.long(200)
 
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = re.compile(r'Violation\(\s*f?"([IL]\d+\w*):|"(L\d)"')
