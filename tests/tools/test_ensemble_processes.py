@@ -1,5 +1,7 @@
 """Child processes of an ensemble: started, ended, waited for. The servers here are small shell commands."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Member, ZooKeeperSoftware
-from tools.ensembles.ports import free_ports
+from tools.ensembles.ports import free_ports, keep
 from tools.ensembles.words import lines_by_key, mode
 
 
@@ -32,6 +34,15 @@ class Pretender:
 def sleepers(tmp_path: Path) -> Iterator[Ensemble]:
     with Ensemble(Pretender("echo ready; exec sleep 1000"), tmp_path) as ensemble:
         yield ensemble
+
+
+def test_a_port_that_was_given_out_is_given_to_nobody_else_here_or_in_another_process() -> None:
+    (port,) = free_ports(1)
+    assert not keep(port)
+    program = f"from tools.ensembles.ports import keep; print(keep({port}))"
+    asked = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    assert subprocess.run(asked, cwd=root, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_each_member_has_its_own_ports_and_folder(sleepers: Ensemble) -> None:
