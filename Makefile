@@ -4,14 +4,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+JOBS ?= $(shell nproc)
 
 .PHONY: up test lint bench simulate chaos readme clean
 
 up: $(INSTALLED)  ## three servers on 127.0.0.1:2181-2183, data in ./coord-data, until Ctrl-C
 	@exec $(BIN)/coord up --servers 3 --base-port 2181 --data ./coord-data
 
-test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+# The bytecode is for the servers and commands that tests start: hundreds of processes, which would each compile coord
+# where Python is told to keep none (PYTHONDONTWRITEBYTECODE).
+test: $(INSTALLED)  ## in JOBS processes, which share the files: make test JOBS=1
+	@$(BIN)/python -m compileall -q coord recipes tools
+	$(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -24,7 +28,6 @@ bench: $(INSTALLED)  ## coord against its goals: make bench QUICK=1, make bench 
 
 SEEDS ?= 1000
 FIRST ?= 1
-JOBS ?= $(shell nproc)
 
 simulate: $(INSTALLED)  ## ensembles under faults: make simulate SEEDS=400 FIRST=12345
 	$(BIN)/python -m tools.simulate --seeds $(SEEDS) --first-seed $(FIRST) --jobs $(JOBS)

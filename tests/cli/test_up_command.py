@@ -13,6 +13,7 @@ import trio
 from coord.cli import up
 from coord.cli.exit_codes import ExitCode
 from coord.cli.up import Address, Child, Ensemble, UpError, claim, free_peer_ports
+from tools.ensembles import ports
 
 ROOT = Path(up.__file__).parents[2]
 STAND_IN = """
@@ -73,8 +74,7 @@ def said(monkeypatch):
 def free_ports(count):
     """A base port for so many clients, with their peers' ports free too; below those that the kernel gives out."""
     for base in range(21000 + os.getpid() % 9000, 31000, count):
-        ports = [port + offset for port in range(base, base + count) for offset in (0, up.PEER_OFFSET)]
-        if all(up.is_free(Address(up.HOST, port)) for port in ports):
+        if all(ports.keep(port + offset) for port in range(base, base + count) for offset in (0, up.PEER_OFFSET)):
             return base
     raise AssertionError("no ports are free")
 

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 import coord
-from coord.client.connecting import CLOSE_S
+from coord.client import connecting
 from coord.replica.replica import Replica
 from coord.storage.errors import StorageRefused
 from tests.client.both import on_both
@@ -460,7 +460,8 @@ async def test_who_is_cancelled_from_outside_closes_the_session_and_does_not_wai
 
 
 @on_both
-async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once():
+async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once(monkeypatch):
+    monkeypatch.setattr(connecting, "CLOSE_S", 40.0)  # far more than a busy machine takes, less than the limit here
     with anyio.fail_after(60):
         begun = anyio.current_time()
         for _ in range(3):
@@ -469,7 +470,7 @@ async def test_who_is_cancelled_with_his_embedded_server_leaves_it_at_once():
                     await client.create("/a")
                     scope.cancel()
                     await anyio.sleep_forever()
-        assert anyio.current_time() - begun < 3 * CLOSE_S, "nobody was there any more to close the session"
+        assert anyio.current_time() - begun < connecting.CLOSE_S, "nobody was there any more to close the session"
 
 
 @on_both

@@ -12,6 +12,8 @@ import coord
 from tests.client.both import on_both
 from tools.ensembles import CoordSoftware, Ensemble
 
+pytestmark = pytest.mark.long(100)
+
 SECONDS = float(os.environ.get("COORD_TEST_SECONDS", "16"))
 """How long leaders are killed; the pauses between them stay the same."""
 
@@ -61,7 +63,7 @@ def test_leaders_are_killed_and_no_error_reaches_twenty_clients_and_each_write_i
             await anyio.to_thread.run_sync(processes.wait_serving)
 
     def wait_other_leader(leader: int) -> None:
-        processes.wait_until(lambda: processes.leader() not in (None, leader), "another leader", 30)
+        processes.wait_until(lambda: processes.leader() not in (None, leader), "another leader", 60)
 
     async def main() -> None:
         stopping = anyio.Event()

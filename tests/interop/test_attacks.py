@@ -35,6 +35,8 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
 from tools.wire.jute import Op
 
+pytestmark = pytest.mark.long(20)
+
 PATIENCE_S = 60.0
 """Who has not answered by then hangs. How fast a server is under attack depends on the machine, and is not tested."""
 
@@ -122,7 +124,9 @@ def wait_connections(ensemble: Ensemble, server: int, most: int) -> None:
     def count() -> int:
         return int(lines_by_key(ask(port, "mntr"), "\t")["zk_num_alive_connections"])
 
-    ensemble.wait_until(lambda: count() <= most, f"at most {most} connections", 15, lambda: f"there are {count()}")
+    ensemble.wait_until(
+        lambda: count() <= most, f"at most {most} connections", PATIENCE_S, lambda: f"there are {count()}"
+    )
 
 
 def mutated(rng: random.Random) -> bytes:
@@ -291,7 +295,7 @@ def test_thousands_of_connections_that_come_and_go_leave_nothing_open(attacked: 
     attacked.wait_until(
         lambda: len(list(files.iterdir())) <= before + 1,
         "the files of those that have gone to be closed",
-        10,
+        PATIENCE_S,
         lambda: f"{len(list(files.iterdir()))} are open, {before} were before",
     )
 
@@ -300,7 +304,7 @@ def test_a_large_session_ends_without_an_election(attacked: Ensemble) -> None:
     leader = attacked.leader()
     assert leader is not None
     with bystander(attacked), RawClient(attacked.members[2].client_port) as client:
-        client.stream.settimeout(30)
+        client.stream.settimeout(PATIENCE_S)
         for start in range(0, 20_000, 500):
             client.stream.sendall(
                 b"".join(

@@ -18,7 +18,9 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient
 from tools.wire.jute import Op
 
-WAIT_S = 30.0
+pytestmark = pytest.mark.long(80)
+
+WAIT_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +75,9 @@ def load(ensemble: Ensemble, homes: list[int]) -> Iterator[list[Writer]]:
         assert "Traceback" not in text
 
 
-def wait_progress(ensemble: Ensemble, writers: list[Writer], answers: int = 20) -> None:
-    aims = [(writer, writer.answers + answers) for writer in writers]
+def wait_progress(ensemble: Ensemble, writers: list[Writer]) -> None:
+    """Until each of these writers has had twenty more answers."""
+    aims = [(writer, writer.answers + 20) for writer in writers]
     ensemble.wait_until(lambda: all(writer.answers >= aim for writer, aim in aims), "the writers to get on", WAIT_S)
 
 
@@ -248,7 +251,8 @@ def test_servers_frozen_in_turn_under_load_lose_nothing(folder: Path) -> None:
                 others = [writer for writer in writers if writer.home != id]
                 ensemble.sigstop(id)
                 wait_frozen(ensemble, id)
-                wait_progress(ensemble, others, 200)
+                for _ in range(10):  # each with a patience of its own: how fast they are depends on the machine
+                    wait_progress(ensemble, others)
                 ensemble.sigcont(id)
                 ensemble.wait_serving()
             wait_progress(ensemble, writers)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from kazoo.client import KazooClient
 
-WAIT_S = 15
+WAIT_S = 60
 
 Connect = Callable[..., KazooClient]
 

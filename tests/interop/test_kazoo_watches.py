@@ -8,7 +8,7 @@ import pytest
 from kazoo.client import KazooClient
 from kazoo.protocol.states import EventType, KeeperState
 
-WAIT_S = 15
+WAIT_S = 60
 
 
 class Events:

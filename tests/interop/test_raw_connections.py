@@ -17,7 +17,7 @@ from tools.wire import jute
 from tools.wire.client import HungUpError, RawClient, SessionRefusedError
 from tools.wire.jute import Op, Reader
 
-HANG_UP_S = 20  # within which a server has to have closed a connection
+HANG_UP_S = 60  # within which a server has to have closed a connection
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ async def test_it_shows_that_a_slow_receiver_takes_something() -> None:
 async def test_closing_while_it_sends_ends_the_task_and_wakes_who_waits() -> None:
     here, there = await pair()
     outbox = Outbox(here, LIMIT_BYTES)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outbox.run)
             outbox.put(MUCH)
@@ -130,7 +130,7 @@ async def test_closing_while_it_sends_ends_the_task_and_wakes_who_waits() -> Non
 async def test_a_receiver_that_goes_away_closes_it_and_raises_nothing(waiting: bytes) -> None:
     here, there = await pair()
     outbox = Outbox(here, LIMIT_BYTES)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outbox.run)
             outbox.put(waiting)

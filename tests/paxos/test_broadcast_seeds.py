@@ -1,6 +1,7 @@
 """Whole ensembles under faults, one a seed (tools/simulate); and deliberate defects, each of which must be noticed.
 
-Both are told by processes of their own, one a processor: a test waits for its story.
+Both are told by processes of their own, one a processor: a test waits for its story. They yield to whatever else runs:
+real servers that are tested at the same time are not kept from their work.
 """
 
 import os
@@ -20,6 +21,8 @@ from tools.simulate.mutants import MUTANTS, found
 from tools.simulate.runs import Story, tell
 from tools.simulate.situations import SEEDS_ENOUGH, missing
 
+pytestmark = pytest.mark.long(200)
+
 ROOT = Path(__file__).resolve().parents[2]
 SAYS = re.compile(r'Violation\(\s*f?"([IL]\d+\w*):|"(L\d)"')
 """How a checker names what it has found not to hold."""
@@ -30,7 +33,7 @@ _seeds_run: list[int] = []
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(os.cpu_count(), get_context("spawn"), initializer=os.nice, initargs=(5,))
     yield pool
     pool.shutdown(cancel_futures=True)
 

@@ -164,8 +164,8 @@ async def test_who_leads_no_more_names_nobody(ensemble, virtual_clock):
         async with await anext(Election(one, "/x")) as term:
             nursery.start_soon(anext, Election(two, "/x", name="named"))
             await ensemble.wait(lambda: len(ensemble.replicas[1].machine.tree.nodes["/x"].children) == 2)
-            await two.delete("/x/leader")
-            with trio.CancelScope(shield=True):  # though it is told meanwhile that it has lost the term
+            with trio.CancelScope(shield=True):  # it is told that the term is lost, maybe before `two` is answered
+                await two.delete("/x/leader")
                 try:
                     await term.hand_over("named")
                 except LockLost as lost:

@@ -11,7 +11,7 @@ import coord
 from recipes import Barrier, DoubleBarrier, Election, Lock, MisuseError, ReadWriteLock, Semaphore
 from tests.client.both import on_both
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Thread:

@@ -13,6 +13,8 @@ from tools.chaos.runs import HISTORY, LOG, PAGE, Options, Outcome, Run, recheck
 from tools.check.__main__ import BROKEN as HISTORY_BROKEN
 from tools.check.__main__ import main as check_again
 
+pytestmark = pytest.mark.long(80)
+
 MUTANT_SERVER = str(Path(__file__).parent / "chaos_mutant.py")
 RAW = ("raw", "raw", "raw", "raw")
 

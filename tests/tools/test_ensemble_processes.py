@@ -1,5 +1,7 @@
 """Child processes of an ensemble: started, ended, waited for. The servers here are small shell commands."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.ensembles import CoordSoftware, Ensemble, EnsembleError, Member, ZooKeeperSoftware
-from tools.ensembles.ports import free_ports
+from tools.ensembles.ports import free_ports, keep
 from tools.ensembles.words import lines_by_key, mode
 
 
@@ -32,6 +34,15 @@ class Pretender:
 def sleepers(tmp_path: Path) -> Iterator[Ensemble]:
     with Ensemble(Pretender("echo ready; exec sleep 1000"), tmp_path) as ensemble:
         yield ensemble
+
+
+def test_a_port_that_was_given_out_is_given_to_nobody_else_here_or_in_another_process() -> None:
+    (port,) = free_ports(1)
+    assert not keep(port)
+    program = f"from tools.ensembles.ports import keep; print(keep({port}))"
+    asked = [sys.executable, "-c", program]
+    root = Path(__file__).parents[2]
+    assert subprocess.run(asked, cwd=root, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_each_member_has_its_own_ports_and_folder(sleepers: Ensemble) -> None:
@@ -71,7 +82,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> N
     script = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
     with Ensemble(Pretender(script), tmp_path, servers=1) as ensemble:
         ensemble.start(1)
-        ensemble.wait_until(lambda: "\nready" in ensemble.log_text(1), "the script to begin", 10)
+        ensemble.wait_until(lambda: "\nready" in ensemble.log_text(1), "the script to begin", 60)
         with pytest.raises(EnsembleError, match="was killed"):
             ensemble.stop(1, timeout_s=0.2)
 
@@ -79,7 +90,7 @@ def test_a_server_that_ignores_the_request_to_end_is_killed(tmp_path: Path) -> N
 def test_a_server_that_ends_at_once_is_told_with_its_status_and_last_words(tmp_path: Path) -> None:
     with Ensemble(Pretender("echo the disk is full; exit 4"), tmp_path, servers=1) as ensemble:
         ensemble.start(1)
-        ensemble.wait_until(lambda: not ensemble.is_running(1), "its end", 10)
+        ensemble.wait_until(lambda: not ensemble.is_running(1), "its end", 60)
         with pytest.raises(EnsembleError, match=r"(?s)ended with status 4.*the disk is full"):
             ensemble.wait_serving()
 
