@@ -145,6 +145,8 @@ class Replica:
         elif type(message) is Forward and (wrong := _wrong_with(message)):
             self.participant.broken.append((peer, wrong))
         else:
+            if type(message) is Forward and self._duties is not None:
+                self._duties.liveness.hear_writers(message.read, self.machine.sessions, now)
             self.participant.receive(peer, message, now)
 
     def durable(self, serial: int, now: float) -> None:
@@ -315,8 +317,6 @@ class Replica:
                     requests = run.requests
                     kinds = (type(requests[0]),) if len(requests) == 1 else tuple(map(type, requests))
                     answered.append((forwarded.since_s, kinds))
-            if self._duties is not None:
-                self._duties.liveness.hear(run.session, self.now)  # its client may know of it already
             number = run.number
             for request in run.requests:
                 if number:
@@ -531,6 +531,8 @@ def _wrong_with(forward: Forward) -> str:
     except CodecError as error:
         return f"the requests it forwards cannot be read: {error}"
     entries = sum(len(run.requests) for run in forward.read)
+    if not entries:
+        return "it forwards nothing"  # a batch of nothing could not be read again
     return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"
 
 

@@ -174,6 +174,7 @@ class World:
         self.replicas: dict[int, Replica] = {}
         self.wires: dict[tuple[int, int], deque[Message]] = {}
         self.held: set[int] = set()  # servers whose disk does not answer
+        self.clogged: set[tuple[int, int]] = set()  # (from, to): what is said arrives later
         self.waiting: dict[int, deque[tuple[int, list[tuple[int, Message]]]]] = {}
         self.notes: list[str] = []
         for server in range(1, servers + 1):
@@ -251,6 +252,8 @@ class World:
 
     def deliver(self, source: int, target: int) -> bool:
         wire = self.wires.get((source, target), deque())
+        if (source, target) in self.clogged:
+            return False
         moved = bool(wire)
         while wire:
             self.replicas[target].receive(source, wire.popleft(), self.now)
