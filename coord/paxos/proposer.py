@@ -216,8 +216,10 @@ class Proposer:
             self._tell_commit(peer, progress, self._durable.history.commit)
 
     def _check_known(self, peer: int, zxid: int) -> None:
-        if zxid > self._durable.history.last:
-            raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, which was never proposed")
+        """What is acknowledged may become the commit, and that is where a batch ends."""
+        history = self._durable.history
+        if zxid > history.commit and not history.has_end(zxid):
+            raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, where no batch ends that was proposed")
 
     def advance(self, now: float) -> None:
         """Look whether a quorum has been reached; called after each input that may have changed that."""
