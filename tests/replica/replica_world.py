@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from struct import Struct
 
@@ -209,6 +210,22 @@ class World:
         del self.wires[one, other], self.wires[other, one]
         self.replicas[one].disconnected(other, self.now)
         self.replicas[other].disconnected(one, self.now)
+
+    def restart(self, server: int) -> None:
+        """Its process ends and another one begins with what is durable; nobody is connected to it."""
+        for one, other in list(self.wires):
+            if one == server:
+                self.cut(one, other)
+        settings, participant = self.replicas[server].settings, self.replicas[server].participant
+        batches = participant.log.after(0, participant.log.durable)
+        assert batches is not None
+        ends = sorted({batch.epoch: batch.last for batch in batches}.items())
+        self.replicas[server] = Replica(
+            replace(settings, incarnation=settings.incarnation + 1000), participant._durable.saved,
+            History(0, batches, ends, 0), Machine(), self.draw, self.now,
+        )  # fmt: skip
+        self.waiting[server].clear()
+        self.clients = {key: client for key, client in self.clients.items() if key[0] != server}
 
     def pass_time(self, seconds: float, step_s: float = 0.05) -> None:
         """Everybody's clock goes on, in ticks."""

@@ -455,6 +455,29 @@ def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
     assert world.replicas[2].participant.leads
 
 
+def test_a_sync_does_not_wait_for_what_a_leader_has_lost_again() -> None:
+    world = World(3)
+    writer, waiter = world.client(1, timeout_ms=30_000), world.client(3, timeout_ms=30_000)
+    world.cut(1, 2)
+    world.cut(2, 3)
+    world.held = {1}
+    writer.send(create("/lost"))
+    world.settle()  # the leader has it, and server 1 is told so, but its own disk is slow
+    waiter.send(Sync("/"))
+    world.settle()
+    assert not waiter.answers
+    world.restart(1)
+    world.held = set()
+    world.join(1, 2)
+    world.pass_time(2.0)
+    world.join(1, 3)
+    world.join(2, 3)
+    world.pass_time(1.0)
+    assert world.leader is not world.replicas[3]
+    assert [answer.error for answer in waiter.answers] == [0]
+    assert not waiter.hung_up
+
+
 def test_who_comes_while_there_is_no_leader_waits_for_one() -> None:
     world = World(3)
     leaderless(world)
