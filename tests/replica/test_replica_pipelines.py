@@ -352,6 +352,25 @@ def test_who_is_let_in_by_a_follower_is_not_expired_by_a_leader_that_does_not_kn
     assert session in world.leader.machine.sessions
 
 
+def test_who_waits_at_the_leader_for_what_a_follower_has_shown_counts_as_heard_I17() -> None:
+    world = World(3)
+    first = world.client(1, timeout_ms=2000)
+    first.do(create("/e"))
+    first.send(SetData("/e", b"1"))
+    forwarded_and_no_more(world)
+    world.settle()
+    world.pass_time(1.5)
+    connect = {"session": first.opened.session, "password": first.opened.password, "timeout_ms": 2000}
+    second = Client(world, 3).connect(seen=first.answers[-1].zxid, **connect)  # type: ignore[arg-type]
+    other = Client(world, 3).connect(seen=first.answers[-1].zxid, session=first.opened.session, password=b"wrong")
+    world.pass_time(1.5)
+    assert not second.frames
+    world.clogged, world.held = set(), set()
+    world.settle()
+    assert second.opened.session == first.opened.session
+    assert "password" in other.hung_up
+
+
 def test_a_wrong_password_does_not_keep_a_session_alive_I17() -> None:
     world = World(3)
     client = world.client(1, timeout_ms=2000)
