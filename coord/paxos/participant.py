@@ -292,7 +292,7 @@ class Participant:
         """
         if self.leads:
             assert self._proposer is not None
-            self._proposer.pending.append((self._settings.server, Forward(self._proposer.epoch, count, runs, read)))
+            self._proposer.add(self._settings.server, Forward(self._proposer.epoch, count, runs, read))
         elif self._acceptor is not None and self._acceptor.serving:
             self._send(self._acceptor.leader, Forward(self._acceptor.epoch, count, runs))
         else:
