@@ -110,7 +110,7 @@ class Proposer:
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
-        self._told = 0  # nobody has committed more than this
+        self._told = 0  # the highest `with_you`: no follower has committed more than this, or than is committed here
 
     # ---- phase 1
 
