@@ -500,7 +500,10 @@ class Participant:
 
     def _on_heartbeat_reply(self, peer: int, message: HeartbeatReply) -> None:
         if self._proposer is not None and self._proposer.epoch == message.epoch:
-            self._proposer.on_heartbeat_reply(peer, message, self._now)
+            try:
+                self._proposer.on_heartbeat_reply(peer, message, self._now)
+            except BrokenOrder as reason:
+                self.broken.append((peer, str(reason)))
 
     def _advance(self) -> None:
         proposer = self._proposer

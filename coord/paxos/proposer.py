@@ -388,6 +388,8 @@ class Proposer:
         progress = self.progress.get(peer)
         if progress is None:
             return
+        if message.round > self.round:
+            raise BrokenOrder(f"server {peer} answers heartbeat {message.round}, and {self.round} was the last one")
         progress.heard_s = now
         progress.round = max(progress.round, message.round)
         self.touched.extend(message.touched)
