@@ -45,7 +45,7 @@ class Acceptor:
     def __init__(self, durable: Durable, leader: int, epoch: int, now: float) -> None:
         self._durable = durable
         self._owes_accepted = False
-        self._with_me = 0  # committed up to here is as much as is durable here
+        self._with_me = 0  # of what lies up to here, all that is durable here is committed
         self._chunks = -1  # index of the last snapshot chunk received
         self.leader = leader
         self.epoch = epoch
@@ -116,7 +116,7 @@ class Acceptor:
             self.advance()
 
     def advance(self) -> None:
-        """Commit what this server's own disk was missing to. Called when more is durable."""
+        """Commit what lacked no more than this server's own disk. Called when more is durable, here or with others."""
         history = self._durable.history
         if self._with_me > history.commit < history.durable:
             self.learn_commit(min(self._with_me, history.durable))
@@ -141,7 +141,7 @@ class Acceptor:
         self.serving = True
 
     def _known_end(self, zxid: int) -> int:
-        """As much of what is committed up to `zxid` as has come."""
+        """`zxid`, or where the log ends if that has not come so far. Beyond the commit it has to be a batch's end."""
         history = self._durable.history
         zxid = min(zxid, history.last)
         if zxid > history.commit and not history.has_end(zxid):

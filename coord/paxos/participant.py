@@ -73,7 +73,7 @@ class Participant:
     __slots__ = (
         "_acceptor", "_asked_s", "_barriers", "_beat_s", "_durable", "_election", "_mending", "_now", "_peers",
         "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "attended_here", "broken",
-        "elections", "log", "notes", "touched_here",
+        "elections", "log", "notes", "strangers_here", "touched_here",
     )  # fmt: skip
 
     def __init__(
@@ -101,6 +101,7 @@ class Participant:
         self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
         self.notes: list[str] = []  # sentences for the operator
         self.attended_here: Callable[[], bool] = lambda: True  # whether clients are connected here
+        self.strangers_here: Callable[[], frozenset[int]] = lambda: self._strangers  # by what the log says now
         self.touched_here: Callable[[], tuple[int, ...]] = tuple  # sessions heard here, asked for by the leader
         self._evaluate()
 
@@ -292,7 +293,7 @@ class Participant:
         """
         if self.leads:
             assert self._proposer is not None
-            self._proposer.pending.append((self._settings.server, Forward(self._proposer.epoch, count, runs, read)))
+            self._proposer.add(self._settings.server, Forward(self._proposer.epoch, count, runs, read))
         elif self._acceptor is not None and self._acceptor.serving:
             self._send(self._acceptor.leader, Forward(self._acceptor.epoch, count, runs))
         else:
@@ -376,6 +377,7 @@ class Participant:
             self.elections += 1
         self._proposer = self._acceptor = None
         self._barriers.clear()
+        self.set_strangers(self.strangers_here())
         self._election.restart(self._now)
         self._said = None
         self._evaluate()
@@ -498,7 +500,10 @@ class Participant:
 
     def _on_heartbeat_reply(self, peer: int, message: HeartbeatReply) -> None:
         if self._proposer is not None and self._proposer.epoch == message.epoch:
-            self._proposer.on_heartbeat_reply(peer, message, self._now)
+            try:
+                self._proposer.on_heartbeat_reply(peer, message, self._now)
+            except BrokenOrder as reason:
+                self.broken.append((peer, str(reason)))
 
     def _advance(self) -> None:
         proposer = self._proposer
@@ -540,6 +545,7 @@ class Participant:
         if batches is not None:
             self._mending = None
             self._durable.mend(batches)
+            self.set_strangers(self.strangers_here())
             self.notes.append(f"the log is whole again up to {self.log.last:#x}")
 
     def _send(self, peer: int, message: Message) -> None:

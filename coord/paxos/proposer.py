@@ -9,7 +9,7 @@ initial history, which the quorum of Established commits as a whole (T44).
 from collections import deque
 from dataclasses import dataclass
 
-from coord.model.entries import Batch, Run, counter_of, epoch_of, zxid_of
+from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
 from coord.paxos.durable import Durable, StreamRequest
 from coord.paxos.errors import BrokenOrder
 from coord.paxos.history import common_point
@@ -32,6 +32,7 @@ from coord.paxos.messages import (
     Promise,
     Truncate,
 )
+from coord.paxos.pending import Pending
 from coord.paxos.progress import Progress
 from coord.paxos.quorum import Majority
 
@@ -46,6 +47,7 @@ class Limits:
     gathered_bytes: int = 16 << 10  # less than this waits for the batch under way (`Proposer._gathers`)
     uncommitted_bytes_max: int = 32 << 20  # proposed and not committed: beyond, proposals wait
     owed_bytes_max: int = 64 << 20  # more than what may be uncommitted: beyond, a disk is too slow to lead or follow
+    read_bytes_max: int = 4 << 20  # pending and uncommitted runs beyond are kept as bytes only, and read when applied
     memory_diff_bytes_max: int = 4 << 20  # a follower further behind is streamed the log from disk
     counter_max: int = (1 << 40) - 1  # a new epoch starts before the counter passes this
 
@@ -93,7 +95,7 @@ class Proposer:
         self.phase = PREPARING
         self.progress: dict[int, Progress] = {}
         self.strangers: frozenset[int] = frozenset()  # not who they were: they may listen, but do not count (I12)
-        self.pending: deque[tuple[int, Forward]] = deque()  # (origin, what it wants proposed)
+        self.pending = Pending()
         self.started_s = now
         self.reason_to_withdraw = ""
         self.rolls_over = False  # the counter is used up: lead on in a new epoch
@@ -108,7 +110,7 @@ class Proposer:
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
-        self._told = 0  # nobody has committed more than this
+        self._told = 0  # the highest `with_you`: no follower has committed more than this, or than is committed here
 
     # ---- phase 1
 
@@ -134,7 +136,7 @@ class Proposer:
         self.progress.pop(peer, None)
         self._newer.pop(peer, None)
         self._unanswered.pop(peer, None)
-        self.pending = deque(item for item in self.pending if item[0] != peer)
+        self.pending.forget(peer)
         self._asked = [item for item in self._asked if item[0] != peer]
         # Its tickets may begin anew, if its process does: an old answer must not pass for a new one (T38).
         self._waiting = [item for item in self._waiting if item[0] != peer]
@@ -216,8 +218,10 @@ class Proposer:
             self._tell_commit(peer, progress, self._durable.history.commit)
 
     def _check_known(self, peer: int, zxid: int) -> None:
-        if zxid > self._durable.history.last:
-            raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, which was never proposed")
+        """What is acknowledged may become the commit, and that is where a batch ends."""
+        history = self._durable.history
+        if zxid > history.commit and not history.has_end(zxid):
+            raise BrokenOrder(f"server {peer} acknowledges {zxid:#x}, where no batch ends that was proposed")
 
     def advance(self, now: float) -> None:
         """Look whether a quorum has been reached; called after each input that may have changed that."""
@@ -267,7 +271,13 @@ class Proposer:
 
     def on_forward(self, peer: int, message: Forward) -> None:
         if self.phase == ESTABLISHED and peer in self.progress:
-            self.pending.append((peer, message))
+            self.add(peer, message)
+
+    def add(self, origin: int, forward: Forward) -> None:
+        """Have it proposed when its turn comes."""
+        if self.pending.size_bytes + self._uncommitted_bytes > self._limits.read_bytes_max:
+            forward.read = ()
+        self.pending.add(origin, forward)
 
     def on_accepted(self, peer: int, message: Accepted) -> None:
         progress = self.progress.get(peer)
@@ -281,30 +291,18 @@ class Proposer:
         if self.phase != ESTABLISHED or self.rolls_over:
             return
         while self.pending and not self._gathers() and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
-            bodies: list[bytes] = []
-            read: list[Run] = []
-            origins: set[int] = set()
-            count = size = 0
-            unread = False
-            while self.pending and size < self._limits.batch_bytes_max:
-                origin, forward = self.pending.popleft()
-                origins.add(origin)
-                bodies.append(forward.runs)
-                read += forward.read
-                unread |= not forward.read
-                count += forward.count
-                size += len(forward.runs)
+            gathered = self.pending.gather(self._limits.batch_bytes_max)
             last = self._durable.history.last
             first = last + 1 if epoch_of(last) == self.epoch else zxid_of(self.epoch, 1)
-            if counter_of(first) + count > self._limits.counter_max:
+            if counter_of(first) + gathered.count > self._limits.counter_max:
                 self.rolls_over = True
                 return  # what is pending is resubmitted by those it came from, in the new epoch
-            batch = Batch(self.epoch, first, count, last, time_ms, applied, digest, b"".join(bodies))
-            batch.read = () if unread else read
+            batch = Batch(self.epoch, first, gathered.count, last, time_ms, applied, digest, gathered.runs)
+            batch.read = gathered.read
             self._durable.append(batch)
-            self._under_way.append((batch.last, size))
-            self._uncommitted_bytes += size
-            for peer in origins:
+            self._under_way.append((batch.last, gathered.size_bytes))
+            self._uncommitted_bytes += gathered.size_bytes
+            for peer in gathered.origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
             self._replicate(batch)
@@ -326,8 +324,7 @@ class Proposer:
         A batch costs the servers some 500 us of processor time, whatever is in it: with a hundred clients who each wait
         for one answer this takes 28 % less of it for each write, with a thousand writes under way 15 %.
         """
-        least = self._limits.gathered_bytes
-        return bool(self._under_way) and sum(len(forward.runs) for _, forward in self.pending) < least
+        return bool(self._under_way) and self.pending.size_bytes < self._limits.gathered_bytes
 
     def before_take(self) -> None:
         """Tell what is committed, or will be with one more vote, and start a round for those who want a barrier.
@@ -391,6 +388,8 @@ class Proposer:
         progress = self.progress.get(peer)
         if progress is None:
             return
+        if message.round > self.round:
+            raise BrokenOrder(f"server {peer} answers heartbeat {message.round}, and {self.round} was the last one")
         progress.heard_s = now
         progress.round = max(progress.round, message.round)
         self.touched.extend(message.touched)

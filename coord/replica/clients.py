@@ -125,11 +125,14 @@ class Clients:
         pipeline.timeout_ms = min(
             max(connect.timeout_ms, settings.session_timeout_min_ms), settings.session_timeout_max_ms
         )
+        session = brain.machine.sessions.get(connect.session)
+        if session is not None and hmac.compare_digest(session.password, connect.password):
+            self._touched[session.id] = None  # at once: to be let in may take long
         if not brain.admits:
             # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
             self._lobby[pipeline] = None
         elif brain.machine.zxid < connect.seen_zxid <= brain.participant.log.last:
-            self._lobby[pipeline] = None  # that it is committed is told here with the next heartbeat at the latest
+            self._lobby[pipeline] = None  # until this server, be it the leader, has heard that it is committed
         elif connect.seen_zxid > brain.machine.zxid:
             seen, here = connect.seen_zxid, brain.machine.zxid
             self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}", BEHIND)
@@ -149,8 +152,6 @@ class Clients:
         if session is not None and not hmac.compare_digest(session.password, connect.password):
             self.hang_up(pipeline, "the session's password is wrong", SESSION_UNKNOWN)  # the session lives on
             return
-        if session is not None:
-            self._touched[connect.session] = None  # at once: the write that lets it in may take long
         former = self._by_session.get(connect.session)
         if former is not None:
             self.hang_up(former, "the client has reconnected", MOVED)

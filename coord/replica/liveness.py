@@ -4,7 +4,14 @@ A session is overdue when nothing was heard of it for its timeout on this leader
 leader's own start at the earliest (I17): a new leader gives everyone the full time, since it cannot know.
 """
 
+from collections.abc import Iterable, Mapping
+from hmac import compare_digest
+
 from sortedcontainers import SortedDict
+
+from coord.model.entries import Run
+from coord.model.requests import AttachSession
+from coord.state.sessions import Session
 
 BUCKET_S = 0.25
 """Deadlines are looked at in steps of this: a session ends at most so much late, never early."""
@@ -31,6 +38,23 @@ class Liveness:
     def hear(self, session: int, now: float) -> None:
         if session in self._heard_s:
             self._heard_s[session] = now
+
+    def hear_writers(self, runs: Iterable[Run], sessions: Mapping[int, Session], now: float) -> None:
+        """These runs have come to be proposed. A follower that commits by itself answers them before this server knows
+        that they are committed, and from then on their clients count on the whole timeout.
+        """
+        for run in runs:
+            if run.session:
+                self.hear(run.session, now)
+            else:
+                for request in run.requests:
+                    if isinstance(request, AttachSession):
+                        self._hear_attaching(request, sessions.get(request.session), now)
+
+    def _hear_attaching(self, request: AttachSession, session: Session | None, now: float) -> None:
+        """Until it is applied the longer of the two timeouts holds: the client may have been told of either."""
+        if session is not None and compare_digest(session.password, request.password):
+            self.track(session.id, max(session.timeout_ms, request.timeout_ms), now)
 
     def forget(self, session: int) -> None:
         self._heard_s.pop(session, None)

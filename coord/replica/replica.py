@@ -92,6 +92,7 @@ class Replica:
         self.clients = Clients(self, draw)
         self.participant.touched_here = self._take_touched
         self.participant.attended_here = self.clients.attended
+        self.participant.strangers_here = self._strangers
         self.leaderless = Histogram()  # for how long this server had no leader, each time until it had one
         self.now = now
         self.wall_ms = 0
@@ -145,6 +146,8 @@ class Replica:
         elif type(message) is Forward and (wrong := _wrong_with(message)):
             self.participant.broken.append((peer, wrong))
         else:
+            if type(message) is Forward and self._duties is not None:
+                self._duties.liveness.hear_writers(message.read, self.machine.sessions, now)
             self.participant.receive(peer, message, now)
 
     def durable(self, serial: int, now: float) -> None:
@@ -315,8 +318,6 @@ class Replica:
                     requests = run.requests
                     kinds = (type(requests[0]),) if len(requests) == 1 else tuple(map(type, requests))
                     answered.append((forwarded.since_s, kinds))
-            if self._duties is not None:
-                self._duties.liveness.hear(run.session, self.now)  # its client may know of it already
             number = run.number
             for request in run.requests:
                 if number:
@@ -448,7 +449,7 @@ class Replica:
             duties.liveness.restart(now)
         for identifier in (*self.participant.take_touched(), *self._take_touched()):
             duties.liveness.hear(identifier, now)
-        if machine.zxid >= self.participant.log.commit:  # else some may be heard of in what is not applied
+        if machine.zxid >= self.participant.log.commit:  # else some may have ended, or go on, by what is not applied
             for identifier in duties.liveness.overdue(now):
                 if identifier in machine.sessions:
                     self._propose_own(CloseSession(identifier, expired=True))
@@ -482,15 +483,18 @@ class Replica:
         assert forwarded, "a server that serves has a leader"
 
     def _find_strangers(self) -> None:
-        """Peers that run under another server's id: a replaced data folder, whose promises are lost (I12)."""
         self._servers_known = len(self.machine.servers)
+        self.participant.set_strangers(self._strangers())
+
+    def _strangers(self) -> frozenset[int]:
+        """Peers that run under another server's id: a replaced data folder, whose promises are lost (I12)."""
         known = self._logged_servers() | self.machine.servers
         strangers = frozenset(
             peer for peer, who in self._peers.items() if peer in known and known[peer][0] != who.identity
         )
         if self.server in known and known[self.server][0] != self.settings.identity:
             strangers |= {self.server}
-        self.participant.set_strangers(strangers)
+        return strangers
 
     def _logged_servers(self) -> dict[int, tuple[int, str]]:
         """Who the log knows beyond what is applied: before there is a leader nobody can tell what is committed.
@@ -498,7 +502,8 @@ class Replica:
         Each batch is looked at once. One that is cut off later may leave a name behind, which costs a vote and no more.
         """
         log, here = self.participant.log, self.machine.zxid
-        for batch in log.after(max(here, self._servers_looked_to)) or log.after(here) or ():
+        batches = log.after(max(here, self._servers_looked_to))
+        for batch in (log.after(here) or ()) if batches is None else batches:  # if that was cut off, all of it
             body = batch.body
             if LEADERS_OWN not in body:
                 continue  # a log may be long: nearly all of it is passed over without being decoded
@@ -531,6 +536,8 @@ def _wrong_with(forward: Forward) -> str:
     except CodecError as error:
         return f"the requests it forwards cannot be read: {error}"
     entries = sum(len(run.requests) for run in forward.read)
+    if not entries:
+        return "it forwards nothing"  # a batch of nothing could not be read again
     return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"
 
 

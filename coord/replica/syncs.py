@@ -7,8 +7,10 @@ a barrier gives is a zxid, and from then on a sync waits as the others do: until
 
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
+from operator import itemgetter
 
 from coord.codec.calls import Call
+from coord.model.requests import AtLeast
 from coord.replica.pipeline import Pipeline
 
 
@@ -65,7 +67,16 @@ class Syncs:
             then()
 
     def ask_again(self) -> None:
-        """There is a leader (again): ask it what the last one was asked."""
+        """There is a leader (again): ask it what the last one was asked.
+
+        Also what that has answered, where this server has not come to it: a leader names what one follower may have
+        committed by itself, and it may turn out that none has. Then it is nowhere, and may never be reached.
+        """
+        answered = [each for each in self._reaching if type(each[3].request) is not AtLeast]
+        if answered:
+            self._to_ask += [(pipeline, call) for _, _, pipeline, call in sorted(answered, key=itemgetter(1))]
+            self._reaching = [each for each in self._reaching if type(each[3].request) is AtLeast]
+            heapify(self._reaching)
         for syncs in self._asked.values():
             self._to_ask += syncs
         self._asked.clear()

@@ -603,6 +603,31 @@ def test_a_follower_with_a_late_disk_is_told_what_is_committed_without_it() -> N
     assert write(0.0) == zxid_of(1, 2)  # it is quick again
 
 
+@pytest.mark.parametrize("observes", [True, False], ids=["an observer", "a stranger"])
+def test_whose_vote_does_not_count_commits_nothing_by_itself_T42_I12(observes: bool) -> None:
+    voters = 3 if observes else 5
+    group = ensemble(*(make_participant(server, voters) for server in range(1, 6)))
+    leader, who = (3, 5) if observes else (5, 4)
+    if not observes:
+        group[leader].set_strangers(frozenset({who}))
+    needed = 1 if observes else 2
+    group.propose(leader)
+    group.sync(leader)
+    for server in range(1, needed):
+        group.deliver(leader, server)
+        group.sync(server)
+        group.deliver(server, leader)
+    group.deliver(leader, who)
+    group.sync(who)
+    assert (group[who].log.durable, group[who].log.commit) == (zxid_of(1, 1), 0)
+    group.deliver(leader, needed)
+    group.sync(needed)
+    assert group[needed].log.commit == zxid_of(1, 1)  # its vote was all that lacked
+    group.deliver(needed, leader)
+    group.deliver(leader, who)
+    assert group[who].log.commit == zxid_of(1, 1)
+
+
 def test_word_of_a_commit_where_no_batch_ends_breaks_the_connection() -> None:
     group = three()
     group.propose(3, 2)
@@ -851,6 +876,16 @@ def test_a_barrier_is_not_below_what_a_follower_may_have_committed_by_itself() -
         group.deliver(one, other)
     assert group[3].log.commit == zxid_of(1, 1)
     assert group[2].take_barriers() == [(7, zxid_of(1, 2))]
+
+
+def test_an_answer_to_a_heartbeat_that_was_never_sent_breaks_the_connection_and_passes_no_barrier_T38() -> None:
+    group = barrier_group()
+    leader = group[3]
+    leader.receive(1, HeartbeatReply(leader.epoch, 1 << 50, ()), group.now)
+    assert [peer for peer, _ in leader.broken] == [1]
+    assert leader.ask_barrier(1)
+    group.take(3)
+    assert leader.take_barriers() == []
 
 
 def test_a_barrier_asked_by_a_follower_comes_back_to_it() -> None:

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from struct import Struct
 
@@ -174,6 +175,7 @@ class World:
         self.replicas: dict[int, Replica] = {}
         self.wires: dict[tuple[int, int], deque[Message]] = {}
         self.held: set[int] = set()  # servers whose disk does not answer
+        self.clogged: set[tuple[int, int]] = set()  # (from, to): what is said arrives later
         self.waiting: dict[int, deque[tuple[int, list[tuple[int, Message]]]]] = {}
         self.notes: list[str] = []
         for server in range(1, servers + 1):
@@ -208,6 +210,22 @@ class World:
         del self.wires[one, other], self.wires[other, one]
         self.replicas[one].disconnected(other, self.now)
         self.replicas[other].disconnected(one, self.now)
+
+    def restart(self, server: int) -> None:
+        """Its process ends and another one begins with what is durable; nobody is connected to it."""
+        for one, other in list(self.wires):
+            if one == server:
+                self.cut(one, other)
+        settings, participant = self.replicas[server].settings, self.replicas[server].participant
+        batches = participant.log.after(0, participant.log.durable)
+        assert batches is not None
+        ends = sorted({batch.epoch: batch.last for batch in batches}.items())
+        self.replicas[server] = Replica(
+            replace(settings, incarnation=settings.incarnation + 1000), participant._durable.saved,
+            History(0, batches, ends, 0), Machine(), self.draw, self.now,
+        )  # fmt: skip
+        self.waiting[server].clear()
+        self.clients = {key: client for key, client in self.clients.items() if key[0] != server}
 
     def pass_time(self, seconds: float, step_s: float = 0.05) -> None:
         """Everybody's clock goes on, in ticks."""
@@ -251,6 +269,8 @@ class World:
 
     def deliver(self, source: int, target: int) -> bool:
         wire = self.wires.get((source, target), deque())
+        if (source, target) in self.clogged:
+            return False
         moved = bool(wire)
         while wire:
             self.replicas[target].receive(source, wire.popleft(), self.now)

@@ -7,7 +7,7 @@ import pytest
 from coord.codec.entries import encode_run
 from coord.model.entries import Run
 from coord.model.requests import AddWatch, Authenticate, Delete, GetData, WhoAmI, Write
-from coord.paxos.messages import Commit, Forward
+from coord.paxos.messages import Accepted, Commit, Forward
 from coord.replica import answers
 from coord.replica.forwards import FORWARD_BYTES_MAX
 from coord.replica.limits import IDENTITIES_BYTES_MAX, IDENTITIES_MAX, RUN_BYTES_MAX
@@ -74,12 +74,16 @@ def run_of(*requests: Write) -> bytes:
     return encode_run(Run(1, 501, 1, 0, 0, (), requests))
 
 
-@pytest.mark.parametrize("runs", [run_of(Delete("/a")), b"\xff\xff", b"\x87\x01"], ids=["miscounted", "torn", "cut"])
-def test_a_forward_that_cannot_be_proposed_costs_its_sender_the_connection(runs: bytes) -> None:
+@pytest.mark.parametrize(
+    ("runs", "count"),
+    [(run_of(Delete("/a")), 2), (b"\xff\xff", 2), (b"\x87\x01", 2), (run_of(), 0), (b"", 0)],
+    ids=["miscounted", "torn", "cut", "a run of nothing", "nothing"],
+)
+def test_a_forward_that_cannot_be_proposed_costs_its_sender_the_connection(runs: bytes, count: int) -> None:
     world = World(3)
     leader = world.leader
     before = leader.participant.log.last
-    leader.receive(1, Forward(leader.participant.epoch, 2, runs), world.now)
+    leader.receive(1, Forward(leader.participant.epoch, count, runs), world.now)
     assert [peer for peer, _ in leader.participant.broken] == [1]
     leader.take(world.now, world.wall_ms)
     assert leader.participant.log.last == before
@@ -102,6 +106,21 @@ def test_a_commit_that_ends_in_the_middle_of_a_batch_costs_the_leader_the_connec
     follower.receive(3, Commit(follower.participant.epoch, last - 1, last - 1), world.now)
     assert [peer for peer, _ in follower.participant.broken] == [3]
     assert follower.participant.log.commit < last
+
+
+def test_an_acknowledgement_in_the_middle_of_a_batch_costs_its_sender_the_connection() -> None:
+    world = World(3)
+    client = world.client(1)
+    world.held.update((1, 2))
+    client.send(create("/c"), create("/d"))
+    world.settle()
+    leader = world.leader
+    before = leader.participant.log.commit
+    middle = leader.participant.log.last - 1
+    assert middle > before
+    leader.receive(2, Accepted(leader.participant.epoch, middle, True), world.now)
+    assert [peer for peer, _ in leader.participant.broken] == [2]
+    assert leader.participant.log.commit == before
 
 
 def test_who_waits_while_the_history_is_applied_is_let_in_after_it() -> None:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from coord.codec.entries import encode_run
+from coord.model.entries import Run
 from coord.model.requests import (
     EPHEMERAL,
+    AttachSession,
     Authenticate,
     CloseSession,
     Exists,
@@ -13,9 +16,18 @@ from coord.model.requests import (
     SetData,
     Sync,
     WhoAmI,
+    Write,
 )
+from coord.paxos.messages import Forward
 from coord.replica import limits
+from coord.replica.replica import Replica
 from tests.replica.replica_world import Client, World, create
+
+
+def forward_of(leader: Replica, *requests: Write) -> Forward:
+    """As server 2 said it in another life."""
+    run = Run(2, 1, 1, 0, 0, (), requests)
+    return Forward(leader.participant.epoch, len(requests), encode_run(run))
 
 
 def xids(client: Client) -> list[int]:
@@ -299,6 +311,76 @@ def test_a_client_that_reconnects_in_time_is_heard_though_the_disks_are_slow_to_
     assert not second.hung_up
 
 
+def forwarded_and_no_more(world: World) -> None:
+    """What server 1 forwards reaches the leader; what it says then comes late, and server 2's disk is slow."""
+    world.pump(1)
+    world.deliver(1, 3)
+    world.clogged = {(1, 3)}
+    world.held = {2}
+
+
+def test_whose_write_a_follower_has_answered_is_not_expired_by_a_leader_that_does_not_know_I17() -> None:
+    world = World(3)
+    client = world.client(1, timeout_ms=2000)
+    client.do(create("/e", kind=EPHEMERAL))
+    world.pass_time(1.9)
+    client.send(SetData("/e", b"1"))
+    forwarded_and_no_more(world)
+    world.settle()
+    assert client.answers[-1].error == 0
+    assert world.leader.machine.zxid < client.answers[-1].zxid
+    world.pass_time(1.0)
+    world.clogged, world.held = set(), set()
+    world.settle()
+    assert not client.hung_up
+    assert client.opened.session in world.leader.machine.sessions
+
+
+def test_who_is_let_in_by_a_follower_is_not_expired_by_a_leader_that_does_not_know_I17() -> None:
+    world = World(3)
+    first = world.client(1, timeout_ms=2000)
+    session = first.opened.session
+    world.pass_time(1.9)
+    second = Client(world, 1).connect(session=session, password=first.opened.password, timeout_ms=4000)
+    forwarded_and_no_more(world)
+    world.settle()
+    assert second.opened.session == session
+    world.pass_time(3.5)
+    world.clogged, world.held = set(), set()
+    world.settle()
+    assert not second.hung_up
+    assert session in world.leader.machine.sessions
+
+
+def test_who_waits_at_the_leader_for_what_a_follower_has_shown_counts_as_heard_I17() -> None:
+    world = World(3)
+    first = world.client(1, timeout_ms=2000)
+    first.do(create("/e"))
+    first.send(SetData("/e", b"1"))
+    forwarded_and_no_more(world)
+    world.settle()
+    world.pass_time(1.5)
+    connect = {"session": first.opened.session, "password": first.opened.password, "timeout_ms": 2000}
+    second = Client(world, 3).connect(seen=first.answers[-1].zxid, **connect)  # type: ignore[arg-type]
+    other = Client(world, 3).connect(seen=first.answers[-1].zxid, session=first.opened.session, password=b"wrong")
+    world.pass_time(1.5)
+    assert not second.frames
+    world.clogged, world.held = set(), set()
+    world.settle()
+    assert second.opened.session == first.opened.session
+    assert "password" in other.hung_up
+
+
+def test_a_wrong_password_does_not_keep_a_session_alive_I17() -> None:
+    world = World(3)
+    client = world.client(1, timeout_ms=2000)
+    world.pass_time(1.9)
+    attach = AttachSession(client.opened.session, b"wrong", 4000)
+    world.leader.receive(2, forward_of(world.leader, attach), world.now)
+    world.pass_time(1.0)
+    assert "expired" in client.hung_up
+
+
 def test_a_new_leader_gives_everybody_the_full_time_I17() -> None:
     world = World(3)
     client = world.client(1, timeout_ms=3000)
@@ -390,6 +472,29 @@ def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
     world.pass_time(1.0)
     assert [answer.error for answer in client.answers] == [0]
     assert world.replicas[2].participant.leads
+
+
+def test_a_sync_does_not_wait_for_what_a_leader_has_lost_again() -> None:
+    world = World(3)
+    writer, waiter = world.client(1, timeout_ms=30_000), world.client(3, timeout_ms=30_000)
+    world.cut(1, 2)
+    world.cut(2, 3)
+    world.held = {1}
+    writer.send(create("/lost"))
+    world.settle()  # the leader has it, and server 1 is told so, but its own disk is slow
+    waiter.send(Sync("/"))
+    world.settle()
+    assert not waiter.answers
+    world.restart(1)
+    world.held = set()
+    world.join(1, 2)
+    world.pass_time(2.0)
+    world.join(1, 3)
+    world.join(2, 3)
+    world.pass_time(1.0)
+    assert world.leader is not world.replicas[3]
+    assert [answer.error for answer in waiter.answers] == [0]
+    assert not waiter.hung_up
 
 
 def test_who_comes_while_there_is_no_leader_waits_for_one() -> None:

@@ -118,7 +118,7 @@ MUTANTS: Sequence[Mutant] = [
     Mutant(broadcast.use_an_epoch_twice, 20, ("I11",)),
     Mutant(broadcast.believe_every_promise, 60, ("I3",)),
     Mutant(broadcast.forget_the_newer_history, 40, ("I9", "I11", "I12", "I3")),
-    Mutant(broadcast.lead_with_an_older_history, 40, ("I9",)),
+    Mutant(broadcast.lead_with_an_older_history, 100, ("I9",)),
     Mutant(broadcast.count_an_observer, 40, ("I3", "I11")),
     Mutant(broadcast.count_a_replaced_disk, 60, ("I12", "I3")),
     Mutant(broadcast.take_batches_with_a_gap, 10, ("I3",)),

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from coord.codec.entries import decode_runs
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
+from coord.model.requests import AttachSession
 from coord.paxos.durable import FetchRequest, StreamRequest
 from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
@@ -19,6 +21,7 @@ from coord.paxos.messages import (
     Barrier,
     Canvass,
     Fetched,
+    Forward,
     HeartbeatReply,
     Message,
     NeedSnapshot,
@@ -306,6 +309,16 @@ class SimulatedServer:
         """For I17: word of a session has reached this server."""
         self.seen.heard_s[session] = self.now
 
+    def _hear_writers(self, message: Forward, replica: Replica) -> None:
+        """For I17: a follower may answer these before their leader knows that they are committed."""
+        for run in decode_runs(message.runs):
+            self.heard(run.session)
+            for request in run.requests:
+                if isinstance(request, AttachSession):
+                    session = replica.machine.sessions.get(request.session)
+                    if session is not None and session.password == request.password:
+                        self.heard(session.id)
+
     def _note_overdue(self, replica: Replica, now: float) -> None:
         """For I17: who was silent for the whole of its timeout may be expired from this tick on, and nobody else.
 
@@ -491,6 +504,8 @@ class SimulatedServer:
                 elif isinstance(message, HeartbeatReply):
                     for session in message.touched:
                         self.heard(session)
+                elif isinstance(message, Forward) and replica.participant.leads:
+                    self._hear_writers(message, replica)
                 elif isinstance(message, SnapshotChunk):
                     self._note_chunk(message)
                 elif isinstance(message, Barrier):
