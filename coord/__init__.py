@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the same once more, for those who read types; tests/test_pu
     from coord.client.saved import SavedSession as SavedSession
     from coord.client.sessions import ClientSession as ClientSession
     from coord.client.transaction import Guard as Guard
+    from coord.client.transaction import SentTransaction as SentTransaction
     from coord.client.transaction import Transaction as Transaction
     from coord.client.watching import Watch as Watch
     from coord.embedding import embedded as embedded
@@ -67,7 +68,7 @@ _HOMES = {
     "coord.client.calls": ("SessionState",),
     "coord.client.saved": ("SavedSession",),
     "coord.client.sessions": ("ClientSession",),
-    "coord.client.transaction": ("Guard", "Transaction"),
+    "coord.client.transaction": ("Guard", "SentTransaction", "Transaction"),
     "coord.client.watching": ("Watch",),
     "coord.embedding": ("embedded", "embedded_blocking"),
     "coord.model.acl": ("OPEN_ACL", "READ_ONLY_ACL", "Permission"),

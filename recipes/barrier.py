@@ -134,7 +134,7 @@ class DoubleBarrier(Reusable[Party]):
                 party = await self._party(path)
                 party.members = members
                 async with self._departures(ready) as departures:
-                    async with body(party.wait_lost):
+                    async with body(party):
                         yield party
                     await delete(self.client, path)
                     await self._wait_others(members, ready, own, departures)
@@ -297,7 +297,7 @@ class DoubleBarrier(Reusable[Party]):
                     raise TimeoutError(f"fewer than {self.count} came to {self.path} within {self._timeout:g} s")
                 party = await self._party(path)
                 party.members = {}
-                async with body(party.wait_lost):
+                async with body(party):
                     yield party
                 with anyio.move_on_after(self._timeout) as scope:
                     await self._kazoo_leave(path)

@@ -60,7 +60,7 @@ class Term(Held):
         if self.entered:
             raise MisuseError(f"this term at {self._election.path} was entered before; the loop gives another")
         self.entered = True
-        self._body = body(self.wait_lost)
+        self._body = body(self)
         try:
             self.check()
             await self._body.__aenter__()

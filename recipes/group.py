@@ -83,7 +83,7 @@ class Group:
         try:
             membership = Membership(self.client, path, token, name, margin)
             membership.check()
-            async with body(membership.wait_lost):
+            async with body(membership):
                 yield membership
         finally:
             await release(self.client, path, token)

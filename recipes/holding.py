@@ -7,6 +7,7 @@ session has ended; and when somebody deletes the znode by hand.
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -76,8 +77,6 @@ class Held:
         return self.lost
 
     async def _wait_lost(self) -> str:
-        with anyio.move_on_after(min(LOOK_AFTER_S, self.remaining)):
-            return await self._wait_session()
         reasons: list[str] = []
         async with anyio.create_task_group() as tasks:
 
@@ -93,11 +92,11 @@ class Held:
         return reasons[0]
 
     async def _wait_deadline(self) -> str:
-        while True:
-            remaining = self.remaining
-            if remaining < NOTHING_S:
-                return self._unproved()
+        while (remaining := self.remaining) >= NOTHING_S:  # noqa: ASYNC110  only the clock tells
             await anyio.sleep(remaining)
+        if self._client.session.state is coord.SessionState.LOST:
+            return await self._wait_session()
+        return self._unproved()
 
     async def _wait_session(self) -> str:
         await self._client.session.wait_state(coord.SessionState.LOST)
@@ -125,11 +124,11 @@ async def token_of(client: coord.Client, path: str) -> int:
 
 
 @asynccontextmanager
-async def body(wait_lost: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Runs the block until it ends or `wait_lost` does; then it is cancelled, and LockLost raised.
+async def body(held: Held) -> AsyncIterator[None]:
+    """Runs the block until it ends or `held` is lost; then it is cancelled, and LockLost raised.
 
     An error that the block raises when it was lost is the cause of the LockLost. A block that ends by itself before it
-    is told, ends well.
+    is told, ends well. Most end before anything has to be looked at: so there is an alarm first, and a task only then.
     """
     reason: str | None = None
     failure: Exception | None = None
@@ -139,12 +138,12 @@ async def body(wait_lost: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
 
             async def look() -> None:
                 nonlocal reason
-                reason = await wait_lost()
+                reason = await held.wait_lost()
                 scope.cancel()
 
-            tasks.start_soon(look)
+            session, quiet_s = held._client.session, min(LOOK_AFTER_S, held.remaining)
             try:
-                with scope:
+                with session.alarm(quiet_s, partial(tasks.start_soon, look)), scope:
                     yield
             except Exception as error:
                 if reason is None:

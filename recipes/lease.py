@@ -143,7 +143,7 @@ class Lease(Reusable[HeldLease]):
                 token = await self._token(value)
                 held = HeldLease(self.client, self._holder, token, value, self.seconds, begun, self.margin)
                 held.check()
-                async with body(held.wait_lost):
+                async with body(held):
                     yield held
             finally:
                 await shielded(lambda: insist(self.client, lambda: self._give_back(value)))

@@ -20,7 +20,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.place import COORD, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
+from recipes.place import COORD, GONE, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
 from recipes.shielded import shielded
 
 MARK = "delay"
@@ -38,6 +38,11 @@ class Lock(Reusable[Held]):
     `delay`: seconds for which the lock stays closed after a holder that went without a release. `layout="kazoo"`: share
     the lock with `kazoo.recipe.lock.Lock`.
 
+    `confirm=False`: the end of the block does not wait until the servers have done the release. It is on its way, is
+    done once, and before anything that this client asks for later; if the session ends first, that ends the hold. For
+    about a round trip others may still find the lock held, and an error of the release (such as NoAuthError) is
+    raised when this object is used next.
+
     One object is one contender: it is used by one task at a time, and may be used again after that.
     """
 
@@ -52,6 +57,7 @@ class Lock(Reusable[Held]):
         timeout: float | None = None,
         margin: float | None = None,
         delay: float = 0.0,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
         if not (isinstance(delay, int | float) and 0 <= delay < math.inf):
@@ -65,6 +71,7 @@ class Lock(Reusable[Held]):
         self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
         self._delay = delay
+        self._confirm = confirm
 
     def __repr__(self) -> str:
         return f"<Lock {self.path}{' in use' if self._block else ''}>"
@@ -85,7 +92,7 @@ class Lock(Reusable[Held]):
                 async with self._body(place) as held:
                     yield held
             finally:
-                await place.leave()
+                await place.leave(confirm=self._confirm)
 
     @asynccontextmanager
     async def _try(self) -> AsyncIterator[Held | None]:
@@ -103,7 +110,7 @@ class Lock(Reusable[Held]):
                 async with self._body(place) as held:
                     yield held
             finally:
-                await place.leave()
+                await place.leave(confirm=self._confirm)
 
     async def _enter(self) -> Place:
         """A place whose turn has come, and the delay before it is over."""
@@ -124,7 +131,7 @@ class Lock(Reusable[Held]):
                 await self._make_mark(place)
             held = Held(self.client, place.path, place.token, self.name, self._margin)
             held.check()
-            async with body(held.wait_lost):
+            async with body(held):
                 yield held
         finally:
             if self._delay:
@@ -171,14 +178,22 @@ class Lock(Reusable[Held]):
         )
 
     async def _leave_with_mark(self, place: Place) -> None:
+        def release() -> coord.Transaction:
+            txn = self.client.transaction(guard=place)
+            txn.delete(place.path)
+            txn.delete(f"{self.path}/{MARK}")
+            return txn
+
         async def leave() -> None:
-            with suppress(coord.NoNodeError, coord.BadVersionError):
-                async with self.client.transaction(guard=place) as txn:
-                    txn.delete(place.path)
-                    txn.delete(f"{self.path}/{MARK}")
+            with suppress(*GONE):
+                await release().commit()
                 place.left = True
 
-        await shielded(lambda: insist(self.client, leave))
+        if self._confirm:
+            await shielded(lambda: insist(self.client, leave))
+        else:
+            with suppress(coord.SessionLostError, coord.ClientClosedError):
+                release().send()  # the place is left once more behind it: should the mark be gone, that counts
 
 
 async def acquire(

@@ -135,7 +135,7 @@ class Partitioner:
         try:
             with owned.scope:
                 owned.check()
-                async with body(owned.wait_lost):
+                async with body(owned):
                     await serve(owned)
                     await anyio.sleep_forever()  # it stays this member's, though there is nothing more to do
         finally:

@@ -231,7 +231,7 @@ class PeriodicJob:
             run = await self._next(token)
             if run is not None:
                 run.check()
-                async with body(run.wait_lost):
+                async with body(run):
                     await run._begin()
                     await function(run)
                 await shielded(run._end)

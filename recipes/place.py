@@ -34,7 +34,11 @@ DIGITS = 10
 """Of a sequence number. One that is longer does not sort by name any more."""
 
 NEAR = 16
-"""The place right before is looked for among so many numbers first."""
+"""So many places are looked at with taking one: in a shorter line the one right before is among them. In a longer one
+it is looked for among so many numbers."""
+
+HEAD = 2
+"""Znodes that show whether a place is the first now: a mark beside the places, and a place."""
 
 _ids = itertools.count(1)
 
@@ -57,6 +61,10 @@ def predecessor(ahead: Sequence[Entry], own: Entry) -> Entry | None:
     return ahead[-1] if ahead else None
 
 
+GONE = (coord.NoNodeError, coord.BadVersionError)
+"""A place that is to be left is there no more, or another one is of that name."""
+
+
 class PlaceGone(Exception):
     """The place was deleted by somebody else while it waited."""
 
@@ -73,6 +81,8 @@ class Places:
         self.sorts_by_name = layout == COORD and len(kinds) == 1 and kinds[0].isalpha()
         found = "|".join(kinds)
         self._pattern = re.compile(rf"__({found})__(-?\d+)$" if layout == KAZOO else rf"^({found})-(\d+)$")
+        self.releases: list[coord.SentTransaction] = []
+        """Of places that were left without waiting for the servers."""
 
     def __repr__(self) -> str:
         return f"<Places {self.path}, {self.layout}'s layout>"
@@ -113,7 +123,10 @@ class Places:
     # ---- a place of one's own
 
     async def take(self, kind: str, name: str) -> "Place":
-        """Stand in the line. Whoever takes a place leaves it: `await place.leave()`."""
+        """Stand in the line. Whoever takes a place leaves it: `await place.leave()`.
+
+        Raises why a place that was left before, without waiting, could not be given back.
+        """
         await anyio.lowlevel.checkpoint_if_cancelled()
         id = unique_id(self.client)
         if self.layout == KAZOO:
@@ -130,20 +143,31 @@ class Places:
 
         place = await shielded(make)
         place.value = value
+        if self.releases and (failure := self._failed_release()) is not None:
+            await place.leave()
+            raise failure
         return place
 
+    def _failed_release(self) -> coord.CoordError | None:
+        """Of those that are answered, as all are that were sent before the place which was taken just now."""
+        releases, self.releases = self.releases, [each for each in self.releases if not each.done]
+        errors = [release.error for release in releases]
+        return next((error for error in errors if error and not isinstance(error, GONE)), None)
+
     async def _make(self, stem: str, value: bytes, kind: str) -> "Place":
-        """Make it, and look at the head of the line in the same round trip."""
+        """Make it, and look at the head of the line in the same round trip, if names tell who comes first."""
         while True:
+            head = None
             async with self.client.pipeline(keep_errors=True) as pipe:
                 made = pipe.create(stem, value, ephemeral=True, sequential=True)
-                head = pipe.children_page(self.path, limit=2)
+                if self.sorts_by_name:
+                    head = pipe.children_page(self.path, limit=NEAR)
             try:
                 place = Place(self, made.result(), kind)
             except coord.NoNodeError:
                 await self.ensure()
                 continue
-            if head.error is None:
+            if head is not None and head.error is None:
                 place.note_head(head.result())
             return place
 
@@ -193,27 +217,30 @@ class Place:
         """Znodes beside the places, as they were when its turn came."""
         self._places = places
         self._first = False
+        self._before: Entry | None = None  # right before it, as the head of the line has just shown
+        self._read_zxid = 0  # what is known of the line was read here in the log, or later
         self.sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
 
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
 
     def note_head(self, page: coord.Page) -> None:
-        """The first children by name: if this place is the first of the places nobody is ahead of it.
+        """The first children by name: who is right before it, or that nobody is, if that can be seen from them.
 
         With one kind of places their names are in their order, as long as all of their numbers have ten digits.
         """
         if not self.sorts:
             return
-        others = []
+        others, before = [], None
         for child in page.children:
             entry = self._places.entry(child)
             if entry is None:
                 others.append(child.name)
-                continue
-            if self.is_own(entry):
-                self.others, self._first = others, True
-            return
+            elif self.is_own(entry):
+                self.others, self._first, self._before = others, before is None, before
+                return
+            else:
+                before = entry
 
     def is_own(self, entry: Entry) -> bool:
         """Whether it is this place. Names come again when a whole line was deleted and made anew; tokens do not."""
@@ -235,18 +262,24 @@ class Place:
         `kinds`: what of the one who is waited for makes this one look again, beside its end.
         """
         while (ahead := await self._blocker(blocker)) is not None:
-            await wait_gone(self.client, f"{self._places.path}/{ahead.name}", ahead.stat, kinds)
+            path = f"{self._places.path}/{ahead.name}"
+            await wait_gone(self.client, path, ahead.stat, kinds, read_zxid=max(self._read_zxid, self.token))
+            self._before, self._read_zxid = None, self.client.session.seen_zxid
             if blocker is predecessor and self.sorts:
                 with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
-                    self.note_head(await self.client.children_page(self._places.path, limit=2))
+                    self.note_head(await self.client.children_page(self._places.path, limit=HEAD))
 
     async def _blocker(self, blocker: Blocker) -> Entry | None:
         if self._first:
             return None
         if blocker is predecessor and self.sorts:
+            if self._before is not None:
+                return self._before
+            self._read_zxid = self.client.session.seen_zxid
             with suppress(coord.NoNodeError):
                 if (near := await self.near()) is not None:
                     return near
+        self._read_zxid = self.client.session.seen_zxid
         entries, others = await self._places.look()
         for number, entry in enumerate(entries):
             if self.is_own(entry):
@@ -267,24 +300,34 @@ class Place:
             before = entry or before
         return None
 
-    async def leave(self, *, felt: bool = True) -> None:
+    async def leave(self, *, confirm: bool = True, felt: bool = True) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session.
 
-        `felt`: as that of `shielded`.
+        Without `confirm` it returns at once: the place goes after all that this client has asked for before, or with
+        the session; an error is raised when one is taken next. `felt`: as that of `shielded`.
         """
-        if not self.left:
+        if self.left:
+            return
+        if confirm:
             await shielded(lambda: insist(self.client, self._delete), felt=felt)
-            self.left = True
+        else:
+            with suppress(coord.SessionLostError, coord.ClientClosedError):
+                self._places.releases.append(self._release().send())
+        self.left = True
 
     async def _delete(self) -> None:
+        with suppress(*GONE):
+            await self._release().commit()
+
+    def _release(self) -> coord.Transaction:
         """This place, and no other that got its name after somebody had deleted the whole line: numbers begin anew."""
-        with suppress(coord.NoNodeError, coord.BadVersionError):
-            async with self.client.transaction() as txn:
-                if self.token:
-                    txn.check(self.path, created=self.token)
-                else:
-                    txn.check(self.path, value=self.value)
-                txn.delete(self.path)
+        txn = self.client.transaction()
+        if self.token:
+            txn.check(self.path, created=self.token)
+        else:
+            txn.check(self.path, value=self.value)
+        txn.delete(self.path)
+        return txn
 
 
 # ---- helpers that other recipes use too
@@ -310,17 +353,19 @@ async def wait_gone(
     kinds: Sequence[coord.EventKind] = (),
     *,
     token: int = 0,
+    read_zxid: int = 0,
 ) -> coord.Event | None:
     """Until there is no such znode; the event that told of its end, None if that was before.
 
     `seen`, or `token` alone, says which znode is meant, should there be another at the same path later. With `kinds`
-    also until such an event, or until the znode's data is not what it was in `seen`.
+    also until such an event, or until the znode's data is not what it was in `seen`. `read_zxid`: a place in the log
+    at which `seen` was read, or an earlier one: then the servers tell what was missed, and it is not read again.
     """
     created = seen.czxid if seen else token
     while True:
         try:
-            async with client.watch(path, kinds=[coord.EventKind.DELETED, *kinds]) as events:
-                stat = await client.exists(path)
+            async with client.watch(path, kinds=[coord.EventKind.DELETED, *kinds], since=read_zxid) as events:
+                stat = seen if read_zxid else await client.exists(path)
                 if stat is None or (created and stat.czxid != created):
                     return None
                 if kinds and seen is not None and stat.mzxid != seen.mzxid:
@@ -329,7 +374,7 @@ async def wait_gone(
                     if event.zxid > stat.mzxid:
                         return event
         except (coord.WatchWindowLostError, coord.CallTimeoutError):
-            continue  # nothing is known of what was missed: look again
+            read_zxid = 0  # nothing is known of what was missed: look again
 
 
 async def wait_any(client: coord.Client, watched: Sequence[tuple[str, coord.Stat, Sequence[coord.EventKind]]]) -> None:

@@ -59,6 +59,7 @@ class ReadWriteLock:
         name: str = "",
         timeout: float | None = None,
         margin: float | None = None,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
         self._places = Places(client, path, KINDS.get(layout, ()), layout)
@@ -67,6 +68,7 @@ class ReadWriteLock:
         self.name = check_contender(path, name)
         self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
+        self._confirm = confirm
         self._read, self._write = KINDS[layout]
 
     def __repr__(self) -> str:
@@ -94,10 +96,10 @@ class ReadWriteLock:
             try:
                 held = Held(self.client, place.path, place.token, self.name, self._margin)
                 held.check()
-                async with body(held.wait_lost):
+                async with body(held):
                     yield held
             finally:
-                await place.leave()
+                await place.leave(confirm=self._confirm)
 
     @asynccontextmanager
     async def _hold_to_write(self, timeout_s: float | None) -> AsyncIterator[HeldToWrite]:
@@ -106,10 +108,10 @@ class ReadWriteLock:
             try:
                 held = HeldToWrite(self.client, place, self.name, self._margin, self._places.layout)
                 held.check()
-                async with body(held.wait_lost):
+                async with body(held):
                     yield held
             finally:
-                await place.leave()
+                await place.leave(confirm=self._confirm)
 
     def _writer_ahead(self, ahead: Sequence[Entry], own: Entry) -> Entry | None:
         """The nearest writer before it that has not become a reader."""

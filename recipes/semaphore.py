@@ -120,7 +120,7 @@ class Semaphore(Reusable[Held]):
                 await self._enter(path)
                 held = Held(self.client, path, await token_of(self.client, path), self.name, self._margin)
                 held.check()
-                async with body(held.wait_lost):
+                async with body(held):
                     yield held
             finally:
                 await delete(self.client, path)

@@ -139,7 +139,7 @@ class TaskQueue:
         task = await self._wait_task(check_margin(self.client, self.path, margin))
         try:
             task.check()
-            async with body(task.wait_lost):
+            async with body(task):
                 yield task
             await task._settle()
         finally:

@@ -89,6 +89,15 @@ class Call(Waitable):
         return 1 + (len(getattr(request, "path", "")) >> 9)  # which an error may name twice
 
 
+class UnwaitedCall(Call):
+    """A write that its caller does not wait for: it is sent all the same, and ends with its answer or the session."""
+
+    __slots__ = ()
+
+    def give_up(self) -> None:
+        """Whoever asked what had become of it was cancelled; it goes on."""
+
+
 @message
 class WatchFilter:
     """What a watch is about. `kinds` has bit 1 << kind for each kind that is wanted; `depth_max` -1: any depth."""

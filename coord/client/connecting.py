@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 
@@ -18,7 +18,7 @@ from coord.client.saved import SavedSession
 from coord.client.session import CONNECTED, LOST, REQUEST_BYTES_MAX, Session
 from coord.client.waiting import waiting
 from coord.model.errors import BadArgumentsError, ClientClosedError, CoordError
-from coord.model.requests import CloseSession
+from coord.model.requests import CloseSession, Request, Sync
 
 CLOSE_S = 2.0
 """So long a client that leaves waits until the servers have ended its session; if they do not, it expires."""
@@ -103,14 +103,11 @@ async def _wait_open(client: Client, connection: Connection, patience_s: float) 
 
 
 async def _leave(client: Client, runtime: Runtime) -> None:
-    session = runtime.session
-    if session.state is CONNECTED and not client.session.handed_over:
-        with anyio.move_on_after(CLOSE_S, shield=True):
-            try:
-                call = session.submit(CloseSession(), True, runtime.clock())
-                await runtime.finish(call)
-            except CoordError:
-                pass  # it has ended otherwise
+    session, goes_on = runtime.session, client.session.handed_over
+    if session.state is CONNECTED and not (goes_on and session.owes_nothing):
+        last: Request = Sync("/") if goes_on else CloseSession()  # answered after all that was sent before it
+        with anyio.move_on_after(CLOSE_S, shield=True), suppress(CoordError):  # it may have ended otherwise
+            await runtime.finish(session.submit(last, not goes_on, runtime.clock()))
     session.lose(ClientClosedError("the client was closed: its `async with` block has been left"))
     connection = runtime.connection
     connection.flush()

@@ -36,12 +36,16 @@ class Dialer(Protocol):
 class AnyioStream:
     """An AnyIO stream, with its errors translated."""
 
-    __slots__ = ("_socket", "_stream")
+    __slots__ = ("_second", "_socket", "_stream")
 
     def __init__(self, stream: anyio.abc.SocketStream) -> None:
         self._stream = stream
         raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
-        self._socket = raw if isinstance(raw, socket.socket) else None  # asyncio keeps its own to itself
+        self._second: socket.socket | None = None  # asyncio's own cannot send: another one of the same connection
+        if not isinstance(raw, socket.socket):
+            raw = self._second = socket.socket(fileno=socket.dup(raw.fileno()))
+            raw.setblocking(False)
+        self._socket = raw
 
     async def receive(self) -> bytes:
         try:
@@ -58,14 +62,14 @@ class AnyioStream:
             raise _broken(error) from error
 
     def send_now(self, data: bytes) -> int:
-        if self._socket is None:
-            return 0
         try:
             return self._socket.send(data)
         except OSError:  # full, or broken: `send` will find out
             return 0
 
     async def close(self) -> None:
+        if self._second is not None:
+            self._second.close()
         await anyio.aclose_forcefully(self._stream)
 
 

@@ -91,7 +91,7 @@ class Pipeline:
         runtime = self._runtime
         call = runtime.session.submit(operation.request, operation.writes, runtime.clock())
         self._calls.append(call)
-        if len(self._calls) == 1:
+        if len(self._calls) == 2:  # two leave in one frame; the others follow as answers come
             runtime.kick()
         return Outcome(call, operation)
 

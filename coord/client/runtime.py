@@ -31,6 +31,12 @@ class Runtime:
         await self.waiting.wait(call)
         return result(call, operation)
 
+    def send(self, operation: Operation[T]) -> Call:
+        """Ask for a write and do not wait for it. Raises what ended the session, if it has ended."""
+        call = self.session.submit_unwaited(operation.request, self.clock())
+        self.connection.kick_later()
+        return call
+
     async def finish(self, call: Call) -> None:
         """Send a call that is in the line already, and wait for it."""
         self.kick()

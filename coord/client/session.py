@@ -24,6 +24,7 @@ from coord.client.calls import (
     Call,
     SessionState,
     StateWaiter,
+    UnwaitedCall,
     Waitable,
     WatchFilter,
     WatchState,
@@ -127,10 +128,16 @@ class Session:
 
     def submit(self, request: Request, writes: bool, now: float, first: Request | None = None) -> Call:
         """Put a request into the line. Raises what `lost` is if there is no session any more."""
+        return self._submit(Call(request, writes, now, first), now)
+
+    def submit_unwaited(self, request: Request, now: float) -> Call:
+        """Put a write into the line that is sent whether anybody waits for it or not, and has no time limit."""
+        return self._submit(UnwaitedCall(request, True, now), now)
+
+    def _submit(self, call: Call, now: float) -> Call:
         self._check_deadline(now)
         if self.lost is not None:
             raise type(self.lost)(*self.lost.args)
-        call = Call(request, writes, now, first)
         self._waiting.append(call)
         return call
 
@@ -271,9 +278,14 @@ class Session:
         return bool(self._waiting) and self.state == CONNECTED
 
     @property
-    def is_alone(self) -> bool:
-        """One call waits to be sent, and none for its answer."""
-        return len(self._waiting) == 1 and not self._sent
+    def is_idle(self) -> bool:
+        """Nothing that was sent waits for its answer."""
+        return not self._sent
+
+    @property
+    def owes_nothing(self) -> bool:
+        """Nothing waits to be sent or to be answered."""
+        return not self._sent and not self._waiting
 
     def take(self, now: float) -> bytes:
         """The next frame: as many of the waiting calls as fit; nothing if there is nothing to send, or not now."""

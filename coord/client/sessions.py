@@ -1,5 +1,8 @@
 """A client's session as its user sees it."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 from coord.client.calls import SessionState, StateWaiter
 from coord.client.runtime import Runtime
 from coord.client.saved import SavedSession
@@ -85,6 +88,16 @@ class ClientSession:
                 await self._runtime.waiting.wait(waiter)
         finally:
             session.state_waiters.remove(waiter)
+
+    def alarm(self, seconds: float, act: Callable[[], object]) -> AbstractContextManager[None]:
+        """`with session.alarm(5, act): ...` calls `act()` once if the block still runs after so many seconds, or when
+        the session is lost.
+
+        The client's own clock does it, without a task for each. `act` does not wait for anything and raises nothing:
+        it cancels a scope, or starts a task. Set after the session was lost it is called at once.
+        """
+        runtime = self._runtime
+        return runtime.connection.alarms.set(runtime.clock() + seconds, act)
 
     def save(self) -> SavedSession:
         """What `coord.connect(..., session=saved)` needs to go on with this session, in this process or another.

@@ -4,11 +4,19 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+import anyio
+
+from coord.client.calls import Call
+from coord.client.operations import Operation
+from coord.client.pipeline import Outcome
 from coord.client.runtime import Runtime
 from coord.model.acl import AclEntry
-from coord.model.errors import BadArgumentsError
+from coord.model.errors import BadArgumentsError, CoordError
 from coord.model.requests import CheckCreated, CheckData, CheckExists, CheckVersion, Write
 from coord.model.stat import Stat
+
+Results = list[str | Stat | None]
+"""One a step: a path for `create`, a Stat for `set` and `set_acl`, None for the others."""
 
 
 class Guard(Protocol):
@@ -21,6 +29,43 @@ class Guard(Protocol):
     def token(self) -> int: ...
 
 
+class SentTransaction(Outcome[Results]):
+    """A transaction on its way: `done`, `error` and `result()` tell what has become of it, `await wait()` waits."""
+
+    __slots__ = ("_guards", "_runtime")
+
+    def __init__(self, runtime: Runtime, call: Call, operation: Operation[Results], guards: int) -> None:
+        super().__init__(call, operation)
+        self._runtime = runtime
+        self._guards = guards
+
+    @property
+    def error(self) -> CoordError | None:
+        """Why it failed; None if it did not, or is not done. `step` is counted as that of a commit."""
+        error = self._call.error
+        if error is None or error.step is None:
+            return error
+        own = type(error)(*error.args)
+        own.step = error.step - self._guards if error.step >= self._guards else None
+        return own
+
+    def result(self) -> Results:
+        """One a step, as `Transaction.results`. Raises its error, and RuntimeError while it is not done."""
+        error = self.error
+        if error is not None:
+            raise error
+        return super().result()[self._guards :]
+
+    async def wait(self) -> Results:
+        """Until the servers have answered, or the session has ended; what `result()` gives. It can be cancelled."""
+        if self._call.waiter is not None:
+            raise anyio.BusyResourceError("waiting for")
+        await self._runtime.waiting.start()
+        while not self._call.done:
+            await self._runtime.waiting.wait(self._call)
+        return self.result()
+
+
 class Transaction:
     """Made by `client.transaction()`. Gather steps, then `await commit()`; or leave the `async with` block without an
     error.
@@ -30,7 +75,7 @@ class Transaction:
     """
 
     def __init__(self, runtime: Runtime, guard: Guard | None = None) -> None:
-        self.results: list[str | Stat | None] = []
+        self.results: Results = []
         """One a step, after the commit: a path for `create`, a Stat for `set` and `set_acl`, None for the others."""
         self._runtime = runtime
         self._steps: list[Write] = []
@@ -105,14 +150,12 @@ class Transaction:
 
     # ---- the end
 
-    async def commit(self) -> list[str | Stat | None]:
+    async def commit(self) -> Results:
         """Do all steps, or none. Gives `results`."""
-        if self.committed:
-            raise BadArgumentsError("this transaction was committed before; make another with client.transaction()")
-        self.committed = True
+        operation = self._end()
         if len(self):
             try:
-                done = await self._runtime.run(self._runtime.operations.multi(self._steps, self._reads))
+                done = await self._runtime.run(operation)
             except Exception as error:
                 step = getattr(error, "step", None)
                 if step is not None:
@@ -120,6 +163,24 @@ class Transaction:
                 raise
             self.results = done[self._guards :]
         return self.results
+
+    def send(self) -> SentTransaction:
+        """Do all steps, or none, without waiting for the servers' answer. Not to be cancelled.
+
+        They are done once and in the order of this client's calls, on whatever connection, as long as its session
+        lives; there is no `call_timeout`. Leaving the client's block waits for them. An error is only told by what is
+        given here. Raises SessionLostError if the session has ended before.
+        """
+        if not self._steps:
+            raise BadArgumentsError("this transaction has no steps to send")
+        operation = self._end()
+        return SentTransaction(self._runtime, self._runtime.send(operation), operation, self._guards)
+
+    def _end(self) -> Operation[Results]:
+        if self.committed:
+            raise BadArgumentsError("this transaction was committed before; make another with client.transaction()")
+        self.committed = True
+        return self._runtime.operations.multi(self._steps, self._reads)
 
     async def __aenter__(self) -> Self:
         return self

@@ -56,9 +56,8 @@ class Watch:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._state is not None:
+        if self._state is not None:  # the servers are told with the next call, or at the clock's next tick
             self._runtime.session.unwatch(self._state, self._runtime.clock())
-            self._runtime.kick()
 
     def __aiter__(self) -> Self:
         return self

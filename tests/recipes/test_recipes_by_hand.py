@@ -51,7 +51,7 @@ async def test_who_lost_its_place_with_the_line_leaves_the_later_place_of_its_na
 
 
 async def test_a_mutant_that_leaves_by_name_is_found(ensemble, virtual_clock, monkeypatch):
-    async def leave(place) -> None:
+    async def leave(place, **_) -> None:
         with trio.CancelScope(shield=True), suppress(coord.NoNodeError):
             await place.client.delete(place.path)
 

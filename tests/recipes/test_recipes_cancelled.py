@@ -80,7 +80,7 @@ async def test_cancelled_at_any_checkpoint_a_double_barrier_leaves_no_znode(ense
 
 
 async def test_a_mutant_that_can_be_cancelled_while_it_leaves_is_found(ensemble, virtual_clock, monkeypatch):
-    async def leave(place) -> None:
+    async def leave(place, **_) -> None:
         await place.client.delete(place.path)
 
     monkeypatch.setattr(recipes.place.Place, "leave", leave)

@@ -171,7 +171,7 @@ async def test_a_mutant_that_tries_again_and_again_instead_of_waiting_in_line_is
 
 
 async def count_whole_lines_read(ensemble, gap: int) -> int:
-    """Sixty pass a lock round, after `gap` numbers that nobody has; how often somebody read all of the line."""
+    """Sixty pass a lock round, with a gap of so many numbers among them; how often one read all of the line."""
     lists: list[str] = []
     async with ensemble.client() as client:
         listing = client.each_child
@@ -188,11 +188,12 @@ async def count_whole_lines_read(ensemble, gap: int) -> int:
                 await trio.sleep(0.001)
 
         async with trio.open_nursery() as nursery, Lock(client, "/lock"):
-            for _ in range(gap):
-                await client.delete(await client.create("/lock/lock-", sequential=True))
-            for _ in range(60):
-                nursery.start_soon(contend)
-            await ensemble.advance(1)
+            for _ in range(2):
+                for _ in range(30):
+                    nursery.start_soon(contend)
+                await ensemble.advance(1)
+                for _ in range(gap):
+                    await client.delete(await client.create("/lock/lock-", sequential=True))
         assert len(inside.entered) == 60
     return len(lists)
 

@@ -27,6 +27,7 @@ PRINTED = {
     "Queue and PriorityQueue": r"^b'first' b'second' 0\nb'now'$",
     "TaskQueue": r"^try 1 of b'resize 7' failed\ntry 2 of b'resize 7' failed\n\{'\S+': b'resize 7'\} 0$",
     "KeyValueMap": r"^False 2\n\[\('apples', 2\)\] 0$",
+    "Leaving without waiting": r"^True \[\]$",
     "ConfigWatch": r"^\{'rate': 10\}\n\{'rate': 20\}\n\{'rate': 20\} /limits holds what cannot be decoded, version 1: ",
     "ServiceRegistry": r"^\[\('10.0.0.1:5432', \{'zone': 'a'\}\)\]\n\[\] \['draining'\]$",
     "Partitioner": r"^4$",

@@ -88,6 +88,9 @@ def lock_row(library: str, rest: str) -> str:
     return f"Lock of {library}: {rest}"
 
 
+UNCONFIRMED = "{library}, confirm=False"
+"""The same recipe, whose holder does not wait for the answer to its release. Beside the others, and without a goal."""
+
 TAKEN, HANDOVER_P50, HANDOVER_P99 = "take and give back, /s", "hand-over p50, ms", "hand-over p99, ms"
 HANDOVER_MANY = "hand-over p50 with {many:,} contenders / with 10, ratio"
 

@@ -3,6 +3,10 @@
 Uncontended: one client takes the lock and gives it back, again and again. Contended: ten contenders of two clients pass
 it round; a hand-over is the time from the end of one body to the beginning of the next. With coord's also a thousand
 contenders, each of whom holds it once: a release should cost as much as with ten.
+
+And all this with `confirm=False`: whoever leaves goes on while its release is on its way. In the uncontended row each
+release then travels with the next take, so it is one round trip and not two; a hand-over still waits for the release to
+be done, but the one who leaves stands in line again sooner. kazoo has no such option, so these rows have no goal.
 """
 
 import statistics
@@ -24,6 +28,7 @@ from tools.bench.goals import (
     KAZOO,
     LIBRARIES,
     TAKEN,
+    UNCONFIRMED,
     lock_row,
 )
 from tools.ensembles import Ensemble
@@ -64,7 +69,12 @@ def locks(ensemble: Ensemble, scale: Scale, report: Report) -> None:
     _tell(report, KAZOO, _kazoo(address, scale.seconds))
     if ensemble.software.name == COORD:
         for backend, library in zip(("trio", "asyncio"), LIBRARIES, strict=True):
-            _tell(report, library, anyio.run(_recipes, address, scale, backend=backend), scale.contenders)
+            _tell(report, library, anyio.run(_recipes, address, scale, True, backend=backend), scale.contenders)
+            _tell(
+                report,
+                UNCONFIRMED.format(library=library),
+                anyio.run(_recipes, address, scale, False, backend=backend),
+            )
 
 
 def _tell(report: Report, library: str, rates: LockRates, many: int = 0) -> None:
@@ -118,27 +128,27 @@ def _kazoo_handovers(clients: list[KazooClient], seconds: float) -> list[float]:
     return baton.times_s
 
 
-async def _recipes(address: str, scale: Scale) -> LockRates:
+async def _recipes(address: str, scale: Scale, confirm: bool) -> LockRates:
     seconds = scale.seconds
     async with coord.connect(address) as one, coord.connect(address) as two:
-        lock = Lock(one, PATH + "/alone")
+        lock = Lock(one, PATH + "/alone", confirm=confirm)
         done, begin = 0, time.perf_counter()
         while time.perf_counter() < begin + seconds:
             async with lock:
                 done += 1
         per_second = done / (time.perf_counter() - begin)
-        few = await _handovers([one, two], CONTENDERS, seconds)
-        many = await _handovers([one, two], scale.contenders, 0.0) if scale.contenders else None
+        few = await _handovers([one, two], CONTENDERS, seconds, confirm)
+        many = await _handovers([one, two], scale.contenders, 0.0, True) if confirm and scale.contenders else None
         return _rates(per_second, few, many)
 
 
-async def _handovers(clients: list[coord.Client], contenders: int, seconds: float) -> list[float]:
+async def _handovers(clients: list[coord.Client], contenders: int, seconds: float, confirm: bool) -> list[float]:
     baton, end = Baton(), time.perf_counter() + seconds
     path = f"{PATH}/of-{contenders}"
 
     async def contend(client: coord.Client) -> None:
         while True:
-            async with Lock(client, path):
+            async with Lock(client, path, confirm=confirm):
                 baton.take()
                 baton.leave()
             if time.perf_counter() >= end:
