@@ -2,7 +2,7 @@
 
 import pytest
 
-SEEDS = 500
+SEEDS = 300
 """So many are told by every run of the tests."""
 
 

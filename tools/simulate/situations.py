@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-SEEDS_ENOUGH = 400
+SEEDS_ENOUGH = 300
 """Fewer seeds need not meet everything."""
 
 HAS_TO_OCCUR = (
