@@ -263,7 +263,10 @@ class Participant:
                     self.broken.append((peer, str(reason)))
                 self._advance()
         else:
-            _TO_PARTICIPANT[kind](self, peer, message)
+            try:
+                _TO_PARTICIPANT[kind](self, peer, message)
+            except BrokenOrder as reason:
+                self.broken.append((peer, str(reason)))
 
     def durable(self, serial: int, now: float) -> None:
         """All steps up to this serial are durable."""
@@ -500,10 +503,7 @@ class Participant:
 
     def _on_heartbeat_reply(self, peer: int, message: HeartbeatReply) -> None:
         if self._proposer is not None and self._proposer.epoch == message.epoch:
-            try:
-                self._proposer.on_heartbeat_reply(peer, message, self._now)
-            except BrokenOrder as reason:
-                self.broken.append((peer, str(reason)))
+            self._proposer.on_heartbeat_reply(peer, message, self._now)
 
     def _advance(self) -> None:
         proposer = self._proposer

@@ -111,12 +111,13 @@ class Streams:
         index, piece = 0, await self._next(chunks)
         while piece and self._wanted(request, link):
             following = await self._next(chunks)
-            for left, chunk in zip(range(len(piece))[::-1], piece, strict=True):
-                message: Message = SnapshotChunk(request.epoch, zxid, index, not following and not left, chunk)
+            end = index + len(piece)
+            for number, chunk in enumerate(piece, index):
+                final = not following and number == end - 1
+                message: Message = SnapshotChunk(request.epoch, zxid, number, final, chunk)
                 link.send(encode(message))
-                index += 1
             await link.outbox.wait_drained()
-            piece = following
+            index, piece = end, following
         return zxid
 
     async def _next(self, chunks: Iterator[bytes]) -> list[bytes]:
