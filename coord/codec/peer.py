@@ -105,17 +105,20 @@ class Decoder:
         self._needed = 0
         while end - at >= HEAD.size:
             length, kind = HEAD.unpack_from(data, at)
-            self._check_head(length, kind)
+            if not self._greeted or kind not in LATER_KINDS or not 1 <= length <= self._limit:
+                self._check_head(length, kind)
             if end - at < LENGTH_BYTES + length:
                 self._needed = LENGTH_BYTES + length
                 break
             start, at = at + HEAD.size, at + LENGTH_BYTES + length
             messages.append(DECODERS[kind](data, start, at))
             self._greeted = True
-        self._buffer = bytearray(data[at:])
+        if at < end or self._buffer:
+            self._buffer = bytearray(data[at:])
         return messages
 
     def _check_head(self, length: int, kind: int) -> None:
+        """Raises CodecError where it cannot be taken."""
         limit = self._limit if self._greeted else min(self._limit, HELLO_BYTES_MAX)
         if not 1 <= length <= limit:
             raise CodecError(f"a frame of {length} bytes comes from a peer; here 1 to {limit} are accepted")
@@ -291,3 +294,6 @@ def _codec(kind: int, cls: type[PeerMessage]) -> tuple[Encode, Decode]:
 _CODECS = {kind: _codec(kind, cls) for kind, cls in KINDS.items()}
 ENCODERS: dict[type[PeerMessage], Encode] = {cls: _CODECS[kind][0] for kind, cls in KINDS.items()}
 DECODERS: dict[int, Decode] = {kind: codec[1] for kind, codec in _CODECS.items()} | {HELLO: _decode_hello}
+
+LATER_KINDS = frozenset(KINDS) - {HELLO}
+"""Of all frames of a connection but the first."""

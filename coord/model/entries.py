@@ -65,11 +65,10 @@ class Batch:
     encoded: bytes = field(default=b"", repr=False)  # header and body as they go to log and network
     body_at: int = field(default=0, repr=False)  # where in `encoded` the body begins
     read: Sequence[Run] = field(default=(), repr=False, compare=False)  # the runs, where they were read to be proposed
+    last: int = field(init=False, repr=False)  # zxid of the last entry
 
-    @property
-    def last(self) -> int:
-        """The zxid of the last entry."""
-        return self.first + self.count - 1
+    def __post_init__(self) -> None:
+        self.last = self.first + self.count - 1
 
     @property
     def body(self) -> bytes:

@@ -111,8 +111,8 @@ class Acceptor:
 
     def _learn(self, commit: int, with_me: int) -> None:
         self.learn_commit(commit)
-        if self.established:
-            self._with_me = max(self._with_me, self._known_end(with_me))
+        if self.established and with_me > self._with_me:
+            self._with_me = self._known_end(with_me)
             self.advance()
 
     def advance(self) -> None:
@@ -137,7 +137,8 @@ class Acceptor:
         history = self._durable.history
         if not self.established:
             return
-        history.commit = max(history.commit, self._known_end(zxid))
+        if zxid > history.commit:
+            history.commit = self._known_end(zxid)
         self.serving = True
 
     def _known_end(self, zxid: int) -> int:

@@ -33,9 +33,6 @@ class Output:
     fetches: list["FetchRequest"] = field(default_factory=list)
     serial: int = 0  # to be given back when the steps are durable; 0: there is nothing to wait for
 
-    def __bool__(self) -> bool:
-        return bool(self.send_now or self.steps or self.send_when_durable or self.stream or self.fetches)
-
 
 @dataclass(slots=True)
 class StreamRequest:
@@ -133,8 +130,9 @@ class Durable:
     def append(self, batch: Batch) -> None:
         self.history.append(batch)
         self.output.steps.append(Append(batch))
-        self.owed_bytes += batch.memory_bytes
-        self._appended_bytes += batch.memory_bytes
+        size = batch.memory_bytes
+        self.owed_bytes += size
+        self._appended_bytes += size
 
     def mend(self, batches: list[Batch]) -> None:
         """What was lost has been found: the log is what it was."""
@@ -167,10 +165,16 @@ class Durable:
 
     # ---- out, and back
 
-    def take(self) -> Output:
-        """Everything asked for since the last call. Its steps come back by their serial, to `settle`."""
-        output, self.output = self.output, Output()
-        if output.steps or output.send_when_durable:
+    def take(self) -> Output | None:
+        """Everything asked for since the last call, if there is anything. Its steps come back by their serial, to
+        `settle`.
+        """
+        output = self.output
+        waits = output.steps or output.send_when_durable
+        if not (waits or output.send_now or output.stream or output.fetches):
+            return None
+        self.output = Output()
+        if waits:
             self._serial += 1
             output.serial = self._serial
             self._marks.append(_Mark(self._serial, self.history.last, self.ballot, self._appended_bytes))

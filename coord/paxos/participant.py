@@ -72,8 +72,8 @@ class Participant:
 
     __slots__ = (
         "_acceptor", "_asked_s", "_barriers", "_beat_s", "_durable", "_election", "_mending", "_now", "_peers",
-        "_proposer", "_quorum", "_said", "_service", "_settings", "_strangers", "_ticked_s", "attended_here", "broken",
-        "elections", "log", "notes", "strangers_here", "touched_here",
+        "_proposer", "_quorum", "_said", "_settings", "_strangers", "_ticked_s", "attended_here", "broken", "elections",
+        "leads", "log", "notes", "service", "serving", "strangers_here", "touched_here",
     )  # fmt: skip
 
     def __init__(
@@ -90,13 +90,15 @@ class Participant:
         self._acceptor: Acceptor | None = None
         self._proposer: Proposer | None = None
         self._said: Canvass | None = None  # what we last told everyone
-        self._service = 0
         self._mending = Mending(ballot.suspect, remains) if self._durable.suspect else None
         self._asked_s = 0.0  # when a peer was last asked for what is missing
         self._beat_s = now
         self._now = self._ticked_s = now
         self._barriers: list[tuple[int, int]] = []
         self.log = log
+        self.leads = False  # an established epoch
+        self.serving = False  # the epoch is established, and this server has its whole initial history
+        self.service = 0  # how often this server has begun to serve under a leader: forwards are then sent anew
         self.elections = 1  # how often this server has begun to look for a leader
         self.broken: list[tuple[int, str]] = []  # (peer, why): connections to break
         self.notes: list[str] = []  # sentences for the operator
@@ -139,19 +141,9 @@ class Participant:
         return self._acceptor.leader if self._acceptor is not None else 0
 
     @property
-    def leads(self) -> bool:
-        """Whether this server leads an established epoch."""
-        return self._proposer is not None and self._proposer.phase == ESTABLISHED and not self._proposer.rolls_over
-
-    @property
-    def serving(self) -> bool:
-        """Whether the epoch is established and this server has its whole initial history."""
-        return self.leads or (self._acceptor is not None and self._acceptor.serving)
-
-    @property
-    def service(self) -> int:
-        """Counts the times this server began to serve under a leader: when it changes, forwards are sent anew."""
-        return self._service
+    def wants_to_propose(self) -> bool:
+        """Whether this server leads and there is something pending, for `propose`."""
+        return self.leads and self._proposer is not None and bool(self._proposer.pending)
 
     @property
     def synced_peers(self) -> tuple[int, ...]:
@@ -197,6 +189,8 @@ class Participant:
         if self._proposer is not None and self._proposer.answered:
             self._barriers += self._proposer.answered
             self._proposer.answered = []
+        if not self._barriers:
+            return []
         barriers, self._barriers = self._barriers, []
         return barriers
 
@@ -364,8 +358,8 @@ class Participant:
             elif self.leads and (too_slow := self._durable.too_slow):
                 self._become_looking(too_slow)  # the others commit without this disk, and can do so under one of them
 
-    def take(self) -> Output:
-        """What is to be done, in the order of the output's fields."""
+    def take(self) -> Output | None:
+        """What is to be done, if anything, in the order of the output's fields."""
         if self._proposer is not None:
             self._proposer.before_take()
         elif self._acceptor is not None:
@@ -379,6 +373,7 @@ class Participant:
             self.notes.append(f"looking for a leader: {reason}")
             self.elections += 1
         self._proposer = self._acceptor = None
+        self.leads = self.serving = False
         self._barriers.clear()
         self.set_strangers(self.strangers_here())
         self._election.restart(self._now)
@@ -391,6 +386,7 @@ class Participant:
         epoch = self._election.epoch_above(ballot.promised)
         cluster = ballot.cluster or settings.cluster_if_new
         self._acceptor = None
+        self.leads = self.serving = False
         self._proposer = Proposer(
             self._durable, settings.server, self._quorum, settings.limits, epoch, cluster, self._now
         )
@@ -404,13 +400,15 @@ class Participant:
         if (self.leader, self.epoch) != (leader, epoch):  # invitations may cross
             self.notes.append(f"following server {leader} in epoch {epoch}")
         self._proposer = None
+        self.leads = self.serving = False
         self._acceptor = Acceptor(self._durable, leader, epoch, self._now)
         self._acceptor.touched = lambda: self.touched_here()
         self._acceptor.attended = lambda: self.attended_here()
         self._acceptor.promise()
 
     def _serves(self) -> None:
-        self._service += 1
+        self.leads, self.serving = self._proposer is not None, True
+        self.service += 1
         self._said = None
         self._tell_everyone()
 

@@ -64,10 +64,12 @@ class Proposer:
         "_newer",
         "_quorum",
         "_round_started",
+        "_standing",
         "_told",
         "_unanswered",
         "_uncommitted_bytes",
         "_under_way",
+        "_untold",
         "_waiting",
         "answered",
         "cluster",
@@ -110,6 +112,8 @@ class Proposer:
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
+        self._standing: dict[int, int] | None = None  # `_positions`, until something has changed
+        self._untold = False  # something has changed since it was looked what is to be told of commits
         self._told = 0  # the highest `with_you`: no follower has committed more than this, or than is committed here
 
     # ---- phase 1
@@ -134,6 +138,7 @@ class Proposer:
     def forget(self, peer: int) -> None:
         """The connection broke: whatever it forwarded and is not proposed yet, it will forward again."""
         self.progress.pop(peer, None)
+        self._standing = None
         self._newer.pop(peer, None)
         self._unanswered.pop(peer, None)
         self.pending.forget(peer)
@@ -242,10 +247,12 @@ class Proposer:
                 if progress.established:
                     self._tell_commit(peer, progress, self._durable.history.commit)
         if self.phase == ESTABLISHED:
-            self._commit_to(self._quorum.reached(self._positions()))
+            self._standing, self._untold = self._positions(), True
+            self._commit_to(self._quorum.reached(self._standing))
+            commit = self._durable.history.commit
             for progress in self.progress.values():
                 if progress.established:
-                    progress.note_commit(self._durable.history.commit, now)
+                    progress.note_commit(commit, now)
 
     def _established(self) -> set[int]:
         established = {peer for peer, progress in self.progress.items() if progress.established}
@@ -300,6 +307,7 @@ class Proposer:
             batch = Batch(self.epoch, first, gathered.count, last, time_ms, applied, digest, gathered.runs)
             batch.read = gathered.read
             self._durable.append(batch)
+            self._untold = True
             self._under_way.append((batch.last, gathered.size_bytes))
             self._uncommitted_bytes += gathered.size_bytes
             for peer in gathered.origins:
@@ -335,13 +343,15 @@ class Proposer:
         """
         if self.phase != ESTABLISHED:
             return
-        commit = self._durable.history.commit
-        for peer, progress in self.progress.items():
-            if progress.established and (progress.attended or progress.forwarded > progress.told_commit):
-                with_peer = self._committed_with(peer, progress)
-                without_it = progress.late and progress.match < commit > progress.told_commit
-                if with_peer > progress.told or without_it:
-                    self._tell_commit(peer, progress, with_peer)
+        if self._untold:
+            self._untold = False
+            commit = self._durable.history.commit
+            for peer, progress in self.progress.items():
+                if progress.established and (progress.attended or progress.forwarded > progress.told_commit):
+                    with_peer = self._committed_with(peer, progress)
+                    without_it = progress.late and progress.match < commit > progress.told_commit
+                    if with_peer > progress.told or without_it:
+                        self._tell_commit(peer, progress, with_peer)
         if self._asked and not self._waiting:
             self._waiting, self._asked = self._asked, []
             self.heartbeat()
@@ -355,10 +365,10 @@ class Proposer:
         history = self._durable.history
         if progress.told == history.last:
             return progress.told  # a shortcut: there is no more to tell
-        positions = self._positions()
-        if peer in positions:
-            positions[peer] = history.last
-        return max(history.commit, self._quorum.reached(positions))
+        standing = self._positions() if self._standing is None else self._standing
+        if peer not in standing:
+            return max(history.commit, self._quorum.reached(standing))
+        return max(history.commit, self._quorum.reached_with(peer, history.last, standing))
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
         self._told_commit(progress, with_peer)

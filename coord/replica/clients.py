@@ -55,8 +55,8 @@ class Clients:
     """All connections of one server, and the sessions they serve."""
 
     __slots__ = (
-        "_by_session", "_dirty", "_draw", "_event", "_event_frame", "_hang_ups", "_lobby", "_touched", "brain",
-        "latencies", "pipelines", "received", "sent", "syncs",
+        "_by_session", "_dirty", "_draw", "_event", "_event_frame", "_hang_ups", "_touched", "brain",
+        "latencies", "lobby", "pipelines", "received", "sent", "syncs",
     )  # fmt: skip
 
     def __init__(self, brain: Brain, draw: Callable[[int], int]) -> None:
@@ -67,7 +67,7 @@ class Clients:
         self.sent = 0  # frames: replies and events
         self.pipelines: dict[int, Pipeline] = {}  # by connection
         self._by_session: dict[int, Pipeline] = {}
-        self._lobby: dict[Pipeline, None] = {}  # have said who they are while there is no leader
+        self.lobby: dict[Pipeline, None] = {}  # have said who they are while there is no leader
         self._dirty: dict[Pipeline, None] = {}  # have something to be delivered
         self._hang_ups: list[tuple[int, str]] = []
         self._event: Event | None = None  # the last that somebody was told of
@@ -90,7 +90,7 @@ class Clients:
         pipeline.out.clear()
         self.pipelines.pop(pipeline.connection, None)
         self._dirty.pop(pipeline, None)
-        self._lobby.pop(pipeline, None)
+        self.lobby.pop(pipeline, None)
         if self._by_session.get(pipeline.session) is pipeline:
             del self._by_session[pipeline.session]
         self.brain.watches.forget(pipeline)
@@ -130,9 +130,9 @@ class Clients:
             self._touched[session.id] = None  # at once: to be let in may take long
         if not brain.admits:
             # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
-            self._lobby[pipeline] = None
+            self.lobby[pipeline] = None
         elif brain.machine.zxid < connect.seen_zxid <= brain.participant.log.last:
-            self._lobby[pipeline] = None  # until this server, be it the leader, has heard that it is committed
+            self.lobby[pipeline] = None  # until this server, be it the leader, has heard that it is committed
         elif connect.seen_zxid > brain.machine.zxid:
             seen, here = connect.seen_zxid, brain.machine.zxid
             self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}", BEHIND)
@@ -206,7 +206,7 @@ class Clients:
             if pipeline.timeout_ms and unserved_s * 1000 > pipeline.timeout_ms / 3:
                 self.hang_up(pipeline, why, NO_LEADER)
         if unserved_s > self.brain.settings.paxos.leader_timeout_s:
-            for pipeline in self._lobby:
+            for pipeline in self.lobby:
                 if type(pipeline.connect) is Greeting:
                     self.hang_up(pipeline, why, NO_LEADER)
 
@@ -385,10 +385,9 @@ class Clients:
 
     def collect(self, ready: Ready) -> None:
         """Move what is to be delivered into `ready`, one piece of bytes a connection."""
-        for pipeline in self._dirty:
-            if pipeline.out:
-                ready.deliver.append((pipeline.connection, self._pack(pipeline)))
-        self._dirty.clear()
+        if self._dirty:
+            ready.deliver = [(pipeline.connection, self._pack(pipeline)) for pipeline in self._dirty if pipeline.out]
+            self._dirty.clear()
         if self.latencies.answered:
             ready.answered = self.latencies.take_answered()
         if self._hang_ups:
@@ -424,11 +423,6 @@ class Clients:
 
     # ---- syncs
 
-    @property
-    def want_barrier(self) -> bool:
-        """Whether a sync has come that no barrier was asked for yet."""
-        return self.syncs.want_barrier
-
     def ask_barriers(self) -> None:
         if not self.syncs.want_barrier:
             return
@@ -441,8 +435,9 @@ class Clients:
 
     def release_syncs(self) -> None:
         """Answer those that waited for no more than what this server has come to."""
-        for pipeline, call in self.syncs.reached(self.brain.machine.zxid):
-            self._release(pipeline, call)
+        if self.syncs.is_due(self.brain.machine.zxid):
+            for pipeline, call in self.syncs.reached(self.brain.machine.zxid):
+                self._release(pipeline, call)
 
     def _release(self, pipeline: Pipeline, call: Call) -> None:
         request = call.request
@@ -459,9 +454,7 @@ class Clients:
 
     def open_lobby(self) -> None:
         """Let in who waited."""
-        if not self._lobby:
-            return
-        lobby, self._lobby = self._lobby, {}
+        lobby, self.lobby = self.lobby, {}
         for pipeline in lobby:
             if not pipeline.gone:
                 assert pipeline.connect is not None, "who is in the lobby has said who he is"

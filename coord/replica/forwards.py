@@ -47,10 +47,13 @@ class Forwards:
 
     def take_unsent(self) -> list[tuple[int, bytes]]:
         """What is to be forwarded now, as (entries, runs), in pieces that a peer takes in one message."""
+        unsent, self.unsent = self.unsent, []
+        if len(unsent) < 2:
+            return unsent
         pieces: list[tuple[int, bytes]] = []
         count = size = 0
         runs: list[bytes] = []
-        for run_count, run in self.unsent:
+        for run_count, run in unsent:
             if runs and size + len(run) > FORWARD_BYTES_MAX:
                 pieces.append((count, b"".join(runs)))
                 count, size, runs = 0, 0, []
@@ -58,7 +61,6 @@ class Forwards:
             size += len(run)
             runs.append(run)
         pieces.append((count, b"".join(runs)))
-        self.unsent = []
         return pieces
 
     def applied(self, sequence: int) -> Forwarded:

@@ -65,6 +65,7 @@ class _Duties:
     liveness: Liveness = field(default_factory=Liveness)
     registered: set[int] = field(default_factory=set)  # servers proposed to be remembered
     reaped_s: float = 0.0
+    under_way: int = 0  # writes of its own that are not applied yet
 
 
 class Replica:
@@ -190,41 +191,47 @@ class Replica:
         """
         self.now = now
         self.wall_ms = wall_ms
-        participant = self.participant
+        participant, clients = self.participant, self.clients
         if participant.service != self._service:
             self._begin_service()
-        if participant.serving:
+        if participant.serving and (self.forwards.unsent or clients.syncs.want_barrier):
             self._forward()
-        if participant.leads:
-            participant.propose(
-                max(wall_ms, participant.log.time_ms, self.machine.time_ms), self.machine.zxid, self.machine.digest
-            )
+        if participant.wants_to_propose:
+            machine = self.machine
+            participant.propose(max(wall_ms, participant.log.time_ms, machine.time_ms), machine.zxid, machine.digest)
+        ready = Ready()
         output = participant.take()
-        ready = Ready(
-            output.send_now, output.steps, output.send_when_durable, output.serial, output.stream, output.fetches,
-            participant.broken,
-        )  # fmt: skip
-        if participant.broken:
-            participant.broken = []
-        if not output and not ready.break_peers:
-            self._apply_committed()
-            if self.admits:
-                self.clients.open_lobby()
-            for ticket, zxid in participant.take_barriers():
-                self.clients.barrier_passed(ticket, zxid)
-            self.clients.release_syncs()
-        else:
+        if output is not None:
+            ready.of_protocol(output)
             for step in output.steps:
                 if type(step) is Append and not step.batch.encoded:
                     self.proposals.note(len(encode_batch(step.batch)))
-        self.clients.collect(ready)
-        ready.notes = self._take_notes()
+        if participant.broken:
+            ready.break_peers, participant.broken = participant.broken, []
+        others_wait = output is not None or bool(ready.break_peers)
+        if not others_wait:
+            self._apply_committed()
         unapplied = self.machine.zxid < participant.log.commit
-        more = output or ready.break_peers or unapplied or self.forwards.unsent or self.clients.want_barrier
-        ready.last = not more
-        if output or ready.deliver or ready.hang_up or ready.notes or ready.break_peers or unapplied:
+        if not others_wait or not (ready.serial or unapplied):
+            self._let_go_on()
+        clients.collect(ready)
+        if self._notes or participant.notes:
+            ready.notes = self._take_notes()
+        ready.last = not (
+            ready.serial or ready.break_peers or unapplied or self.forwards.unsent or clients.syncs.want_barrier
+        )
+        if others_wait or unapplied or ready.deliver or ready.hang_up or ready.notes:
             return ready
         return None
+
+    def _let_go_on(self) -> None:
+        """Those clients who waited for what has come meanwhile."""
+        clients = self.clients
+        if clients.lobby and self.admits:
+            clients.open_lobby()
+        for ticket, zxid in self.participant.take_barriers():
+            clients.barrier_passed(ticket, zxid)
+        clients.release_syncs()
 
     @property
     def admits(self) -> bool:
@@ -241,9 +248,8 @@ class Replica:
         )
 
     def _forward(self) -> None:
-        if self.forwards.unsent:
-            for count, runs in self.forwards.take_unsent():
-                self._propose(count, runs)
+        for count, runs in self.forwards.take_unsent():
+            self._propose(count, runs)
         self.clients.ask_barriers()
 
     def _begin_service(self) -> None:
@@ -336,6 +342,8 @@ class Replica:
                 if pipeline is not None:
                     clients.answer_write(pipeline, request, reply)
                 zxid += 1
+            if not run.origin and self._duties is not None:
+                self._duties.under_way -= 1
         assert zxid == batch.last + 1, f"a batch of {batch.count} entries held {zxid - batch.first}"
         commit = self.participant.log.commit
         if epoch_of(commit) == batch.epoch and window.is_outrun_by(commit - batch.last):
@@ -453,7 +461,8 @@ class Replica:
             for identifier in duties.liveness.overdue(now):
                 if identifier in machine.sessions:
                     self._propose_own(CloseSession(identifier, expired=True))
-        if now - duties.reaped_s >= self.settings.reap_interval_s:
+        # What is still under way is due as well: where writes go slowly there would be more and more of it.
+        if now - duties.reaped_s >= self.settings.reap_interval_s and duties.under_way <= 0:
             duties.reaped_s = now
             never_used_ms = int(self.settings.container_never_used_s * 1000)
             for reap in machine.reapable(self.wall_ms, never_used_ms, self.settings.reaped_at_once_max):
@@ -474,6 +483,8 @@ class Replica:
 
     def _propose_own(self, request: Write) -> None:
         """A write of the leader itself. Bound to its epoch: should that end first, it is forgotten (T31)."""
+        assert self._duties is not None, "only who leads proposes by itself"
+        self._duties.under_way += 1
         self._propose(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))
 
     def _propose(self, count: int, runs: bytes) -> None:
@@ -535,7 +546,7 @@ def _wrong_with(forward: Forward) -> str:
         forward.read = decode_runs(forward.runs)
     except CodecError as error:
         return f"the requests it forwards cannot be read: {error}"
-    entries = sum(len(run.requests) for run in forward.read)
+    entries = sum([len(run.requests) for run in forward.read])
     if not entries:
         return "it forwards nothing"  # a batch of nothing could not be read again
     return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"

@@ -253,7 +253,7 @@ class ClientPort:
             if buffer:
                 calls, consumed = decode(buffer, frame_bytes_max)
                 if calls:
-                    replica.now = trio.current_time()
+                    replica.now = driver.now_s()
                     submit(pipeline, calls)
                     client.half_since_s = None
                 buffer = buffer[consumed:]

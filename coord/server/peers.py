@@ -307,7 +307,7 @@ class Peers:
     async def _feed(self, stream: Stream, decoder: Decoder, link: PeerLink, messages: list[PeerMessage]) -> None:
         replica, driver, peer, outbox = self._driver.replica, self._driver, link.peer, link.outbox
         while not outbox.closed:
-            now = trio.current_time()
+            now = driver.now_s()
             for message in messages:
                 if isinstance(message, Rejected):
                     self._refused(peer, message.reason)

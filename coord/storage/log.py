@@ -11,7 +11,6 @@ Promises:
 Adding, cutting and dropping are for one thread at a time; `read` and the figures may be called by others meanwhile.
 """
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from threading import Lock
@@ -59,9 +58,9 @@ class Log:
         self._file: File | None = None  # of the last segment
         # Added and not yet synced: to be written at the last segment's end.
         self._buffers: list[bytes] = []
-        self._lasts = array("Q")
-        self._ends = array("Q")
-        self._chains = array("I")
+        self._lasts: list[int] = []
+        self._ends: list[int] = []
+        self._chains: list[int] = []
         self._added = found.last
         self._generation = found.generation
         # Behind the end of a damaged log: files, and whatever the last segment still holds.
@@ -167,7 +166,7 @@ class Log:
             segment.ends.extend(self._ends)
             segment.chains.extend(self._chains)
         self._tail.note(self._lineage, segment.last, segment.first, segment.end)
-        self._buffers, self._lasts, self._ends, self._chains = [], array("Q"), array("Q"), array("I")
+        self._buffers, self._lasts, self._ends, self._chains = [], [], [], []
 
     # ---- taking away
 

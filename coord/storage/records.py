@@ -110,14 +110,13 @@ class Segment:
     salt: int  # crc of the segment's header: the start value of its records' crcs
     seed: int  # chain before the first record
     size: int  # of the file
+    first: int = field(init=False)  # the zxid that it is named by: the first that it was made for
     lasts: "array[int]" = field(default_factory=lambda: array("Q"))
     ends: "array[int]" = field(default_factory=lambda: array("Q"))  # offsets
     chains: "array[int]" = field(default_factory=lambda: array("I"))
 
-    @property
-    def first(self) -> int:
-        """The zxid that it is named by: the first that it was made for."""
-        return zxid_named(self.name)
+    def __post_init__(self) -> None:
+        self.first = zxid_named(self.name)
 
     @property
     def last(self) -> int:

@@ -91,6 +91,8 @@ class DamagedGroup:
     def _take(self, server: int) -> bool:
         participant, store = self.servers[server], self.stores[server]
         output = participant.take()
+        if output is None:
+            return False
         self._wire += [(server, peer, message) for peer, message in output.send_now]
         if output.serial:
             store.perform(output.steps)
@@ -101,4 +103,4 @@ class DamagedGroup:
             self._wire += [(server, request.peer, Fetched(batch)) for batch in reversed(found)]
         assert not output.stream, "these logs are short enough to be sent from memory"
         assert not participant.broken, participant.broken
-        return bool(output)
+        return True

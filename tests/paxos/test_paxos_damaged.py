@@ -54,7 +54,9 @@ def test_who_got_more_than_it_had_lost_claims_nothing_any_more_though_that_is_cu
         participant.disconnected(leader, 0.0)
     assert participant.log.last == batches[0].last
     participant.connected(2, 0.0)
-    said = [message for _, message in participant.take().send_now if isinstance(message, Canvass)][-1]
+    output = participant.take()
+    assert output is not None
+    said = [message for _, message in output.send_now if isinstance(message, Canvass)][-1]
     assert (said.last, said.whole) == (batches[0].last, True)
 
 

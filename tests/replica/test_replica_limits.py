@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from coord.codec.entries import encode_run
+from coord.codec.entries import decode_runs, encode_run
 from coord.model.entries import Run
-from coord.model.requests import AddWatch, Authenticate, Delete, GetData, WhoAmI, Write
+from coord.model.requests import CONTAINER, AddWatch, Authenticate, Delete, GetData, ReapNode, WhoAmI, Write
 from coord.paxos.messages import Accepted, Commit, Forward
 from coord.replica import answers
 from coord.replica.forwards import FORWARD_BYTES_MAX
@@ -139,3 +139,22 @@ def test_who_waits_while_the_history_is_applied_is_let_in_after_it() -> None:
     world.pass_time(1.0)
     assert client.opened.session
     assert not client.hung_up
+
+
+def test_what_is_due_to_be_reaped_is_proposed_once_however_long_its_turn_takes() -> None:
+    """Else it is proposed again each time it is looked for, and where writes go slowly nobody else's get through
+    (seed 198 of the simulator).
+    """
+    world = World(3, reap_interval_s=1.0)
+    client = world.client(1, timeout_ms=30_000)
+    client.do(create("/box", kind=CONTAINER), create("/box/in", b""), Delete("/box/in"))
+    leader = world.leader
+    applied = leader.machine.zxid
+    world.held = {1, 2, 3}
+    world.pass_time(5.0)
+    world.held.clear()
+    world.settle()
+    world.pass_time(2.0)
+    logged = [run for batch in leader.participant.log.after(applied) or () for run in decode_runs(batch.body)]
+    assert [type(request) for run in logged for request in run.requests] == [ReapNode]
+    assert "/box" not in leader.machine.tree.nodes

@@ -59,7 +59,7 @@ def acknowledge_before_durable(patch: Patch) -> None:
     def store(self: SimulatedServer, ready: Ready) -> None:
         for peer, said in ready.send_when_durable:
             self.send(peer, said)
-        ready.send_when_durable = []
+        ready.send_when_durable = ()
         good(self, ready)
 
     good = SimulatedServer._store
