@@ -1,6 +1,11 @@
 # Two commands do everything on a fresh Debian 12 with Python 3.11: `make up` and `make test`.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The system's own first: it is built with profiles, which makes servers a sixth to a third faster than a Python that
+# was compiled without (pyenv's default). One that has no venv module is passed over if another has it.
+ifndef PYTHON
+PYTHON := $(shell for each in /usr/bin/python3.11 python3.11 python3; do \
+  $$each -c 'import ensurepip, venv' 2>/dev/null && command -v $$each && break; done || command -v python3.11 python3)
+endif
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
