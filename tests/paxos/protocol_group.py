@@ -7,7 +7,7 @@ from coord.model.entries import Batch, zxid_of
 from coord.paxos.durable import StreamRequest
 from coord.paxos.effects import Append, Ballot, Step
 from coord.paxos.history import History
-from coord.paxos.messages import Message
+from coord.paxos.messages import Canvass, Message, Prepare
 from coord.paxos.participant import Participant, PaxosSettings
 from coord.paxos.proposer import Limits
 
@@ -160,3 +160,35 @@ def ensemble(*members: Participant) -> Group:
     group.settle()
     group.settle(1.0)
     return group
+
+
+def three(**of_the_third: object) -> Group:
+    """Server 3 leads epoch 1: among equals the highest id."""
+    group = ensemble(make_participant(1), make_participant(2), make_participant(3, **of_the_third))  # type: ignore[arg-type]
+    assert group[3].leads
+    return group
+
+
+def follower_of(epoch: int, **arguments: object) -> Participant:
+    """Server 1, connected with server 2, which it has promised `epoch`; nothing is durable yet."""
+    participant = make_participant(1, **arguments)  # type: ignore[arg-type]
+    participant.connected(2, 0.0)
+    participant.receive(2, Prepare(epoch), 0.0)
+    return participant
+
+
+def all_durable(participant: Participant) -> list[object]:
+    """Take everything and let it be durable; all messages, in their order."""
+    messages: list[object] = []
+    while output := participant.take():
+        messages += [message for _, message in output.send_now]
+        messages += [message for _, message in output.send_when_durable]
+        if output.serial:
+            participant.durable(output.serial, 0.0)
+    return messages
+
+
+def canvass(accepted: int, last: int, *, choice: int = 0, priority: int = 0, leader: int = 0, **more: int) -> Canvass:
+    return Canvass(
+        more.get("promised", accepted), accepted, last, priority, choice, leader, 0, bool(more.get("voter", 1))
+    )
