@@ -144,7 +144,7 @@ class Replica:
         self.now = now
         if type(message) is SnapshotChunk:
             self._receive_chunk(peer, message)
-        elif type(message) is Forward and (wrong := _wrong_with(message)):
+        elif type(message) is Forward and (wrong := _wrong_with(peer, message)):
             self.participant.broken.append((peer, wrong))
         else:
             if type(message) is Forward and self._duties is not None:
@@ -540,7 +540,7 @@ class Replica:
         return f"<Replica {self.server}, {self.participant!r}, applied {self.machine.zxid:#x}>"
 
 
-def _wrong_with(forward: Forward) -> str:
+def _wrong_with(peer: int, forward: Forward) -> str:
     """Why these runs cannot be proposed; empty if they can. In the log they would end every server, at each start."""
     try:
         forward.read = decode_runs(forward.runs)
@@ -549,6 +549,8 @@ def _wrong_with(forward: Forward) -> str:
     entries = sum([len(run.requests) for run in forward.read])
     if not entries:
         return "it forwards nothing"  # a batch of nothing could not be read again
+    if {run.origin for run in forward.read} != {peer}:
+        return "it forwards requests of other servers' clients"
     return "" if entries == forward.count else f"it forwards {entries} requests, and says they are {forward.count}"
 
 

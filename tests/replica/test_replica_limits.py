@@ -70,14 +70,22 @@ def test_watches_that_are_used_up_or_removed_count_no_more() -> None:
     assert world.replicas[1].watches.count == 0
 
 
-def run_of(*requests: Write) -> bytes:
-    return encode_run(Run(1, 501, 1, 0, 0, (), requests))
+def run_of(*requests: Write, origin: int = 1) -> bytes:
+    return encode_run(Run(origin, 501, 1, 0, 0, (), requests))
 
 
 @pytest.mark.parametrize(
     ("runs", "count"),
-    [(run_of(Delete("/a")), 2), (b"\xff\xff", 2), (b"\x87\x01", 2), (run_of(), 0), (b"", 0)],
-    ids=["miscounted", "torn", "cut", "a run of nothing", "nothing"],
+    [
+        (run_of(Delete("/a")), 2),
+        (b"\xff\xff", 2),
+        (b"\x87\x01", 2),
+        (run_of(), 0),
+        (b"", 0),
+        (run_of(Delete("/a")) + run_of(Delete("/a"), origin=3), 2),
+        (run_of(Delete("/a"), origin=0), 1),
+    ],
+    ids=["miscounted", "torn", "cut", "a run of nothing", "nothing", "partly of another server", "of the leader"],
 )
 def test_a_forward_that_cannot_be_proposed_costs_its_sender_the_connection(runs: bytes, count: int) -> None:
     world = World(3)
