@@ -255,7 +255,8 @@ class Participant:
                     _TO_PROPOSER[kind](proposer, peer, message)
                 except BrokenOrder as reason:
                     self.broken.append((peer, str(reason)))
-                self._advance()
+                if kind is not Forward:  # which brings no quorum nearer
+                    self._advance()
         else:
             try:
                 _TO_PARTICIPANT[kind](self, peer, message)

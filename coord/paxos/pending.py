@@ -1,34 +1,22 @@
 """What was forwarded to a leader and is not proposed yet, in the order in which it came."""
 
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from itertools import chain
 
 from coord.model.entries import Run
+from coord.model.message import message
 from coord.paxos.messages import Forward
 
 
-@dataclass(slots=True)
+@message
 class Gathered:
     """What goes into one batch."""
 
-    forwards: list[Forward] = field(default_factory=list)
-    origins: set[int] = field(default_factory=set)
-    size_bytes: int = 0
-
-    @property
-    def count(self) -> int:
-        return sum(forward.count for forward in self.forwards)
-
-    @property
-    def runs(self) -> bytes:
-        return b"".join([forward.runs for forward in self.forwards])
-
-    @property
-    def read(self) -> list[Run]:
-        """The same runs as they were read; nothing unless all of them were, and were kept."""
-        if not all(forward.read for forward in self.forwards):
-            return []
-        return [run for forward in self.forwards for run in forward.read]
+    count: int  # entries
+    runs: bytes
+    read: Sequence[Run]  # the same runs as they were read; nothing unless all of them were, and were kept
+    origins: set[int]
 
 
 class Pending:
@@ -45,15 +33,19 @@ class Pending:
         self.size_bytes += len(forward.runs)
 
     def gather(self, bytes_max: int) -> Gathered:
-        """Take the first ones, until they have more than `bytes_max`: a forward is never cut."""
-        gathered = Gathered()
-        while self._waiting and gathered.size_bytes < bytes_max:
-            origin, forward = self._waiting.popleft()
-            gathered.forwards.append(forward)
-            gathered.origins.add(origin)
-            gathered.size_bytes += len(forward.runs)
-        self.size_bytes -= gathered.size_bytes
-        return gathered
+        """Take the first ones of those that wait, until they have more than `bytes_max`: a forward is never cut."""
+        waiting = self._waiting
+        origin, forward = waiting.popleft()
+        count, runs, read, origins, size = forward.count, [forward.runs], [forward.read], {origin}, len(forward.runs)
+        while waiting and size < bytes_max:
+            origin, forward = waiting.popleft()
+            count += forward.count
+            runs.append(forward.runs)
+            read.append(forward.read)
+            origins.add(origin)
+            size += len(forward.runs)
+        self.size_bytes -= size
+        return Gathered(count, b"".join(runs), list(chain.from_iterable(read)) if all(read) else (), origins)
 
     def forget(self, origin: int) -> None:
         """Its connection broke: it will forward all of that again."""

@@ -308,8 +308,9 @@ class Proposer:
             batch.read = gathered.read
             self._durable.append(batch)
             self._untold = True
-            self._under_way.append((batch.last, gathered.size_bytes))
-            self._uncommitted_bytes += gathered.size_bytes
+            size = len(gathered.runs)
+            self._under_way.append((batch.last, size))
+            self._uncommitted_bytes += size
             for peer in gathered.origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
