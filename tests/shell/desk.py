@@ -70,3 +70,12 @@ async def open_desk(ensemble):
         addresses = client.server.address
         found = re.match(r"(.*?)\d+:(\d+)$", addresses)
         yield Desk(client, ",".join(f"{found[1]}{each}:{found[2]}" for each in ensemble.servers), ask_word)
+
+
+@asynccontextmanager
+async def app(ensemble):
+    """A desk, and a small tree below /app."""
+    async with open_desk(ensemble) as desk:
+        for path, value in (("/app", b""), ("/app/a", b"one"), ("/app/b", b'{"x": 1}'), ("/app/b/c", b"\x00\xff")):
+            await desk.shell.client.create(path, value)
+        yield desk
