@@ -4,7 +4,6 @@ Its clock runs at a rate of its own and its wall clock stands anywhere. It dies 
 does, and starts again later from what the disk reads back.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +12,7 @@ from typing import Protocol
 from coord.codec.entries import decode_runs
 from coord.codec.peer import PROTOCOL_VERSION, Hello, encode
 from coord.model.requests import AttachSession
-from coord.paxos.durable import FetchRequest, StreamRequest
+from coord.paxos.durable import FetchRequest
 from coord.paxos.effects import InstallSnapshot, TruncateLog
 from coord.paxos.history import History
 from coord.paxos.messages import (
@@ -47,6 +46,7 @@ from tools.simulate.kept import Durable, Kept
 from tools.simulate.network import Link, Network
 from tools.simulate.situations import HUNG_UP, NOTED
 from tools.simulate.stage import Stage
+from tools.simulate.streams import Streams
 
 TICK_S = 0.05
 CHANGES_HISTORY = (TruncateLog, InstallSnapshot)
@@ -62,17 +62,6 @@ class ClientEnd(Protocol):
     def deliver(self, frames: bytes) -> None: ...
     def hang_up(self) -> None: ...
     def break_off(self) -> None: ...
-
-
-@dataclass(slots=True)
-class Stream:
-    """A stream request being carried out."""
-
-    request: StreamRequest
-    link: Link
-    position: int
-    chunks: "deque[tuple[int, bytes]]" = field(default_factory=deque)
-    snapshot: int = 0
 
 
 @dataclass(slots=True)
@@ -128,6 +117,7 @@ class SimulatedServer:
         self._offset_s = 0.0
         self._backlog: list[tuple[Callable[..., None], tuple[object, ...]]] = []
         self._pumping = False
+        self._streams = Streams(self)
         self._taking: list[Callable[[], None]] | None = None  # who waits for the snapshot under way
         self._ticked_s = 0.0
         self._excused_until_s = 0.0
@@ -383,7 +373,7 @@ class SimulatedServer:
         if ready.serial:
             self._store(ready)
         for request in ready.stream:
-            self._stream(request)
+            self._streams.start(request)
         for fetch in ready.fetches:
             self.at(stage.rng.uniform(0, 0.01), self._fetch, fetch)
         for peer, why in ready.break_peers:
@@ -418,7 +408,7 @@ class SimulatedServer:
         def told() -> None:
             assert self.replica is not None
             for link, peer, message in later:
-                self._send_through(link, peer, message)
+                self.send_through(link, peer, message)
             log, committed = self.replica.participant.log, self.replica.participant.log.commit
             self.replica.durable(serial, self.now)
             if self.replica.participant.role == FOLLOWING and log.commit > committed:
@@ -466,9 +456,9 @@ class SimulatedServer:
     def send(self, peer: int, message: Message) -> None:
         link = self.links.get(peer)
         if link is not None:
-            self._send_through(link, peer, message)
+            self.send_through(link, peer, message)
 
-    def _send_through(self, link: Link, peer: int, message: Message) -> None:
+    def send_through(self, link: Link, peer: int, message: Message) -> None:
         self.network.send(self.number, peer, link, encode(message))
 
     # ---- peers
@@ -547,60 +537,7 @@ class SimulatedServer:
             self.send(request.peer, Fetched(batch))
             self.stage.situations["a lost batch was given back"] += 1
 
-    # ---- streams and snapshots, as coord.server.streams and .snapshots do them
-
-    def _stream(self, request: StreamRequest) -> None:
-        link = self.links.get(request.peer)
-        if link is None:
-            return
-        self.stage.say("stream", self.number, request)
-        stream = Stream(request, link, request.after)
-        self.at(self.stage.rng.uniform(0, 0.01), self._send_snapshot if request.snapshot else self._stream_on, stream)
-
-    def _stream_on(self, stream: Stream) -> None:
-        replica, store, request, link = self.replica, self.disk.store, stream.request, stream.link
-        assert replica is not None
-        assert store is not None
-        if self.links.get(request.peer) is not link or replica.participant.epoch != request.epoch:
-            return
-        if stream.chunks:
-            index, data = stream.chunks.popleft()
-            final = not stream.chunks
-            message = SnapshotChunk(request.epoch, stream.snapshot, index, final, data)
-            self._send_through(link, request.peer, message)
-            if final:
-                stream.position = stream.snapshot
-            elif self.interrupts_a_snapshot:
-                self.interrupts_a_snapshot = False
-                self.network.break_link(self.number, request.peer, link)
-            self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
-            return
-        batches = store.read_batches(stream.position, self.stage.rng.randint(1, 2000))
-        if batches is not None and not store.worth_streaming(stream.position):
-            self.stage.situations["a snapshot was better than a log kept to be looked back at"] += 1
-            batches = None
-        if batches is None:
-            self._send_snapshot(stream)
-            return
-        for batch in batches:
-            self._send_through(link, request.peer, HistoryMessage(request.epoch, batch))
-            self.stage.situations["history was streamed from disk"] += 1
-            stream.position = batch.last
-        if not batches or stream.position >= replica.participant.log.floor:
-            replica.streamed(request.peer, request.epoch, stream.position, self.now)
-        else:
-            self.at(self.stage.rng.uniform(0, 0.01), self._stream_on, stream)
-
-    def _send_snapshot(self, stream: Stream) -> None:
-        store = self.disk.store
-        assert store is not None
-        if store.last_snapshot_zxid == 0 or store.last_snapshot_zxid < store.log_start:
-            self.take_snapshot(lambda: self._send_snapshot(stream))
-            return
-        stream.snapshot = store.last_snapshot_zxid
-        stream.chunks = deque(enumerate(store.snapshot_chunks()))
-        self.stage.situations["a snapshot was sent"] += 1
-        self._stream_on(stream)
+    # ---- snapshots, as coord.server.snapshots takes them
 
     def take_snapshot(self, then: Callable[[], None]) -> None:
         """Walk the machine while it goes on changing; several who want a snapshot get the same."""
