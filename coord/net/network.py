@@ -44,6 +44,9 @@ class Stream(Protocol):
     async def receive(self) -> bytes:
         """At least one byte, or none at the end."""
 
+    def receive_now(self) -> bytes | None:
+        """What has come, without waiting; None if nothing has, or the connection broke, which `receive` tells."""
+
     def send_now(self, data: bytes | memoryview) -> int:
         """Send as much as can be sent without waiting; how many bytes that were."""
 
@@ -118,6 +121,13 @@ class TcpStream:
             except BlockingIOError:
                 continue
             return bytes(_view[:count])
+
+    def receive_now(self) -> bytes | None:
+        try:
+            count = self._socket.recv_into(_buffer)
+        except OSError:
+            return None
+        return bytes(_view[:count])
 
     def send_now(self, data: bytes | memoryview) -> int:
         try:

@@ -71,6 +71,7 @@ class Driver:
         self.started_s = self.now_s()
         self.due_s = self.started_s  # when the next tick is, or was, to come
         self.leading_since_s: float | None = None  # when this server began to lead; None while another does, or none
+        self.wrote = False  # a pump has waited for the disk: more may have come meanwhile. Reset by who looks
         self.delays = Histogram()  # of ticks: how late the loop came to them
         self._writer = writer
         self._log = log
@@ -257,8 +258,10 @@ class Driver:
             for link, message in later:
                 link.send(self._encode(message))
             self.replica.durable(serial, self.now_s())
-            if not self._pumping:
-                self.feed()  # else the pump goes on by itself
+            if self._pumping:
+                self.wrote = True  # and the pump goes on by itself
+            else:
+                self.feed()
 
         self._writer.submit(ready.steps, when_durable)
 

@@ -306,6 +306,7 @@ class Peers:
 
     async def _feed(self, stream: Stream, decoder: Decoder, link: PeerLink, messages: list[PeerMessage]) -> None:
         replica, driver, peer, outbox = self._driver.replica, self._driver, link.peer, link.outbox
+        waited = True  # for what was received last
         while not outbox.closed:
             now = driver.now_s()
             for message in messages:
@@ -314,7 +315,11 @@ class Peers:
                 assert not isinstance(message, Hello), "the decoder lets no second one pass"
                 replica.receive(peer, message, now)
             driver.feed_at_last()
-            data = await stream.receive()
+            # While the disk worked a leader, whose own was done before, has told the commit: it waits for no turn.
+            data = stream.receive_now() if driver.wrote and waited else None
+            driver.wrote, waited = False, data is None
+            if data is None:
+                data = await stream.receive()
             if not data:
                 return
             messages = decoder.feed(data)

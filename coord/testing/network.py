@@ -263,18 +263,23 @@ class MemoryStream:
                 raise ConnectionResetError(104, "Connection reset by peer")
             if self._closed:
                 return b""
-            if self._network.passes(way.source, way.target):
-                if way.data:
-                    data = bytes(way.data[:RECEIVE_BYTES_MAX])
-                    del way.data[:RECEIVE_BYTES_MAX]
-                    if way.writers:
-                        way.writers.unpark_all()
-                    return data
-                if way.ended and not way.under_way:
-                    return b""
+            if (data := self.receive_now()) is not None:
+                return data
+            if self._network.passes(way.source, way.target) and way.ended and not way.under_way:
+                return b""
             await way.readers.park()
             if self._closed and not self._reset:
                 raise trio.ClosedResourceError("closed by another task")
+
+    def receive_now(self) -> bytes | None:
+        way = self._in
+        if self._reset or self._closed or not way.data or not self._network.passes(way.source, way.target):
+            return None
+        data = bytes(way.data[:RECEIVE_BYTES_MAX])
+        del way.data[:RECEIVE_BYTES_MAX]
+        if way.writers:
+            way.writers.unpark_all()
+        return data
 
     def send_now(self, data: bytes | memoryview) -> int:
         if self._reset:
