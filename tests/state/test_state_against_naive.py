@@ -97,7 +97,7 @@ class Both:
         assert machine.sessions.keys() == naive.sessions.keys()
         assert machine.digest == whole_digest(machine)
         assert machine.tree.ephemerals == sum(node.owner != 0 for node in naive.nodes.values())
-        assert machine.tree.bytes == sum(len(path) + len(node.data or b"") for path, node in naive.nodes.items())
+        assert machine.tree.size_bytes == sum(len(path) + len(node.data or b"") for path, node in naive.nodes.items())
         assert sorted(each.path for each in machine.reapable(1 << 60, 1, 1000)) == sorted(
             path for path, node in naive.nodes.items() if node.lifetime and not naive.children(path)
         )
