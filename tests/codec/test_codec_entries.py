@@ -35,9 +35,12 @@ def test_a_run_is_one_plain_cbor_item(run: Run) -> None:
     item = cbor2.loads(encode_run(run))
     assert item[:6] == [run.origin, run.incarnation, run.sequence, run.session, run.number, run.acked]
     assert tuple(map(tuple, cbor2.loads(item[6]))) == run.identities
-    assert [request[0] for request in item[7]] == [
-        number for request in run.requests for number, cls in ROWS.items() if cls is type(request)
-    ]
+    if len(run.requests) > 1 and {*map(type, run.requests)} == {SetData}:
+        assert item[7] == [3, *[field for each in run.requests for field in (each.path, each.data, each.version)]]
+    else:
+        assert [request[0] for request in item[7]] == [
+            number for request in run.requests for number, cls in ROWS.items() if cls is type(request)
+        ]
 
 
 def test_the_bytes_of_a_run_are_these() -> None:
@@ -51,6 +54,45 @@ def test_the_bytes_of_a_run_are_these() -> None:
         "87 01 62 2f62 f6 00 00 20 f4"
         "83 02 62 2f63 07"
     )
+
+
+def test_sets_alone_stand_in_one_array() -> None:
+    sets = (SetData("/a", b"x", -1), SetData("/b", None, 7))
+    encoded = bytes.fromhex("87 03 62 2f61 41 78 20 62 2f62 f6 07")
+    assert encode_run(run_of(*sets)).endswith(encoded)
+    assert encode_run(run_of(Multi(sets))).endswith(b"\x81\x82\x06" + encoded)
+    assert encode_run(run_of(Multi(sets[:1]))).endswith(bytes.fromhex("81 82 06 81 84 03 62 2f61 41 78 20"))
+    for requests in (sets, (Multi(sets),), (*sets, Delete("/c")), sets[:1], (Multi(()),)):
+        assert decode_runs(encode_run(run_of(*requests))) == [run_of(*requests)]
+
+
+def test_sets_alone_that_stand_each_in_an_array_are_read_as_well() -> None:
+    """So logs of before have them."""
+    body = cbor2.dumps([1, 2, 3, 4, 5, 0, cbor2.dumps([]), [SET, SET]])
+    assert decode_runs(body)[0].requests == (SetData("/a", b"x", -1),) * 2
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        [3],
+        [3, "/a", b"x"],
+        [3, "/a", b"x", -1, "/b"],
+        [3, "/a", b"x", -1, "/b", b"y", None],
+        [3, "/a", b"x", -1, b"/b", b"y", -1],
+        [3, "/a", b"x", -1, "/b", "y", -1],
+        [3, "/a", b"x", True, "/b", b"y", -1],
+        [3.0, "/a", b"x", -1, "/b", b"y", -1],
+        [2, "/a", -1, "/b", -1],
+        [3, [3, "/a", b"x", -1]],
+        [3, [3], [3], [3]],
+    ],
+    ids=repr,
+)
+def test_an_array_of_sets_that_does_not_hold_the_fields_of_each_is_refused(requests: list[object]) -> None:
+    for each in (requests, [[6, requests]]):
+        with pytest.raises(CodecError):
+            decode_runs(cbor2.dumps([1, 2, 3, 4, 5, 0, cbor2.dumps([]), each]))
 
 
 def test_every_write_has_one_row() -> None:
