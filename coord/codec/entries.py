@@ -10,7 +10,7 @@ with runs of 100), and what they write is plain CBOR too: `decode_runs` reads al
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from coord.codec.cbor import dump, load, load_sequence
 from coord.codec.errors import CodecError
@@ -90,7 +90,7 @@ def _run(item: object) -> Run:
 
 def _encode_writes(requests: Sequence[Write], parts: Parts) -> None:
     if len(requests) > 1 and {*map(type, requests)} == _SETS_ALONE:
-        _encode_sets(cast(Sequence[SetData], requests), parts)
+        _encode_sets(requests, parts)
     else:
         parts.append(array_head(len(requests)))
         for request in requests:
@@ -160,7 +160,7 @@ def _decode_set_data(item: list[Any]) -> SetData:
     raise _unfit("SetData")
 
 
-def _encode_sets(requests: Sequence[SetData], parts: Parts) -> None:
+def _encode_sets(requests: Sequence[Any], parts: Parts) -> None:
     parts += (array_head(1 + 3 * len(requests)), b"\x03")
     for request in requests:
         path, data = request.path.encode(), request.data

@@ -6,7 +6,7 @@ checked first and then done, with a third of the work.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from coord.model.acl import OPEN_ACL
 from coord.model.entries import Run
@@ -31,14 +31,14 @@ from coord.state.kept import settled
 from coord.state.operation import State, Undo, data_changed
 from coord.state.quota import QUOTA_ROOT
 from coord.state.znode import Znode
-from coord.state.znode_writes import create, delete, delete_tree, next_version, set_acl, set_data
+from coord.state.znode_writes import create, delete, delete_tree, set_acl, set_data
 
 
 def multi(state: State, run: Run, request: Multi, effects: list[Effect]) -> MultiDone:
     steps = request.requests
     znodes = _to_set(state, run, steps)
     if znodes:
-        return _set_all(state, cast(Sequence[SetData], steps), znodes, effects)
+        return _set_all(state, steps, znodes, effects)
     undo: Undo = []
     replies: list[Reply] = []
     effects_before, notices_before = len(effects), len(state.notices)
@@ -77,12 +77,9 @@ def _to_set(state: State, run: Run, steps: Sequence[Write]) -> list[Znode]:
     return znodes if len(set(znodes)) == len(znodes) else []
 
 
-def _set_all(state: State, steps: Sequence[SetData], znodes: list[Znode], effects: list[Effect]) -> MultiDone:
-    write, zxid, time_ms = state.tree.write, state.zxid, state.time_ms
-    for step, znode in zip(steps, znodes, strict=True):
-        path = step.path
-        write(path, znode, step.data, next_version(znode.version), zxid, time_ms)
-        effects.append(data_changed(path, znode.acl))
+def _set_all(state: State, steps: Sequence[Any], znodes: list[Znode], effects: list[Effect]) -> MultiDone:
+    state.tree.write_all(steps, znodes, state.zxid, state.time_ms)
+    effects += [data_changed(step.path, znode.acl) for step, znode in zip(steps, znodes, strict=True)]
     return MultiDone(tuple(map(Written, znodes)))
 
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from zlib import crc32
 
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
+from coord.model.requests import SetData
 from coord.state.digest import (
     AVERSION,
     CREATIONS,
@@ -30,7 +31,7 @@ from coord.state.digest import (
 from coord.state.quota import LIMITS_NAME, QUOTA_ROOT, Quota, covering, parse_limits, quota_node, stats_path
 from coord.state.reaping import Reaping
 from coord.state.sessions import Sessions
-from coord.state.znode import Image, Znode
+from coord.state.znode import INT32_MAX, Image, Znode, next_version
 
 SPECIAL_PATHS = ("/", "/zookeeper", QUOTA_ROOT, "/zookeeper/config")
 """Made at the start, never deleted."""
@@ -180,6 +181,23 @@ class Tree:
             self._count(path, 0, growth)
         if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
             self._quota_changed(path)
+
+    def write_all(self, sets: Sequence[SetData], znodes: Sequence[Znode], mzxid: int, mtime: int) -> None:
+        """Do each of `sets` to its znode, while there are no quotas: `write`, without a call for each."""
+        assert not self.quotas, "what is below a quota is written one by one"
+        written, saved = self._written, self.saved
+        for request, znode in zip(sets, znodes, strict=True):
+            version = znode.version
+            if saved is not None:
+                self._save(request.path, znode)
+            if znode not in written:
+                written[znode] = znode.data, version, znode.mzxid, znode.mtime
+            znode.data = request.data
+            znode.version = version + 1 if -2 != version != INT32_MAX else next_version(version)
+            znode.mzxid = mzxid
+            znode.mtime = mtime
+            if znode.lifetime_ms:
+                self.reaping.update(request.path, znode)
 
     def set_acl(self, path: str, znode: Znode, acl: Acl, aversion: int) -> None:
         """Give `znode`, which is at `path`, this list and aversion."""

@@ -36,6 +36,11 @@ def int32(number: int) -> int:
     return (number + (1 << 31) & (1 << 32) - 1) - (1 << 31)
 
 
+def next_version(version: int) -> int:
+    """One more, in 32 bits; -1 is left out, since it means 'any' in a request."""
+    return version + 1 if -2 != version != INT32_MAX else 0 if version == -2 else int32(version + 1)
+
+
 class Znode:
     """Mutable, and small: there may be a million. It serves as its own Stat.
 

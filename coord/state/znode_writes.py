@@ -47,7 +47,7 @@ from coord.state.acl import ADMIN, CREATE, DELETE, WRITE, fixed, require
 from coord.state.digest import mark_of
 from coord.state.operation import State, Undo, bad_version, data_changed, find, no_node, parent_to_delete_from, remove
 from coord.state.quota import covering
-from coord.state.znode import INT32_MAX, Znode, int32
+from coord.state.znode import INT32_MAX, Znode, int32, next_version
 
 TTL_MS_MAX = (1 << 40) - 1
 
@@ -295,8 +295,3 @@ def check_kind(run: Run, request: Create) -> tuple[int, int]:
             raise SessionExpiredError(f"{request.path} would be ephemeral, but there is no session to own it")
         return run.session, 0
     return 0, CONTAINER_LIFETIME if kind == CONTAINER else 0
-
-
-def next_version(version: int) -> int:
-    """One more, in 32 bits; -1 is left out, since it means 'any' in a request."""
-    return version + 1 if -2 != version != INT32_MAX else 0 if version == -2 else int32(version + 1)
