@@ -48,10 +48,14 @@ inner_writes = st.one_of(
     st.builds(CheckCreated, text, int64),
     st.builds(CheckData, text, maybe_raw),
 )
-sets = st.lists(st.builds(SetData, text, maybe_raw, int32), max_size=4).map(tuple)
+alike = st.one_of(
+    st.lists(st.builds(Create, text, maybe_raw, acls, int32, int64, st.booleans()), max_size=4),
+    st.lists(st.builds(Delete, text, int32), max_size=4),
+    st.lists(st.builds(SetData, text, maybe_raw, int32), max_size=4),
+).map(tuple)
 writes = st.one_of(
     inner_writes,
-    st.builds(Multi, sets | st.lists(inner_writes, max_size=4).map(tuple)),
+    st.builds(Multi, alike | st.lists(inner_writes, max_size=4).map(tuple)),
     st.builds(DeleteContainer, text),
     st.builds(CloseSession, int64, st.booleans()),
     st.builds(CreateSession, int64, raw, int32),
@@ -59,7 +63,7 @@ writes = st.one_of(
     st.builds(ReapNode, text, unsigned, unsigned),
     st.builds(RegisterServer, unsigned, unsigned, text),
 )
-several_writes = sets | st.lists(writes, max_size=5).map(tuple)
+several_writes = alike | st.lists(writes, max_size=5).map(tuple)
 runs = st.builds(Run, unsigned, unsigned, unsigned, int64, unsigned, identities, several_writes, unsigned)
 
 
