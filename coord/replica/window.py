@@ -4,10 +4,11 @@ It is filled as entries are applied, the log's replay at a start included. What 
 told here any more.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, repeat
+from dataclasses import dataclass, field
+from itertools import chain
 
 from coord.model.replies import Change, Effect
 
@@ -20,10 +21,11 @@ PARTS = 64
 
 @dataclass(slots=True)
 class _Part:
-    """Changes one after the other: those of whole batches."""
+    """Changes one after the other, of whole batches: in two lists, since a pair of each would have to be made first."""
 
-    changes: list[tuple[int, Change]]
-    bytes: int
+    zxids: list[int] = field(default_factory=list)  # of the entries that made them
+    changes: list[Change] = field(default_factory=list)
+    bytes: int = 0
 
 
 class Window:
@@ -37,7 +39,7 @@ class Window:
 
     def __init__(self, start: int, bytes_max: int) -> None:
         self.start = start  # the zxid after which nothing is missing
-        self.latest: list[tuple[int, Change]] = []  # (zxid of the entry, what it did)
+        self.latest = _Part()
         self._bytes = 0
         self._bytes_max = bytes_max
         self._parts: deque[_Part] = deque()  # none of them empty
@@ -50,45 +52,48 @@ class Window:
         """What the entry at `zxid` did: changes, and what befell a session stands behind them."""
         if type(effects[-1]) is not Change:
             effects = [effect for effect in effects if type(effect) is Change]
-        self.latest += zip(repeat(zxid), effects)  # type: ignore[arg-type]
+        self.latest.zxids += [zxid] * len(effects)
+        self.latest.changes += effects  # type: ignore[arg-type]
 
     def settle(self) -> None:
         """The batch has been applied: let the oldest changes go, if there are too many."""
         latest, parts = self.latest, self._parts
-        if not latest:
+        if not latest.changes:
             return
-        size = CHANGE_COSTS_BYTES * len(latest) + sum([len(change.path) for _, change in latest])
+        size = CHANGE_COSTS_BYTES * len(latest.changes) + sum([len(change.path) for change in latest.changes])
+        if not parts or parts[-1].bytes * PARTS >= self._bytes_max:
+            parts.append(_Part())
+        last = parts[-1]
+        last.zxids += latest.zxids
+        last.changes += latest.changes
+        last.bytes += size
+        latest.zxids.clear()
+        latest.changes.clear()
         self._bytes += size
-        if parts and parts[-1].bytes * PARTS < self._bytes_max:
-            parts[-1].changes += latest
-            parts[-1].bytes += size
-        else:
-            parts.append(_Part(latest[:], size))
-        latest.clear()
         while self._bytes > self._bytes_max:
             oldest = parts.popleft()
             self._bytes -= oldest.bytes
-            self.start = oldest.changes[-1][0]
+            self.start = oldest.zxids[-1]
 
     def after(self, zxid: int) -> list[tuple[int, Change]] | None:
         """The changes after `zxid`, in order; None if the window does not reach back so far."""
         if zxid < self.start:
             return None
         found: list[tuple[int, Change]] = []
-        lists = chain([self.latest], [part.changes for part in reversed(self._parts)])
-        for each in chain.from_iterable(map(reversed, lists)):  # so it costs what was missed, not all
-            if each[0] <= zxid:
+        for part in chain([self.latest], reversed(self._parts)):  # so it costs what was missed, not all
+            begin = bisect_right(part.zxids, zxid)
+            found += zip(reversed(part.zxids[begin:]), reversed(part.changes[begin:]), strict=True)
+            if begin:
                 break
-            found.append(each)
         found.reverse()
         return found
 
     def restart(self, start: int) -> None:
         """The state has jumped to `start`."""
         self.start = start
+        self.latest = _Part()
         self._bytes = 0
         self._parts.clear()
-        self.latest.clear()
 
     def __len__(self) -> int:
-        return sum(len(part.changes) for part in self._parts) + len(self.latest)
+        return sum([len(part.changes) for part in (*self._parts, self.latest)])
