@@ -124,7 +124,7 @@ def _state(console: Console) -> Iterator[Metric]:
     machine = console.replica.machine
     yield _gauge("coord_znodes", "Znodes in the tree", len(machine.tree.nodes))
     yield _gauge("coord_ephemerals", "Ephemeral ones among them", machine.tree.ephemerals)
-    yield _gauge("coord_data_bytes", "Paths and data of all znodes, approximately", machine.tree.bytes)
+    yield _gauge("coord_data_bytes", "Paths and data of all znodes, approximately", machine.tree.size_bytes)
     yield _gauge("coord_sessions", "Sessions in the ensemble", len(machine.sessions))
 
 

@@ -21,30 +21,28 @@ def integer(value: int) -> bytes:
     return _INTEGERS.get(value) or dump(write_integer(value))
 
 
-def _head(short: list[bytes], major: int, length: int) -> bytes:
-    if length < 256:
-        return short[length]
+def _long_head(major: int, length: int) -> bytes:
     if length < 65536:
         return bytes([major << 5 | 25, length >> 8, length & 255])
     return bytes([major << 5 | 26]) + length.to_bytes(4, "big")
 
 
 def bytes_head(length: int) -> bytes:
-    return _head(_BYTES, 2, length)
+    return _BYTES[length] if length < 256 else _long_head(2, length)
 
 
 def text_head(length: int) -> bytes:
-    return _head(_TEXT, 3, length)
+    return _TEXT[length] if length < 256 else _long_head(3, length)
 
 
 def array_head(length: int) -> bytes:
-    return _head(_ARRAY, 4, length)
+    return _ARRAY[length] if length < 256 else _long_head(4, length)
 
 
 def text(value: str) -> bytes:
     encoded = value.encode()
-    return _head(_TEXT, 3, len(encoded)) + encoded
+    return text_head(len(encoded)) + encoded
 
 
 def raw_or_null(value: bytes | None) -> bytes:
-    return NULL if value is None else _head(_BYTES, 2, len(value)) + value
+    return NULL if value is None else bytes_head(len(value)) + value

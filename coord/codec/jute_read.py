@@ -60,6 +60,7 @@ _connect = Struct("!iqiqi").unpack_from  # protocol version, last zxid seen, tim
 CONNECT_BYTES = 28
 MULTI_HEADER = Struct("!i?i")
 _multi_header = MULTI_HEADER.unpack_from
+MULTI_HEADER_BYTES = MULTI_HEADER.size
 
 REQUEST_HEADER_BYTES = 8
 NO_KIND = -1
@@ -309,20 +310,19 @@ def _read_multi(xid: int, opcode: int, buffer: bytes, at: int, end: int) -> Call
     readers = INNER_READERS[opcode]
     requests: list[Request] = []
     kinds: list[int] = []
-    while True:
-        if at + MULTI_HEADER.size > end:
-            raise CodecError("a multi stops before its end mark")
+    last = end - MULTI_HEADER_BYTES
+    while at <= last:
         kind, done, _ = _multi_header(buffer, at)
-        at += MULTI_HEADER.size
+        at += MULTI_HEADER_BYTES
         if done:
-            break
-        if kind not in readers:
+            return Call(xid, opcode, _MULTIS[opcode](tuple(requests)), tuple(kinds))
+        reader = readers.get(kind)
+        if reader is None:
             raise CodecError(f"operation {kind} cannot stand inside a multi of this kind")
-        request, at = readers[kind](buffer, at, end)
+        request, at = reader(buffer, at, end)
         requests.append(request)
         kinds.append(kind)
-    inner = tuple(requests)
-    return Call(xid, opcode, _MULTIS[opcode](inner), tuple(kinds))
+    raise CodecError("a multi stops before its end mark")
 
 
 # ---- fields: each gives its value and where it ended

@@ -43,11 +43,11 @@ _int = Struct("!i").pack
 _long = Struct("!q").pack
 _flag = Struct("!?").pack
 _reply = Struct("!iiqi")  # length, xid, zxid, error
-_reply_with_stat = Struct("!iiqi qqqqiiiqiiq")
 _reply_with_length = Struct("!iiqi i")
 _stat_fields = Struct("!qqqqiiiqiiq")
 _event = Struct("!iiqi iii")  # as a reply, then kind, state, path's length
 _multi_header = Struct("!i?i").pack
+_SET_HEADER = _multi_header(op.SET_DATA, False, 0)
 _session = Struct("!iiqi")  # protocol version, timeout, session, password's length
 
 HEADER_BYTES = _reply.size - 4
@@ -110,25 +110,7 @@ def _failed(call: Call, zxid: int, reply: Failed) -> bytes:
 
 
 def _written(call: Call, zxid: int, reply: Written | ExistsReply) -> bytes:
-    stat = reply.stat
-    # The fields stand here again, and not in a call of _stat: the answer to every set and exists is one pack.
-    return _reply_with_stat.pack(
-        HEADER_BYTES + STAT_BYTES,
-        call.xid,
-        zxid,
-        0,
-        stat.czxid,
-        stat.mzxid,
-        stat.ctime,
-        stat.mtime,
-        stat.version,
-        stat.cversion,
-        stat.aversion,
-        stat.ephemeral_owner,
-        stat.data_length,
-        stat.children_count,
-        stat.pzxid,
-    )
+    return _reply.pack(HEADER_BYTES + STAT_BYTES, call.xid, zxid, 0) + _stat_fields.pack(*reply.stat.shown())
 
 
 def _data(call: Call, zxid: int, reply: DataReply) -> bytes:
@@ -215,7 +197,7 @@ def _inner_created(kind: int, reply: Created) -> bytes:
 
 
 def _inner_written(kind: int, reply: Written) -> bytes:
-    return _multi_header(op.SET_DATA, False, 0) + _stat(reply.stat)
+    return _SET_HEADER + _stat_fields.pack(*reply.stat.shown())
 
 
 def _inner_done(kind: int, reply: Done) -> bytes:
@@ -237,19 +219,7 @@ def _inner_children(kind: int, reply: ChildrenReply) -> bytes:
 
 
 def _stat(stat: Stat) -> bytes:
-    return _stat_fields.pack(
-        stat.czxid,
-        stat.mzxid,
-        stat.ctime,
-        stat.mtime,
-        stat.version,
-        stat.cversion,
-        stat.aversion,
-        stat.ephemeral_owner,
-        stat.data_length,
-        stat.children_count,
-        stat.pzxid,
-    )
+    return _stat_fields.pack(*stat.shown())
 
 
 def _string(value: str) -> bytes:

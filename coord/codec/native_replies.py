@@ -182,7 +182,7 @@ def _begin(items: int, call: Call, zxid: int) -> bytes:
 
 def _stat(stat: Stat) -> bytes:
     if stat.lifetime_ms:
-        return dump([*_numbers(stat), stat.lifetime_ms])
+        return dump([*stat.shown(), stat.lifetime_ms])
     try:
         return _stat_fields(
             0x8B, _Q, stat.czxid, _Q, stat.mzxid, _Q, stat.ctime, _Q, stat.mtime,
@@ -190,14 +190,7 @@ def _stat(stat: Stat) -> bytes:
             _Q, stat.ephemeral_owner, _I, stat.data_length, _I, stat.children_count, _Q, stat.pzxid,
         )  # fmt: skip
     except StructError:
-        return dump(_numbers(stat))
-
-
-def _numbers(stat: Stat) -> list[int]:
-    return [
-        stat.czxid, stat.mzxid, stat.ctime, stat.mtime, stat.version, stat.cversion, stat.aversion,
-        stat.ephemeral_owner, stat.data_length, stat.children_count, stat.pzxid,
-    ]  # fmt: skip
+        return dump(stat.shown())
 
 
 def _texts(values: Sequence[str]) -> bytes:

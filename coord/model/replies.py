@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from coord.model.acl import Acl, Identity
 from coord.model.errors import CoordError
 from coord.model.message import message
+from coord.model.stat import Shown
 
 
 class Stat(Protocol):
@@ -44,6 +45,9 @@ class Stat(Protocol):
     @property
     def lifetime_ms(self) -> int:
         """0, CONTAINER_LIFETIME, or a TTL: told in coord's own protocol only."""
+
+    def shown(self) -> Shown:
+        """All of these but the lifetime, with one call: properties of a znode cost each as much."""
 
 
 # ---- replies to writes

@@ -1,11 +1,15 @@
 """The stat of a znode as a value of its own, which stays what it was when the znode goes on."""
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from coord.model.message import message
 
 CONTAINER_LIFETIME: Final = -1
 """In `lifetime_ms`."""
+
+
+Shown: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
+"""A stat's fields but the lifetime, in their order, which is that of both protocols."""
 
 
 @message
@@ -24,6 +28,12 @@ class Stat:
     children_count: int
     pzxid: int  # of the last creation or deletion of a child
     lifetime_ms: int = 0  # 0, CONTAINER_LIFETIME, or a TTL; ZooKeeper's protocol has no room for it
+
+    def shown(self) -> Shown:
+        return (
+            self.czxid, self.mzxid, self.ctime, self.mtime, self.version, self.cversion, self.aversion,
+            self.ephemeral_owner, self.data_length, self.children_count, self.pzxid,
+        )  # fmt: skip
 
     @property
     def container(self) -> bool:

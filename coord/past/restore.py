@@ -160,7 +160,7 @@ async def _make(target: Target, machine: Machine, cluster: int, identity: int, p
     made = False
     try:
         with _translated(folder):
-            progress.begin(f"writing {folder}", machine.tree.bytes)
+            progress.begin(f"writing {folder}", machine.tree.size_bytes)
             await _write_snapshot(disk, machine, identity, progress)
             epoch = epoch_of(machine.zxid)
             ballot = Ballot(target.server, identity, cluster, promised=epoch, accepted=epoch)

@@ -305,7 +305,7 @@ class Replica:
         apply, time_ms, zxid = machine.apply, batch.time_ms, batch.first
         data_watches, child_watches = self.watches.tables
         native_watches, window = self.native_watches.by_path, self.window
-        latest = window.latest
+        zxids, changes = window.latest.zxids, window.latest.changes
         me, incarnation = self.server, self.settings.incarnation
         answered = clients.latencies.answered
         runs, batch.read = batch.read or decode_runs(batch.body), ()
@@ -333,7 +333,8 @@ class Replica:
                     reply = apply(zxid, time_ms, run, request, effects)
                 if effects:
                     if len(effects) == 1 and type(effects[0]) is Change:
-                        latest.append((zxid, effects[0]))
+                        zxids.append(zxid)
+                        changes += effects  # type: ignore[arg-type]
                     else:
                         window.add(zxid, effects)
                     if data_watches or child_watches or native_watches or type(effects[-1]) is not Change:

@@ -108,7 +108,7 @@ class ServerFacts:
             watches=replica.watches.count + replica.native_watches.count,
             ephemerals=machine.tree.ephemerals,
             sessions=len(machine.sessions),
-            data_bytes=machine.tree.bytes,
+            data_bytes=machine.tree.size_bytes,
             files_open=_files_open(),
             files_max=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
             voters=len(self._config.voters),

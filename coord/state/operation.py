@@ -9,14 +9,20 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeAlias
 
+from coord.model.acl import Acl
 from coord.model.errors import BadArgumentsError, BadVersionError, NoNodeError
 from coord.model.paths import check_path
-from coord.model.replies import NODE_DELETED, Change, Effect
+from coord.model.replies import DATA_CHANGED, NODE_DELETED, Change, Effect
 from coord.state.sessions import Session, Sessions
 from coord.state.tree import SPECIAL_PATHS, Tree
 from coord.state.znode import Znode
 
 Undo: TypeAlias = list[Callable[[], None]]
+
+CHANGES_KEPT_MAX = 4096
+"""Changes of data remembered, so that equal ones are one object; then it starts afresh."""
+CHANGES_KEPT_PATH_MAX = 256
+"""Those of longer paths are not remembered: memory stays below 4096 times about twice this."""
 
 
 class State(Protocol):
@@ -75,3 +81,20 @@ def remove(
         undo.append(partial(tree.insert, path, parent_path, znode, parent.pzxid, parent.creations))
     tree.remove(path, parent_path, znode, state.zxid, parent.creations)
     effects.append(Change(NODE_DELETED, path, znode.acl, parent.acl, cause))
+
+
+def data_changed(path: str, acl: Acl) -> Change:
+    """That `path`, with this list, got other data. What is set again and again is told by one and the same object: it
+    costs half as much, and thousands of changes are kept for watches that come later (`replica/window.py`).
+    """
+    change = _changes.get(path)
+    if change is None or change.acl is not acl:
+        change = Change(DATA_CHANGED, path, acl)
+        if len(path) <= CHANGES_KEPT_PATH_MAX:
+            if len(_changes) >= CHANGES_KEPT_MAX:
+                _changes.clear()
+            _changes[path] = change
+    return change
+
+
+_changes: dict[str, Change] = {}

@@ -10,9 +10,11 @@ rebuilds a tree in this order gets the same listings.
 """
 
 from collections.abc import Sequence
+from typing import TypeAlias
 from zlib import crc32
 
 from coord.model.acl import OPEN_ACL, READ_ONLY_ACL, Acl
+from coord.model.requests import SetData
 from coord.state.digest import (
     AVERSION,
     CREATIONS,
@@ -29,7 +31,7 @@ from coord.state.digest import (
 from coord.state.quota import LIMITS_NAME, QUOTA_ROOT, Quota, covering, parse_limits, quota_node, stats_path
 from coord.state.reaping import Reaping
 from coord.state.sessions import Sessions
-from coord.state.znode import Image, Znode
+from coord.state.znode import INT32_MAX, Image, Znode, next_version
 
 SPECIAL_PATHS = ("/", "/zookeeper", QUOTA_ROOT, "/zookeeper/config")
 """Made at the start, never deleted."""
@@ -37,13 +39,21 @@ SPECIAL_PATHS = ("/", "/zookeeper", QUOTA_ROOT, "/zookeeper/config")
 _QUOTA_FOLDER = QUOTA_ROOT + "/"
 _QUOTA_FOLDER_LENGTH = len(_QUOTA_FOLDER)
 
+_Written: TypeAlias = tuple[bytes | None, int, int, int]
+"""What `write` replaced: data, version, mzxid, mtime."""
+
 
 class Tree:
-    """Znodes by path. `digest` is the sum of their terms; `bytes` that of their paths and data."""
+    """Znodes by path.
+
+    What writes of data add to the digest is put off until somebody asks for it, as a replica does once a batch: the
+    checksums of old and new data cost more than all else in a set, and what a batch writes most it writes many times.
+    """
 
     __slots__ = (
-        "bytes",
-        "digest",
+        "_bytes",
+        "_digest",
+        "_written",
         "ephemerals",
         "generation",
         "nodes",
@@ -58,8 +68,9 @@ class Tree:
         self.nodes: dict[str, Znode] = {}
         self.sessions = sessions
         self.notices = notices  # for the operator
-        self.digest = 0
-        self.bytes = 0
+        self._digest = 0
+        self._bytes = 0
+        self._written: dict[Znode, _Written] = {}  # since `_digest` and `_bytes` were summed up; as it was then
         self.ephemerals = 0  # how many there are, of all sessions
         self.quotas: dict[str, Quota] = {}  # by the path they are on
         self.reaping = Reaping()
@@ -74,6 +85,20 @@ class Tree:
             acl = READ_ONLY_ACL if path == "/zookeeper/config" else OPEN_ACL
             tree.restore([path], [Znode(b"", acl, 0, 0, 0, 0, mark_of(path))])
         return tree
+
+    @property
+    def digest(self) -> int:
+        """The sum of all znodes' terms."""
+        if self._written:
+            self._settle()
+        return self._digest
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all paths and data."""
+        if self._written:
+            self._settle()
+        return self._bytes
 
     # ---- primitives
 
@@ -90,11 +115,11 @@ class Tree:
         else:
             parent.children[path] = None
         change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
-        self.digest = self.digest + znode.term() + parent.mark * change & MASK
+        self._digest = self._digest + znode.term() + parent.mark * change & MASK
         parent.pzxid = pzxid
         parent.creations = creations
         size = len(znode.data) if znode.data else 0
-        self.bytes += len(path) + size
+        self._bytes += len(path) + size
         if znode.ephemeral_owner:
             self.sessions[znode.ephemeral_owner].ephemerals[path] = None
             self.ephemerals += 1
@@ -114,17 +139,19 @@ class Tree:
         if self.saved is not None:
             self._save(parent_path, parent)
             self._save(path, znode)
+        if znode in self._written:
+            self._settle()
         children = parent.children
         assert children is not None, "the parent of a znode has children"
         del nodes[path], children[path]
         if not children:
             parent.children = None
         change = PZXID * (pzxid - parent.pzxid) + CREATIONS * (creations - parent.creations)
-        self.digest = self.digest - znode.term() + parent.mark * change & MASK
+        self._digest = self._digest - znode.term() + parent.mark * change & MASK
         parent.pzxid = pzxid
         parent.creations = creations
         size = len(znode.data) if znode.data else 0
-        self.bytes -= len(path) + size
+        self._bytes -= len(path) + size
         if znode.ephemeral_owner:
             del self.sessions[znode.ephemeral_owner].ephemerals[path]
             self.ephemerals -= 1
@@ -141,33 +168,43 @@ class Tree:
         """Give `znode`, which is at `path`, these data, version, zxid and time."""
         if self.saved is not None:
             self._save(path, znode)
-        change = MZXID * (mzxid - znode.mzxid) + MTIME * (mtime - znode.mtime) + VERSION * (version - znode.version)
         before = znode.data
-        if data is not None and before is not None:
-            change += DATA * (crc32(data) - crc32(before))
-            growth = len(data) - len(before)
-        else:
-            change += data_number(data) - data_number(before)
-            growth = len(data or b"") - len(before or b"")
-        self.digest = self.digest + znode.mark * change & MASK
-        self.bytes += growth
+        if znode not in self._written:
+            self._written[znode] = before, znode.version, znode.mzxid, znode.mtime
         znode.data = data
         znode.version = version
         znode.mzxid = mzxid
         znode.mtime = mtime
         if znode.lifetime_ms:
             self.reaping.update(path, znode)
-        if self.quotas and growth:
+        if self.quotas and (growth := len(data or b"") - len(before or b"")):
             self._count(path, 0, growth)
         if path[:_QUOTA_FOLDER_LENGTH] == _QUOTA_FOLDER:
             self._quota_changed(path)
+
+    def write_all(self, sets: Sequence[SetData], znodes: Sequence[Znode], mzxid: int, mtime: int) -> None:
+        """Do each of `sets` to its znode, while there are no quotas: `write`, without a call for each."""
+        assert not self.quotas, "what is below a quota is written one by one"
+        written, saved = self._written, self.saved
+        for request, znode in zip(sets, znodes, strict=True):
+            version = znode.version
+            if saved is not None:
+                self._save(request.path, znode)
+            if znode not in written:
+                written[znode] = znode.data, version, znode.mzxid, znode.mtime
+            znode.data = request.data
+            znode.version = version + 1 if -2 != version != INT32_MAX else next_version(version)
+            znode.mzxid = mzxid
+            znode.mtime = mtime
+            if znode.lifetime_ms:
+                self.reaping.update(request.path, znode)
 
     def set_acl(self, path: str, znode: Znode, acl: Acl, aversion: int) -> None:
         """Give `znode`, which is at `path`, this list and aversion."""
         if self.saved is not None:
             self._save(path, znode)
         change = AVERSION * (aversion - znode.aversion) + acl_number(acl) - acl_number(znode.acl)
-        self.digest = self.digest + znode.mark * change & MASK
+        self._digest = self._digest + znode.mark * change & MASK
         znode.acl = acl
         znode.aversion = aversion
 
@@ -193,8 +230,8 @@ class Tree:
             if znode.ephemeral_owner:
                 self.sessions[znode.ephemeral_owner].ephemerals[path] = None
                 self.ephemerals += 1
-        self.digest = self.digest + sum(map(Znode.term, znodes)) & MASK
-        self.bytes += sum(map(len, paths)) + sum([len(znode.data) for znode in znodes if znode.data])
+        self._digest = self._digest + sum(map(Znode.term, znodes)) & MASK
+        self._bytes += sum(map(len, paths)) + sum([len(znode.data) for znode in znodes if znode.data])
 
     def index(self) -> None:
         """After the last `restore`: find the quotas and what is to be reaped."""
@@ -226,6 +263,23 @@ class Tree:
         return count, size
 
     # ---- what is derived
+
+    def _settle(self) -> None:
+        """Add to the digest and to the bytes what was written since they were last asked for."""
+        change = growth = 0
+        for znode, (data, version, mzxid, mtime) in self._written.items():
+            now = znode.data
+            sum_ = MZXID * (znode.mzxid - mzxid) + MTIME * (znode.mtime - mtime) + VERSION * (znode.version - version)
+            if data is not None and now is not None:
+                sum_ += DATA * (crc32(now) - crc32(data))
+                growth += len(now) - len(data)
+            else:
+                sum_ += data_number(now) - data_number(data)
+                growth += len(now or b"") - len(data or b"")
+            change += znode.mark * sum_
+        self._written.clear()
+        self._digest = self._digest + change & MASK
+        self._bytes += growth
 
     def _save(self, path: str, znode: Znode) -> None:
         """Keep what `znode` was when the walk began, unless the walk has been there or it is younger."""
@@ -267,6 +321,5 @@ class Tree:
             return
         if self.saved is not None:
             self._save(path, znode)
-        self.digest = self.digest + znode.mark * (data_number(data) - data_number(znode.data)) & MASK
-        self.bytes += len(data) - len(znode.data or b"")
+        self._written.setdefault(znode, (znode.data, znode.version, znode.mzxid, znode.mtime))
         znode.data = data

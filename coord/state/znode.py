@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 from zlib import crc32
 
 from coord.model.acl import OPEN_ACL, Acl
-from coord.model.stat import Stat
+from coord.model.stat import Shown, Stat
 from coord.state.digest import (
     AVERSION,
     BORN_TIME,
@@ -34,6 +34,11 @@ Image: TypeAlias = tuple[bytes | None, Acl, int, int, int, int, int, int, int, i
 def int32(number: int) -> int:
     """`number` as ZooKeeper's 32-bit counters would hold it."""
     return (number + (1 << 31) & (1 << 32) - 1) - (1 << 31)
+
+
+def next_version(version: int) -> int:
+    """One more, in 32 bits; -1 is left out, since it means 'any' in a request."""
+    return version + 1 if -2 != version != INT32_MAX else 0 if version == -2 else int32(version + 1)
 
 
 class Znode:
@@ -124,11 +129,28 @@ class Znode:
         """All that a snapshot must know: children and mark follow from the paths."""
         return image_of(self)
 
+    def shown(self) -> Shown:
+        """The stat's fields but the lifetime. It does not ask the properties: that would take half as long again."""
+        data, children = self.data, len(self.children) if self.children else 0
+        cversion = 2 * self.creations - children
+        return (
+            self.czxid,
+            self.mzxid,
+            self.ctime,
+            self.mtime,
+            self.version,
+            cversion if -INT32_MAX <= cversion <= INT32_MAX else int32(cversion),
+            self.aversion,
+            self.ephemeral_owner,
+            len(data) if data else 0,
+            children,
+            self.pzxid,
+        )
+
     def frozen(self) -> Stat:
-        """A copy of the stat, which stays what it is now. It does not ask the properties: that takes half the time."""
-        creations, data = self.creations, self.data
-        children = len(self.children) if self.children else 0
-        cversion = 2 * creations - children
+        """A copy of the stat, which stays what it is now. By way of `shown` it would take a third longer."""
+        data, children = self.data, len(self.children) if self.children else 0
+        cversion = 2 * self.creations - children
         return Stat(
             self.czxid,
             self.mzxid,

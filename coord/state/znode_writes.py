@@ -18,7 +18,6 @@ from coord.model.errors import (
 from coord.model.paths import check_path, parent_of
 from coord.model.replies import (
     CONTAINER_EMPTY,
-    DATA_CHANGED,
     EXPLICIT,
     NODE_CREATED,
     TTL_EXPIRED,
@@ -46,9 +45,9 @@ from coord.model.requests import (
 from coord.model.stat import CONTAINER_LIFETIME
 from coord.state.acl import ADMIN, CREATE, DELETE, WRITE, fixed, require
 from coord.state.digest import mark_of
-from coord.state.operation import State, Undo, bad_version, find, no_node, parent_to_delete_from, remove
+from coord.state.operation import State, Undo, bad_version, data_changed, find, no_node, parent_to_delete_from, remove
 from coord.state.quota import covering
-from coord.state.znode import INT32_MAX, Znode, int32
+from coord.state.znode import INT32_MAX, Znode, int32, next_version
 
 TTL_MS_MAX = (1 << 40) - 1
 
@@ -227,9 +226,8 @@ def set_data(state: State, run: Run, request: SetData, effects: list[Effect], un
 
     if undo is not None:
         undo.append(partial(tree.write, path, znode, znode.data, version, znode.mzxid, znode.mtime))
-    version = version + 1 if -2 != version != INT32_MAX else _next_version(version)
-    tree.write(path, znode, data, version, state.zxid, state.time_ms)
-    effects.append(Change(DATA_CHANGED, path, acl))
+    tree.write(path, znode, data, next_version(version), state.zxid, state.time_ms)
+    effects.append(data_changed(path, acl))
     return Written(znode)
 
 
@@ -244,7 +242,7 @@ def set_acl(state: State, run: Run, request: SetAcl, effects: list[Effect], undo
 
     if undo is not None:
         undo.append(partial(state.tree.set_acl, path, znode, znode.acl, znode.aversion))
-    state.tree.set_acl(path, znode, acl, _next_version(znode.aversion))
+    state.tree.set_acl(path, znode, acl, next_version(znode.aversion))
     return Written(znode)
 
 
@@ -297,8 +295,3 @@ def check_kind(run: Run, request: Create) -> tuple[int, int]:
             raise SessionExpiredError(f"{request.path} would be ephemeral, but there is no session to own it")
         return run.session, 0
     return 0, CONTAINER_LIFETIME if kind == CONTAINER else 0
-
-
-def _next_version(version: int) -> int:
-    """One more, in 32 bits; -1 is left out, since it means 'any' in a request."""
-    return 0 if version == -2 else int32(version + 1)

@@ -106,7 +106,7 @@ async def test_sessions_watches_znodes_and_connections_are_what_they_are(autojum
         assert shown["coord_znodes"] == len(machine.tree.nodes)
         assert (shown["coord_sessions"], shown["coord_ephemerals"], shown["coord_client_connections"]) == (1, 1, 1)
         assert (shown["coord_watches"], shown["coord_watching_connections"]) == (2, 1)
-        assert shown["coord_data_bytes"] == machine.tree.bytes > 0
+        assert shown["coord_data_bytes"] == machine.tree.size_bytes > 0
 
 
 async def test_what_waits_is_told_while_it_waits(autojump_clock, monkeypatch):

@@ -48,9 +48,14 @@ inner_writes = st.one_of(
     st.builds(CheckCreated, text, int64),
     st.builds(CheckData, text, maybe_raw),
 )
+alike = st.one_of(
+    st.lists(st.builds(Create, text, maybe_raw, acls, int32, int64, st.booleans()), max_size=4),
+    st.lists(st.builds(Delete, text, int32), max_size=4),
+    st.lists(st.builds(SetData, text, maybe_raw, int32), max_size=4),
+).map(tuple)
 writes = st.one_of(
     inner_writes,
-    st.builds(Multi, st.lists(inner_writes, max_size=4).map(tuple)),
+    st.builds(Multi, alike | st.lists(inner_writes, max_size=4).map(tuple)),
     st.builds(DeleteContainer, text),
     st.builds(CloseSession, int64, st.booleans()),
     st.builds(CreateSession, int64, raw, int32),
@@ -58,9 +63,8 @@ writes = st.one_of(
     st.builds(ReapNode, text, unsigned, unsigned),
     st.builds(RegisterServer, unsigned, unsigned, text),
 )
-runs = st.builds(
-    Run, unsigned, unsigned, unsigned, int64, unsigned, identities, st.lists(writes, max_size=5).map(tuple), unsigned
-)
+several_writes = alike | st.lists(writes, max_size=5).map(tuple)
+runs = st.builds(Run, unsigned, unsigned, unsigned, int64, unsigned, identities, several_writes, unsigned)
 
 
 @st.composite

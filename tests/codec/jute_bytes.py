@@ -59,8 +59,11 @@ class PlainStat:
     children_count: int = 10
     pzxid: int = 11
 
+    def shown(self) -> tuple[int, ...]:
+        return astuple(self)
+
     def wire(self) -> bytes:
-        return struct.pack("!qqqqiiiqiiq", *astuple(self))
+        return struct.pack("!qqqqiiiqiiq", *self.shown())
 
 
 long = st.integers(-(1 << 63), (1 << 63) - 1)

@@ -45,11 +45,12 @@ creates = st.one_of(
         st.just(True),
     ),
 )
+sets = st.builds(SetData, any_paths.filter(lambda path: path != "/zookeeper/config"), data, versions)
 steps = st.one_of(
     creates,
     creates,
     st.builds(Delete, any_paths, versions),
-    st.builds(SetData, any_paths.filter(lambda path: path != "/zookeeper/config"), data, versions),
+    sets,
     st.builds(CheckVersion, any_paths, versions),
     st.builds(DeleteTree, any_paths, versions),
     st.builds(SetAcl, paths, acls, versions),
@@ -57,7 +58,7 @@ steps = st.one_of(
     st.builds(CheckCreated, any_paths, st.integers(0, 10)),
     st.builds(CheckData, any_paths, data),
 )
-multis = st.builds(Multi, st.lists(steps, max_size=6).map(tuple))
+multis = st.builds(Multi, st.lists(steps, max_size=6).map(tuple) | st.lists(sets, max_size=4).map(tuple))
 of_clients = st.one_of(
     steps,
     steps,

@@ -60,6 +60,20 @@ def test_undoing_by_hand_does_not_give_the_same_state_but_the_sum_stays_right():
         assert world.machine.digest != before
 
 
+def test_what_was_written_is_summed_up_whenever_it_is_asked_for():
+    world, asked = World(), World()
+    for each in (world, asked):
+        for request in (
+            Create("/a", b"x", OPEN_ACL), SetData("/a", b"y"), SetData("/a", None), SetAcl("/a", READ_ONLY_ACL),
+            Create("/b", b"x", OPEN_ACL), SetData("/b", b"zz"), Delete("/b"), SetData("/a", b""), SetData("/a", b"w"),
+        ):  # fmt: skip
+            each.do(request)
+            if each is asked:
+                assert each.machine.digest == whole_digest(each.machine)
+    assert world.machine.tree.size_bytes == asked.machine.tree.size_bytes
+    assert world.machine.digest == asked.machine.digest == whole_digest(world.machine)
+
+
 def test_the_digest_is_the_same_in_every_process_and_version():
     """Fixed numbers: a change of them is a change of the snapshots' format."""
     assert mark_of("/a") == PINNED["mark"]

@@ -3,7 +3,7 @@
 import pytest
 
 from coord.model.acl import OPEN_ACL
-from coord.model.replies import Created, Done, MultiDone, Written
+from coord.model.replies import DATA_CHANGED, Created, Done, MultiDone, Written
 from coord.model.requests import (
     CONTAINER,
     EPHEMERAL,
@@ -16,7 +16,8 @@ from coord.model.requests import (
     Multi,
     SetData,
 )
-from tests.state.world import everything
+from coord.state.acl import READ, WRITE
+from tests.state.world import ANN, everything, restored, whole_digest
 
 
 def _create(path: str, kind: int = 0, data: bytes = b"") -> Create:
@@ -75,6 +76,69 @@ def test_one_failure_fails_all_and_leaves_no_trace(world, failing):
     assert world.effects == []
     after = everything(world.machine)
     assert {**after, "zxid": 0, "time": 0} == {**before, "zxid": 0, "time": 0}
+
+
+def test_sets_of_different_znodes_are_done_under_one_zxid_each_with_its_reply(world):
+    world.make("/a", "/b", "/c", data=b"old")
+    reply = world.do(Multi((SetData("/c", None), SetData("/a", b"longer", 0), SetData("/b", b""))))
+    assert [(each.stat.version, each.stat.mzxid, each.stat.data_length) for each in reply.replies] == [
+        (1, world.zxid, 0),
+        (1, world.zxid, 6),
+        (1, world.zxid, 0),
+    ]
+    assert [world.node(path).data for path in ("/a", "/b", "/c")] == [b"longer", b"", None]
+    assert world.changes() == [(DATA_CHANGED, "/c"), (DATA_CHANGED, "/a"), (DATA_CHANGED, "/b")]
+    assert world.machine.digest == whole_digest(world.machine)
+
+
+def test_sets_of_one_znode_see_each_other_and_each_reply_is_of_its_own_step(world):
+    world.make("/a", "/b")
+    reply = world.do(Multi((SetData("/a", b"x", 0), SetData("/b", b"y"), SetData("/a", b"longer", 1))))
+    assert [(each.stat.version, each.stat.data_length) for each in reply.replies] == [(1, 1), (1, 1), (2, 6)]
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [(SetData("/a", b"", 7), -103), (SetData("/none", b""), -101), (SetData("/locked", b""), -102)],
+)
+def test_of_sets_alone_either_all_or_none_is_done(world, failing, step, code):
+    world.make("/a", "/b", "/c", data=b"kept")
+    world.make("/locked", acl=((READ, "world", "anyone"),))
+    before = everything(world.machine)
+    steps = [SetData("/b", b"lost"), SetData("/c", b"lost")]
+    steps.insert(failing, step)
+    assert codes(world.do(Multi(tuple(steps)))) == [0] * failing + [code] + [-2] * (2 - failing)
+    assert world.effects == []
+    assert {**everything(world.machine), "zxid": 0, "time": 0} == {**before, "zxid": 0, "time": 0}
+
+
+def test_sets_alone_may_need_a_right_that_the_client_has(world):
+    world.make("/mine", acl=((READ | WRITE, *ANN),))
+    world.make("/a")
+    steps = Multi((SetData("/mine", b"x"), SetData("/a", b"x")))
+    assert codes(world.do(steps)) == [-102, -2]
+    assert [type(each) for each in world.do(steps, ANN).replies] == [Written, Written]
+    assert [change.acl for change in world.effects] == [((READ | WRITE, *ANN),), OPEN_ACL]
+
+
+def test_a_quota_that_a_set_makes_holds_for_the_sets_after_it(world):
+    limits = "/zookeeper/quota/app/zookeeper_limits"
+    world.make("/app", data=b"")
+    world.make("/zookeeper/quota/app", limits)
+    steps = (SetData(limits, b"count=-1,bytes=-1=;byteHardLimit=3"), SetData("/app", b"12345"))
+    assert codes(world.do(Multi(steps))) == [0, -125]
+    assert world.node("/app").data == b""
+
+
+def test_sets_alone_leave_a_snapshot_that_is_being_taken_as_it_was(world):
+    world.make("/a", "/b", data=b"then")
+    digest = world.machine.digest
+    walk = world.machine.begin_walk()
+    world.do(Multi((SetData("/a", b"now"), SetData("/b", b"now"))))
+    machine = restored(list(iter(walk.next_chunk, None)))
+    assert machine.digest == digest
+    assert machine.tree.nodes["/a"].data == b"then"
 
 
 def test_a_failed_multi_takes_back_deletions_with_all_their_fields(world):

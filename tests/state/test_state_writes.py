@@ -79,10 +79,10 @@ def test_a_change_carries_the_lists_of_the_znode_and_its_parent(world):
 
 
 def test_the_tree_counts_the_bytes_of_paths_and_data(world):
-    start = world.machine.tree.bytes
+    start = world.machine.tree.size_bytes
     world.make("/ab", data=b"12345")
-    assert world.machine.tree.bytes == start + 3 + 5
+    assert world.machine.tree.size_bytes == start + 3 + 5
     world.do(SetData("/ab", None))
-    assert world.machine.tree.bytes == start + 3
+    assert world.machine.tree.size_bytes == start + 3
     world.do(Delete("/ab"))
-    assert world.machine.tree.bytes == start
+    assert world.machine.tree.size_bytes == start

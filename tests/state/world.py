@@ -85,7 +85,7 @@ def everything(machine: Machine) -> dict[str, object]:
         "zxid": machine.zxid,
         "time": machine.time_ms,
         "digest": machine.digest,
-        "bytes": tree.bytes,
+        "bytes": tree.size_bytes,
         "ephemerals": tree.ephemerals,
         "znodes": [(path, znode.image(), list(znode.children or ())) for path, znode in tree.nodes.items()],
         "sessions": {

@@ -15,6 +15,7 @@ from coord.model.acl import Identity
 from coord.model.message import message
 from coord.model.replies import Created, Event, Failed, MultiDone, MultiReadDone, Reply, Stat, Written
 from coord.model.requests import ClientWrite, Read, Request, SetData, Sync
+from coord.model.stat import Shown
 
 # What can become of a session, as its client is told.
 CONNECTED, SUSPENDED, EXPIRED, CLOSED = "connected", "suspended", "expired", "closed"
@@ -51,6 +52,9 @@ class StatSeen:
     def lifetime_ms(self) -> int:
         """Not seen: ZooKeeper's protocol does not tell it."""
         return 0
+
+    def shown(self) -> Shown:
+        return tuple([getattr(self, name) for name in STAT_FIELDS])
 
     @classmethod
     def of(cls, stat: Stat) -> "StatSeen":
