@@ -3,8 +3,12 @@
 Three times as fast as cbor2's `dumps` where a message is little but heads; what it writes is plain CBOR all the same.
 """
 
+from struct import Struct
+
 from coord.codec.cbor import dump
-from coord.codec.shapes import write_integer
+from coord.codec.shapes import INTEGER_MAX, write_integer
+
+_u32, _u64 = Struct(">BI").pack, Struct(">BQ").pack
 
 
 def _heads(major: int) -> list[bytes]:
@@ -18,7 +22,15 @@ NULL = b"\xf6"
 
 
 def integer(value: int) -> bytes:
-    return _INTEGERS.get(value) or dump(write_integer(value))
+    return _INTEGERS.get(value) or _long_integer(value)
+
+
+def _long_integer(value: int) -> bytes:
+    if 0xFFFFFFFF < value <= INTEGER_MAX:  # sessions and incarnations: nearly all that are not short
+        return _u64(0x1B, value)
+    if 0xFFFF < value <= 0xFFFFFFFF:
+        return _u32(0x1A, value)
+    return dump(write_integer(value))
 
 
 def _long_head(major: int, length: int) -> bytes:
