@@ -44,7 +44,7 @@ from coord.paxos.messages import (
     Truncate,
 )
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 """Changed when a server of the version before could not follow any more."""
 
 FRAME_BYTES_MAX = 64 << 20
