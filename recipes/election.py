@@ -23,8 +23,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import Held, body, check_margin
 from recipes.inside import check_contender
-from recipes.lock import acquire
-from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
+from recipes.place import COORD, GONE, KAZOO, Entry, Place, PlaceGone, Places, acquire, contender, insist, wait_any
 from recipes.shielded import shielded
 
 T = TypeVar("T")
@@ -89,8 +88,9 @@ class Election:
 
     The loop stands for election and gives a term each time it is won. The inner block leads: when the term is lost it
     is cancelled, and the loop goes on; its end gives the leadership up. To stand no more, break out of the loop.
-    `name`: shown to others. `priority`: the greater, the sooner. `margin`: as of `Lock`. `layout="kazoo"`: share it
-    with `kazoo.recipe.election.Election`, which knows neither priorities nor successors.
+    `name`: shown to others. `priority`: the greater, the sooner. `margin` and `confirm`: as of `Lock`; what hinders an
+    unconfirmed end of a term is raised when this object stands again. `layout="kazoo"`: share it with
+    `kazoo.recipe.election.Election`, which knows neither priorities nor successors.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Election:
         name: str = "",
         priority: int = 0,
         margin: float | None = None,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
         if type(priority) is not int:
@@ -111,6 +112,7 @@ class Election:
         self.path = path
         self.name = check_contender(path, name)
         self.margin = check_margin(client, path, margin)
+        self._confirm = confirm
         self._kind = "lock" if layout == KAZOO else f"candidate.{priority}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
         self._seat = f"{path}/leader"
@@ -167,7 +169,7 @@ class Election:
 
     async def _stand(self) -> Term:
         if self._places.layout == KAZOO:
-            place = await acquire(self._places, self._kind, self.name, None)
+            place = await acquire(self._places, self._kind, self.name)
             return Term(self, place.path, place.token)
         while True:
             place = await self._places.take(self._kind, self.name)
@@ -242,12 +244,19 @@ class Election:
         if term is None:
             return
 
-        async def leave() -> None:
-            with suppress(coord.NoNodeError, coord.BadVersionError):
-                async with self.client.transaction(guard=term) as txn:
-                    txn.delete(term.path)
+        def release() -> coord.Transaction:
+            txn = self.client.transaction(guard=term)
+            txn.delete(term.path)
+            return txn
 
-        await shielded(lambda: insist(self.client, leave))
+        async def leave() -> None:
+            with suppress(*GONE):
+                await release().commit()
+
+        if self._confirm:
+            await shielded(lambda: insist(self.client, leave))
+        else:
+            self._places.send_release(release())
 
     async def _call(self, name: str, term: Term) -> None:
         """Put the candidate of this name that has stood for longest before all others."""

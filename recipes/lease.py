@@ -23,10 +23,9 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import NOTHING_S, USES, Held, body
+from recipes.holding import USES, Held, body, proved_s
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.lock import acquire
-from recipes.place import Place, PlaceGone, Places, contender, insist, unique_id, wait_gone
+from recipes.place import Place, PlaceGone, Places, acquire, contender, insist, unique_id, wait_gone
 from recipes.shielded import shielded
 
 LOOK_S_MAX = 1.0
@@ -54,7 +53,7 @@ class HeldLease(Held):
     @property
     def remaining(self) -> float:
         """Seconds until it ends, less the margin."""
-        return 0.0 if self.lost else max(0.0, self._until - self._client.session.now)
+        return 0.0 if self.lost else proved_s(self._until - self._client.session.now)
 
     async def renew(self) -> None:
         """The same seconds again, from now on. Raises LockLost if it had ended."""
@@ -68,7 +67,7 @@ class HeldLease(Held):
         self._until = begun + self.seconds - self._early
 
     async def _wait_deadline(self) -> str:
-        while (remaining := self.remaining) >= NOTHING_S:  # noqa: ASYNC110  only the clock tells
+        while remaining := self.remaining:  # noqa: ASYNC110  only the clock tells
             await anyio.sleep(min(remaining, LOOK_S_MAX))
         return self._unproved()
 
@@ -160,7 +159,7 @@ class Lease(Reusable[HeldLease]):
         """When the request was begun that got it."""
         with anyio.move_on_after(self._timeout):
             while True:
-                place = await acquire(self._places, "lock", self.name, None)
+                place = await acquire(self._places, "lock", self.name)
                 try:
                     while (begun := await self._take(value, place)) is None:
                         pass

@@ -11,7 +11,7 @@ An attempt does not wait: it leaves the counting to the servers, as the mark's t
 """
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import anyio
@@ -20,7 +20,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.place import COORD, GONE, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
+from recipes.place import COORD, GONE, Place, PlaceGone, Places, acquire, insist, wait_gone
 from recipes.shielded import shielded
 
 MARK = "delay"
@@ -115,7 +115,7 @@ class Lock(Reusable[Held]):
     async def _enter(self) -> Place:
         """A place whose turn has come, and the delay before it is over."""
         with anyio.move_on_after(self._timeout):
-            place = await acquire(self._places, "lock", self.name, None)
+            place = await acquire(self._places, "lock", self.name)
             try:
                 await self._wait_delay(place)
             except BaseException:
@@ -196,38 +196,11 @@ class Lock(Reusable[Held]):
                 release().send()  # the place is left once more behind it: should the mark be gone, that counts
 
 
-async def acquire(
-    places: Places,
-    kind: str,
-    name: str,
-    timeout_s: float | None,
-    *,
-    blocker: Blocker = predecessor,
-    kinds: Sequence[coord.EventKind] = (),
-) -> Place:
-    """A place whose turn has come. However this ends otherwise, no place is left behind. Raises TimeoutError.
-
-    `kinds`: as those of `Place.wait_turn`.
-    """
-    with anyio.move_on_after(timeout_s):
-        while True:
-            place = await places.take(kind, name)
-            try:
-                await place.wait_turn(blocker, kinds)
-            except PlaceGone:
-                continue
-            except BaseException:
-                await place.leave()
-                raise
-            return place
-    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
-
-
-async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = predecessor) -> Place | None:
+async def try_acquire(places: Places, kind: str, name: str) -> Place | None:
     """A place whose turn is now, None if that would take waiting. No place is left behind."""
     place = await places.take(kind, name)
     try:
-        free = await place.is_free(blocker)
+        free = await place.before() is None
     except PlaceGone:
         return None
     except BaseException:

@@ -20,8 +20,7 @@ import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.lock import acquire
-from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
+from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, acquire, contender, delete, unique_id
 from recipes.shielded import shielded
 
 KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
@@ -31,8 +30,8 @@ class Semaphore(Reusable[Held]):
     """`async with Semaphore(client, "/limits/db", 5) as held: ...`
 
     `capacity`: how many may hold it, if nobody has said so before; afterwards what was said by `set_capacity`. The
-    other options are those of `Lock`. `layout="kazoo"`: share it with `kazoo.recipe.lock.Semaphore`, which does not
-    notice a changed capacity. One object is one contender at a time.
+    other options, `confirm=False` among them, are those of `Lock`. `layout="kazoo"`: share it with
+    `kazoo.recipe.lock.Semaphore`, which does not notice a changed capacity. One object is one contender at a time.
     """
 
     USE = ("semaphore", "contender")
@@ -46,6 +45,7 @@ class Semaphore(Reusable[Held]):
         name: str = "",
         timeout: float | None = None,
         margin: float | None = None,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
         _check_capacity(path, capacity)
@@ -58,6 +58,7 @@ class Semaphore(Reusable[Held]):
         self._places = Places(client, queue, ("lock",), layout)
         self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
+        self._confirm = confirm
 
     def __repr__(self) -> str:
         return f"<Semaphore {self.path}{' in use' if self._block else ''}>"
@@ -118,17 +119,30 @@ class Semaphore(Reusable[Held]):
             path = f"{self._holders}/{unique_id(self.client)}"
             try:
                 await self._enter(path)
-                held = Held(self.client, path, await token_of(self.client, path), self.name, self._margin)
+                token = await token_of(self.client, path)
+            except BaseException:
+                await delete(self.client, path)
+                raise
+            try:
+                held = Held(self.client, path, token, self.name, self._margin)
                 held.check()
                 async with body(held):
                     yield held
             finally:
-                await delete(self.client, path)
+                await self._leave(path)
+
+    async def _leave(self, path: str) -> None:
+        if self._confirm:
+            await delete(self.client, path)
+        else:
+            txn = self.client.transaction()
+            txn.delete(path)  # nobody else had this name, or will have it
+            self._places.send_release(txn)
 
     async def _enter(self, path: str) -> None:
         with anyio.move_on_after(self._timeout):
             while True:
-                place = await acquire(self._places, "lock", self.name, None)
+                place = await acquire(self._places, "lock", self.name)
                 try:
                     while not await self._wait_room(place, path):
                         pass
