@@ -12,12 +12,12 @@ place); the first one watches the leader. Whoever makes `leader` leads, in one t
 with writing the data of `<path>` as they are: its version counts the terms.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import coord
 from recipes.errors import LockLost, MisuseError
@@ -304,20 +304,18 @@ class Leaders:
     def __await__(self) -> Generator[Any, None, Leader | None]:
         return self._now().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Leader | None]:
+    def __aiter__(self) -> "Following":
         """Who leads, and whenever it is somebody else, or nobody. A term that ends before it is seen is not told."""
-        told: list[Leader | None] = []
+        return Following(self)
+
+    async def wait_other(self, told: Sequence[Leader | None]) -> Leader | None:
+        """Who leads, once it is nobody of these."""
         while True:
-            try:
+            with suppress(coord.WatchWindowLostError):
                 async with self._client.watch(self._where(), kinds=KINDS) as events:
-                    while True:
-                        leader = await self._now()
-                        if [leader] != told:
-                            told = [leader]
-                            yield leader
+                    while (leader := await self._now()) in told:
                         await anext(events)
-            except coord.WatchWindowLostError:
-                continue
+                    return leader
 
     def _where(self) -> str:
         return self._places.path if self._places.layout == KAZOO else self._seat
@@ -336,6 +334,22 @@ class Leaders:
         except coord.NoNodeError:
             return None
         return Leader(contender(value), stat.czxid)
+
+
+class Following:
+    """The iterator. Between two steps it watches nothing, so a loop may be left without more ado."""
+
+    def __init__(self, leaders: Leaders) -> None:
+        self._leaders = leaders
+        self._told: tuple[Leader | None, ...] = ()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Leader | None:
+        leader = await self._leaders.wait_other(self._told)
+        self._told = (leader,)
+        return leader
 
 
 KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED, coord.EventKind.CHILDREN)

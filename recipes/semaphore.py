@@ -78,18 +78,23 @@ class Semaphore(Reusable[Held]):
             before, stat = await self._read()
             if not below_holders:
                 await self._count_below(capacity)
-            try:
-                changed = await self.client.set(self._holders, b"%d" % capacity, version=stat.version)
-            except (coord.BadVersionError, coord.NoNodeError):
-                continue
-            try:
-                if not below_holders:
-                    await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
-            except MisuseError:
-                with suppress(coord.BadVersionError, coord.NoNodeError):
-                    await self.client.set(self._holders, b"%d" % before, version=changed.version)
-                raise
-            return
+            if await shielded(partial(self._change, before, stat.version, capacity, below_holders)):
+                return
+
+    async def _change(self, before: int, version: int, capacity: int, below_holders: bool) -> bool:
+        """False if somebody else has changed it since. Not to be cancelled: it may have to be changed back."""
+        try:
+            changed = await self.client.set(self._holders, b"%d" % capacity, version=version)
+        except (coord.BadVersionError, coord.NoNodeError):
+            return False
+        try:
+            if not below_holders:
+                await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
+        except MisuseError:
+            with suppress(coord.BadVersionError, coord.NoNodeError):
+                await self.client.set(self._holders, b"%d" % before, version=changed.version)
+            raise
+        return True
 
     async def _count_below(self, capacity: int) -> None:
         """Raises MisuseError if more hold it than that."""

@@ -176,12 +176,17 @@ async def test_a_double_barrier_whose_members_are_deleted_says_so(ensemble, virt
             pass
 
 
-async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhile(ensemble, virtual_clock, monkeypatch):
-    count = Semaphore._count_below
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhile(
+    cancelled, ensemble, virtual_clock, monkeypatch
+):
+    count, scope = Semaphore._count_below, trio.CancelScope()
     async with ensemble.client() as client, ensemble.client() as other, trio.open_nursery() as nursery:
         counted = trio.Event()
 
         async def slowly(semaphore: Semaphore, capacity: int) -> None:
+            if cancelled and counted.is_set():
+                scope.cancel()
             await count(semaphore, capacity)
             if not counted.is_set():
                 counted.set()
@@ -192,7 +197,7 @@ async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhil
                 await trio.sleep(5)
 
         async def set_capacity() -> None:
-            with pytest.raises(MisuseError, match="/s is held by 2, which is more than 1"):
+            with scope, pytest.raises(MisuseError, match="/s is held by 2, which is more than 1"):
                 await Semaphore(client, "/s", 2).set_capacity(1)
 
         monkeypatch.setattr(Semaphore, "_count_below", slowly)
