@@ -89,6 +89,7 @@ class Pipeline:
 
     def _submit(self, operation: Operation[T]) -> Outcome[T]:
         runtime = self._runtime
+        runtime.waiting.check()
         call = runtime.session.submit(operation.request, operation.writes, runtime.clock())
         self._calls.append(call)
         if len(self._calls) == 2:  # two leave in one frame; the others follow as answers come

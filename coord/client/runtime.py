@@ -25,6 +25,7 @@ class Runtime:
 
     async def run(self, operation: Operation[T], first: Request | None = None) -> T:
         """Ask, wait for the answer, and give what it says."""
+        self.waiting.check()
         await self.waiting.start()
         call = self.session.submit(operation.request, operation.writes, self.clock(), first)
         self.kick()
@@ -33,6 +34,7 @@ class Runtime:
 
     def send(self, operation: Operation[T]) -> Call:
         """Ask for a write and do not wait for it. Raises what ended the session, if it has ended."""
+        self.waiting.check()
         call = self.session.submit_unwaited(operation.request, self.clock())
         self.connection.kick_later()
         return call

@@ -1,0 +1,59 @@
+"""A client is used where it was connected. Elsewhere each call says so, does nothing, and harms no one."""
+
+import anyio
+import anyio.to_thread
+import pytest
+
+import coord
+from tests.client.both import on_both
+
+
+async def pipelined(client: coord.Client) -> None:
+    async with client.pipeline() as pipe:
+        pipe.create("/elsewhere")
+
+
+async def watched(client: coord.Client) -> None:
+    async with client.watch("/"):
+        pass
+
+
+async def sent(client: coord.Client) -> None:
+    txn = client.transaction()
+    txn.create("/elsewhere")
+    txn.send()
+
+
+CALLS = [
+    lambda client: client.create("/elsewhere"),
+    lambda client: client.get("/"),
+    lambda client: client.session.wait_state("LOST"),
+    pipelined,
+    watched,
+    sent,
+]
+
+
+async def all_say_so(client: coord.Client) -> None:
+    for call in CALLS:
+        with anyio.fail_after(5), pytest.raises(RuntimeError, match="connected in another event loop"):
+            await call(client)
+
+
+@pytest.mark.parametrize("elsewhere", ["trio", "asyncio"])
+@on_both
+async def test_in_another_event_loop_each_call_says_so(elsewhere):
+    async with coord.embedded() as client:
+        await anyio.to_thread.run_sync(lambda: anyio.run(all_say_so, client, backend=elsewhere))
+        assert await client.exists("/elsewhere") is None
+
+
+def test_in_a_later_loop_of_the_same_thread_each_call_says_so():
+    kept: list[coord.Client] = []
+
+    async def connect() -> None:
+        async with coord.embedded() as client:
+            kept.append(client)
+
+    anyio.run(connect, backend="asyncio")
+    anyio.run(all_say_so, kept[0], backend="asyncio")
