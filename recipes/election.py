@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 CHANGED = (coord.EventKind.CHANGED,)
 
+PRIORITY_MAX = 1_000_000_000
+"""It stands in the name of a znode."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leader:
@@ -104,8 +107,11 @@ class Election:
         confirm: bool = True,
         layout: str = COORD,
     ) -> None:
-        if type(priority) is not int:
-            raise MisuseError(f"election {path}: a priority is an int, the greater the sooner; not {priority!r}")
+        if type(priority) is not int or not -PRIORITY_MAX <= priority <= PRIORITY_MAX:
+            shown = "more" if type(priority) is int else repr(priority)
+            raise MisuseError(
+                f"election {path}: a priority is an int of at most {PRIORITY_MAX:,}, the greater first; not {shown}"
+            )
         if priority and layout == KAZOO:
             raise MisuseError(f"election {path}: kazoo's layout has no priorities; use coord's")
         self.client = client

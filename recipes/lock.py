@@ -10,7 +10,6 @@ in the same step. Whoever finds the mark of a holder that went without a release
 An attempt does not wait: it leaves the counting to the servers, as the mark's time to live.
 """
 
-import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
@@ -25,6 +24,9 @@ from recipes.shielded import shielded
 
 MARK = "delay"
 """The name of the mark; it sorts before all places, so that it is seen with the first of them."""
+
+DELAY_S_MAX = 1_000_000_000
+"""The servers may have to count it."""
 
 COUNTED = b" from here"
 """Ends the data of a mark that has a time to live: its delay is counted by the servers."""
@@ -60,8 +62,10 @@ class Lock(Reusable[Held]):
         confirm: bool = True,
         layout: str = COORD,
     ) -> None:
-        if not (isinstance(delay, int | float) and 0 <= delay < math.inf):
-            raise MisuseError(f"lock {path}: a delay is a number of seconds from 0, not {delay!r}")
+        if not (isinstance(delay, int | float) and 0 <= delay <= DELAY_S_MAX):
+            raise MisuseError(
+                f"lock {path}: a delay is a number of seconds from 0 to {DELAY_S_MAX:,}, not {delay!r:.40}"
+            )
         if delay and layout != COORD:
             raise MisuseError(f"lock {path}: a process that uses kazoo would not wait for a delay; use coord's layout")
         self.client = client
@@ -171,7 +175,7 @@ class Lock(Reusable[Held]):
     def _seconds(self, value: bytes) -> float:
         with suppress(ValueError):
             seconds = float(value.removesuffix(COUNTED))
-            if 0 <= seconds < math.inf:
+            if 0 <= seconds <= DELAY_S_MAX:
                 return seconds
         raise MisuseError(
             f"{self.path}/{MARK} holds {value!r:.40}, and not for how many seconds the lock stays closed; delete it"

@@ -19,9 +19,12 @@ import anyio
 import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
-from recipes.inside import Reusable, check_contender, check_timeout
+from recipes.inside import Reusable, check_contender, check_path, check_timeout
 from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, acquire, contender, delete, unique_id
 from recipes.shielded import shielded
+
+CAPACITY_MAX = 1_000_000_000
+"""More than znodes have children."""
 
 KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
 
@@ -50,7 +53,7 @@ class Semaphore(Reusable[Held]):
     ) -> None:
         _check_capacity(path, capacity)
         self.client = client
-        self.path = path
+        self.path = check_path(path)
         self.name = check_contender(path, name)
         self._first_capacity = capacity
         self._holders = path if layout == KAZOO else f"{path}/holders"
@@ -205,5 +208,6 @@ class Semaphore(Reusable[Held]):
 
 
 def _check_capacity(path: str, capacity: int) -> None:
-    if type(capacity) is not int or capacity < 1:
-        raise MisuseError(f"the capacity of {path} is a number from 1, not {capacity!r}")
+    if type(capacity) is not int or not 1 <= capacity <= CAPACITY_MAX:
+        shown = repr(capacity) if type(capacity) is not int or capacity < 1 else "more"
+        raise MisuseError(f"the capacity of {path} is a number from 1 to {CAPACITY_MAX:,}, not {shown}")

@@ -234,7 +234,7 @@ async def test_misuse_is_told_in_one_sentence(ensemble, virtual_clock):
             Lock(client, "lock")
         with pytest.raises(ValueError, match="not 'curator'"):
             Lock(client, "/lock", layout="curator")
-        with pytest.raises(MisuseError, match="from 1, not 0"):
+        with pytest.raises(MisuseError, match="from 1 to 1,000,000,000, not 0"):
             Semaphore(client, "/sem", 0)
         async with Semaphore(client, "/sem", 3), Semaphore(client, "/other", 1):
             await Semaphore(client, "/sem").set_capacity(1)

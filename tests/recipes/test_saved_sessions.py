@@ -101,8 +101,12 @@ BAD = [
     (recipes.MisuseError, "a delay is a number of seconds", lambda client: Lock(client, "/x", delay="1")),
     (recipes.MisuseError, "a margin is a number of seconds", lambda client: Lock(client, "/x", margin="1")),
     (recipes.MisuseError, "for a number of seconds", lambda client: Lease(client, "/x", "3")),
-    (recipes.MisuseError, "is a number from 1, not '3'", lambda client: Semaphore(client, "/x", "3")),
-    (recipes.MisuseError, "a priority is an int", lambda client: recipes.Election(client, "/x", priority="high")),
+    (recipes.MisuseError, "is a number from 1 to 1,000,000,000, not .3.", lambda client: Semaphore(client, "/x", "3")),
+    (
+        recipes.MisuseError,
+        "a priority is an int of at most",
+        lambda client: recipes.Election(client, "/x", priority="high"),
+    ),
     (ValueError, "absolute and not the root", lambda client: Lock(client, None)),
 ]
 
