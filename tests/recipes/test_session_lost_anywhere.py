@@ -1,0 +1,77 @@
+"""The session ends at each checkpoint of each call in turn: an error says so, soon, and whoever comes next gets in."""
+
+from contextlib import suppress
+
+import pytest
+import trio
+
+import coord
+import coord.testing
+from coord.testing.fixture import virtual_clock as virtual_clock
+from recipes import DoubleBarrier, Lock, RecipeError, TaskQueue
+from tests.recipes.cancelling import Cancellable, at_each_checkpoint
+from tests.recipes.contention import EXCLUSIVE
+from tests.recipes.test_calls_cancelled import CALLS, Act, Around, first, held, inside, nothing
+
+TIMEOUT_S = 0.5
+
+BLOCKS: dict[str, tuple[Act, Around]] = {
+    **{name: ((lambda client, make=make: inside(make(client))), held(make)) for name, make in EXCLUSIVE.items()},
+    "lock with a delay": (lambda client: inside(Lock(client, "/x", delay=1)), nothing),
+    "double barrier": (lambda client: inside(DoubleBarrier(client, "/x", 1)), nothing),
+    "task queue": (lambda client: work(client), first(lambda other: TaskQueue(other, "/x").put(b"1"))),
+}
+
+
+async def work(client: coord.Client) -> None:
+    tasks = TaskQueue(client, "/x")
+    while await tasks.count():
+        async with tasks.take():
+            await trio.sleep(0.01)
+
+
+ALL = {**BLOCKS, **CALLS}
+
+
+def only(error: BaseException) -> BaseException:
+    """What a group holds, if it is one error."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_session_that_ends_at_any_checkpoint_is_told_and_keeps_nobody_out(name, virtual_clock):
+    act, around = ALL[name]
+    async with (
+        coord.testing.ensemble(session_timeout_min_ms=100) as ensemble,
+        ensemble.client() as other,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def scenario(cancellable: Cancellable) -> None:
+            with suppress(coord.SessionLostError):
+                async with ensemble.client(session_timeout=TIMEOUT_S) as client:
+
+                    async def end_session() -> None:
+                        with suppress(KeyError):  # it came to its end, and its client is gone
+                            await ensemble.expire_session(client)
+
+                    cancellable.strike = lambda: nursery.start_soon(end_session)
+                    async with around(other):
+                        with trio.fail_after(60):
+                            try:
+                                with cancellable:
+                                    await act(client)
+                            except Exception as error:
+                                if not isinstance(only(error), coord.SessionLostError | RecipeError):
+                                    raise
+            await trio.sleep(4 * TIMEOUT_S)  # by then the servers have ended it too
+            with trio.fail_after(60):
+                if name in BLOCKS:
+                    await act(other)
+            for path in ("/x", "/x-waiting", "/x-__lock__"):
+                with suppress(coord.NoNodeError):
+                    await other.delete(path, recursive=True)
+
+        assert await at_each_checkpoint(scenario) > 1
