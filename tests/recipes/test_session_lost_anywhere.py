@@ -1,5 +1,6 @@
 """The session ends at each checkpoint of each call in turn: an error says so, soon, and whoever comes next gets in."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
@@ -7,10 +8,11 @@ import trio
 
 import coord
 import coord.testing
+import recipes.place
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import DoubleBarrier, Lock, RecipeError, TaskQueue
 from tests.recipes.cancelling import Cancellable, at_each_checkpoint
-from tests.recipes.contention import EXCLUSIVE
+from tests.recipes.contention import EXCLUSIVE, ends_with
 from tests.recipes.test_calls_cancelled import CALLS, Act, Around, first, held, inside, nothing
 
 TIMEOUT_S = 0.5
@@ -40,8 +42,7 @@ def only(error: BaseException) -> BaseException:
     return error
 
 
-@pytest.mark.parametrize("name", ALL)
-async def test_a_session_that_ends_at_any_checkpoint_is_told_and_keeps_nobody_out(name, virtual_clock):
+async def end_the_session_everywhere(name: str) -> None:
     act, around = ALL[name]
     async with (
         coord.testing.ensemble(session_timeout_min_ms=100) as ensemble,
@@ -75,3 +76,22 @@ async def test_a_session_that_ends_at_any_checkpoint_is_told_and_keeps_nobody_ou
                     await other.delete(path, recursive=True)
 
         assert await at_each_checkpoint(scenario) > 1
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_session_that_ends_at_any_checkpoint_is_told_and_keeps_nobody_out(name, virtual_clock):
+    await end_the_session_everywhere(name)
+
+
+async def test_a_mutant_that_goes_on_giving_back_when_its_session_has_ended_is_found(virtual_clock, monkeypatch):
+    async def insist(client: coord.Client, act: Callable[[], Awaitable[None]]) -> None:
+        for _ in range(100):
+            try:
+                return await act()
+            except coord.CoordError:
+                await trio.sleep(1)
+        raise trio.TooSlowError  # or else for ever: it is shielded
+
+    monkeypatch.setattr(recipes.place, "insist", insist)
+    with ends_with(trio.TooSlowError):
+        await end_the_session_everywhere("lock")
