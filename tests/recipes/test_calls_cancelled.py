@@ -15,6 +15,7 @@ import pytest
 import trio
 
 import coord
+import recipes.shielded
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import (
@@ -41,7 +42,9 @@ from recipes import (
     TreeCache,
 )
 from tests.recipes.cancelling import Cancellable, at_each_checkpoint
+from tests.recipes.contention import ends_with
 from tests.recipes.test_recipes_asyncio_cancelled import CancelledAt
+from tests.recipes.test_recipes_mutants import Unshielded
 
 SHORT_S = 0.02
 """For so long another one holds what is waited for."""
@@ -355,8 +358,7 @@ async def check_nothing_is_left(client: coord.Client, other: coord.Client) -> No
     await client.sync()
 
 
-@pytest.mark.parametrize("name", CALLS)
-async def test_cancelled_at_any_checkpoint_nothing_is_left_of_it(name, ensemble, virtual_clock):
+async def cancel_everywhere(ensemble, name: str) -> int:
     act, around = CALLS[name]
     async with ensemble.client() as client, ensemble.client() as other:
 
@@ -367,7 +369,29 @@ async def test_cancelled_at_any_checkpoint_nothing_is_left_of_it(name, ensemble,
                         await act(client)
                 await check_nothing_is_left(client, other)
 
-        assert await at_each_checkpoint(scenario) > 1
+        return await at_each_checkpoint(scenario)
+
+
+@pytest.mark.parametrize("name", CALLS)
+async def test_cancelled_at_any_checkpoint_nothing_is_left_of_it(name, ensemble, virtual_clock):
+    assert await cancel_everywhere(ensemble, name) > 1
+
+
+@pytest.mark.parametrize("name", ["reading", "a lock in kazoo's layout", "renewing", "a run", "resolving"])
+async def test_what_can_be_cancelled_while_it_leaves_is_found(name, ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(recipes.shielded, "anyio", Unshielded)
+    with ends_with(AssertionError, trio.TooSlowError, coord.CoordError):
+        await cancel_everywhere(ensemble, name)
+
+
+@pytest.mark.parametrize("name", ["following the leader", "a copy", "waiting at a barrier"])
+async def test_what_leaves_a_watch_armed_is_found(name, ensemble, virtual_clock, monkeypatch):
+    async def stay(watch: coord.Watch, *error: object) -> None:
+        pass
+
+    monkeypatch.setattr(coord.Watch, "__aexit__", stay)
+    with ends_with(AssertionError):
+        await cancel_everywhere(ensemble, name)
 
 
 @pytest.mark.parametrize("name", CALLS)
