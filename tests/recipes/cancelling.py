@@ -56,9 +56,14 @@ class Cancellable(trio.abc.Instrument):
                 (self.strike or self._scope.cancel)()
 
 
-async def at_each_checkpoint(scenario: Callable[[Cancellable], Awaitable[None]], runs_max: int = 500) -> int:
-    """Runs the scenario until it is not reached by its cancellation; how many times that was."""
-    for after in range(1, runs_max + 1):
+async def at_each_checkpoint(
+    scenario: Callable[[Cancellable], Awaitable[None]], runs_max: int = 500, *, step: int = 1
+) -> int:
+    """Runs the scenario until it is not reached by its cancellation; at which checkpoint that was.
+
+    `step`: each second, third ... of them alone, where a run takes long.
+    """
+    for after in range(1, runs_max + 1, step):
         cancellable = Cancellable(after)
         try:
             await scenario(cancellable)

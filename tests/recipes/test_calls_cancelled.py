@@ -46,7 +46,9 @@ from tests.recipes.contention import ends_with
 from tests.recipes.test_recipes_asyncio_cancelled import CancelledAt
 from tests.recipes.test_recipes_mutants import Unshielded
 
-SHORT_S = 0.02
+pytestmark = pytest.mark.long(30)
+
+SHORT_S = 0.008
 """For so long another one holds what is waited for."""
 
 Act = Callable[[coord.Client], Awaitable[Any]]
@@ -111,6 +113,30 @@ def first(act: Act) -> Around:
     return around
 
 
+@asynccontextmanager
+async def a_member(other: coord.Client) -> AsyncIterator[None]:
+    async with Group(other, "/x").join():
+        yield
+
+
+@asynccontextmanager
+async def a_leader(other: coord.Client) -> AsyncIterator[None]:
+    over = anyio.Event()
+
+    async def serve(term: Term) -> None:
+        await over.wait()
+
+    async with anyio.create_task_group() as tasks:
+
+        async def lead() -> None:
+            await anyio.sleep(SHORT_S)
+            await Election(other, "/x").run(serve)
+
+        tasks.start_soon(lead)
+        yield
+        over.set()
+
+
 # ---- what is done
 
 
@@ -143,7 +169,7 @@ async def hand_over(client: coord.Client) -> None:
 
 
 async def follow_the_leader(client: coord.Client) -> None:
-    assert await Election(client, "/x").leader is None
+    await Election(client, "/x").leader
     async for leader in Election(client, "/x").leader:
         if leader is not None:
             return
@@ -290,7 +316,7 @@ CALLS: dict[str, tuple[Act, Around]] = {
     "downgrading": (downgrade, nothing),
     "renewing": (renew, held(lambda other: Lease(other, "/x", 30))),
     "handing over": (hand_over, nothing),
-    "following the leader": (follow_the_leader, soon(elect)),
+    "following the leader": (follow_the_leader, a_leader),
     "closing and opening a barrier": (lambda client: close_and_open(client), nothing),
     "waiting at a barrier": (
         lambda client: Barrier(client, "/x").wait(),
@@ -335,7 +361,7 @@ CALLS: dict[str, tuple[Act, Around]] = {
     "a run": (finish_a_run, nothing),
     "owning": (own, nothing),
     "resolving": (resolve, nothing),
-    "watching members": (watch_members, soon(lambda other: inside(Group(other, "/x").join()))),
+    "watching members": (watch_members, a_member),
     "a copy": (keep_a_copy, soon(lambda other: other.create("/x/new", parents=True))),
     "a value": (follow_a_value, soon(lambda other: other.create("/x/value", b"1", parents=True))),
 }
@@ -401,12 +427,14 @@ def test_cancelled_by_asyncio_at_any_await_nothing_is_left_of_it(name):
     async def main() -> None:
         async with coord.embedded() as other, coord.connect(other.server.address) as client:
             for at in range(1, 300):
-                async with asyncio.timeout(10):
-                    run = CancelledAt(_do(act, client), at)
-                    async with around(other):
-                        with suppress(asyncio.CancelledError):
-                            await asyncio.create_task(_awaiting(run))
-                    await check_nothing_is_left(client, other)
+                run = CancelledAt(_do(act, client), at)
+                async with around(other):
+                    task = asyncio.create_task(_awaiting(run))
+                    _, goes_on = await asyncio.wait([task], timeout=10)
+                    assert not goes_on, f"cancelled at await {at}, which was reached: {run.fired}, it goes on"
+                    with suppress(asyncio.CancelledError):
+                        task.result()
+                await check_nothing_is_left(client, other)
                 if not run.fired:
                     return
             raise AssertionError("there are still awaits after 300 runs")

@@ -1,4 +1,5 @@
-"""The session ends at each checkpoint of each call in turn: an error says so, soon, and whoever comes next gets in."""
+"""The session ends at each checkpoint of each block, and each third of other calls: an error says so, soon, and whoever
+comes next gets in."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,6 +15,8 @@ from recipes import DoubleBarrier, Lock, RecipeError, TaskQueue
 from tests.recipes.cancelling import Cancellable, at_each_checkpoint
 from tests.recipes.contention import EXCLUSIVE, ends_with
 from tests.recipes.test_calls_cancelled import CALLS, Act, Around, first, held, inside, nothing
+
+pytestmark = pytest.mark.long(20)
 
 TIMEOUT_S = 0.5
 
@@ -51,8 +54,10 @@ async def end_the_session_everywhere(name: str) -> None:
     ):
 
         async def scenario(cancellable: Cancellable) -> None:
+            session = 0
             with suppress(coord.SessionLostError):
                 async with ensemble.client(session_timeout=TIMEOUT_S) as client:
+                    session = client.session.id
 
                     async def end_session() -> None:
                         with suppress(KeyError):  # it came to its end, and its client is gone
@@ -67,7 +72,8 @@ async def end_the_session_everywhere(name: str) -> None:
                             except Exception as error:
                                 if not isinstance(only(error), coord.SessionLostError | RecipeError):
                                     raise
-            await trio.sleep(4 * TIMEOUT_S)  # by then the servers have ended it too
+            machines = [each.machine for each in ensemble.replicas.values()]
+            await ensemble.wait(lambda: all(session not in machine.sessions for machine in machines))
             with trio.fail_after(60):
                 if name in BLOCKS:
                     await act(other)
@@ -75,7 +81,7 @@ async def end_the_session_everywhere(name: str) -> None:
                 with suppress(coord.NoNodeError):
                     await other.delete(path, recursive=True)
 
-        assert await at_each_checkpoint(scenario) > 1
+        assert await at_each_checkpoint(scenario, step=1 if name in BLOCKS else 3) > 1
 
 
 @pytest.mark.parametrize("name", ALL)
