@@ -214,6 +214,7 @@ class Place:
     """One place that was taken."""
 
     def __init__(self, places: Places, path: str, kind: str) -> None:
+        self.places = places
         self.client = places.client
         self.path = path
         self.name = path.rpartition("/")[2]
@@ -224,7 +225,6 @@ class Place:
         self.left = False
         self.others: list[str] = []
         """Znodes beside the places, as they were when its turn came."""
-        self.places = places
         self._first = False
         self._before: Entry | None = None  # right before it, as the head of the line has just shown
         self._waited = False
