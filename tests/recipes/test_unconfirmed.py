@@ -96,14 +96,15 @@ async def test_the_release_is_done_on_the_next_connection(name, ensemble, virtua
     assert await left_cut_off(ensemble, name, 1) < 5
 
 
-async def test_a_mutant_whose_release_is_lost_with_the_connection_is_found(ensemble, virtual_clock, monkeypatch):
+@pytest.mark.parametrize("name", ["lock", "write", "semaphore", "election"])
+async def test_a_mutant_whose_release_is_lost_with_the_connection_is_found(name, ensemble, virtual_clock, monkeypatch):
     def unwanted(call: UnwaitedCall, *arguments: object) -> None:
         super(UnwaitedCall, call).__init__(*arguments)
         call.wanted = False
 
     monkeypatch.setattr(UnwaitedCall, "__init__", unwanted)
     with ends_with(trio.TooSlowError):
-        await left_cut_off(ensemble, "lock", 1)
+        await left_cut_off(ensemble, name, 1)
 
 
 async def test_else_the_sessions_end_is_the_release(ensemble, virtual_clock):
