@@ -52,6 +52,7 @@ class Pipeline:
     """
 
     def __init__(self, runtime: Runtime, *, keep_errors: bool = False) -> None:
+        runtime.check_thread()
         self._runtime = runtime
         self._keep_errors = keep_errors
         self._calls: list[Call] = []
@@ -89,7 +90,6 @@ class Pipeline:
 
     def _submit(self, operation: Operation[T]) -> Outcome[T]:
         runtime = self._runtime
-        runtime.waiting.check()
         call = runtime.session.submit(operation.request, operation.writes, runtime.clock())
         self._calls.append(call)
         if len(self._calls) == 2:  # two leave in one frame; the others follow as answers come

@@ -23,12 +23,6 @@ CLOCK: Callable[[], float] = (
 """Linux stops the monotonic clock of both libraries while the computer sleeps; the servers go on."""
 
 
-ELSEWHERE = (
-    "this client was connected in another event loop, and what it would wake there is not here: use it where it was "
-    "connected, connect in each loop, or take coord.connect_blocking, whose clients any thread may use"
-)
-
-
 class Waiting(Protocol):
     """One task waits for one waitable at a time. Cancellation leaves the waitable as it was."""
 
@@ -37,9 +31,6 @@ class Waiting(Protocol):
 
     current_time: Callable[[], float]
     """The running library's own time, by which it wakes tasks."""
-
-    def check(self) -> None:
-        """Raise RuntimeError if the caller runs in another event loop than the client."""
 
     async def start(self) -> None:
         """Raise the cancellation that is there already, before anything is begun."""
@@ -56,15 +47,6 @@ class TrioWaiting:
         self.current_time: Callable[[], float] = trio.current_time
         virtual = type(trio.lowlevel.current_clock()).__name__ != "SystemClock"
         self.clock: Callable[[], float] = trio.current_time if virtual else CLOCK
-        self._token = trio.lowlevel.current_trio_token()
-
-    def check(self) -> None:
-        try:
-            if trio.lowlevel.current_trio_token() is self._token:
-                return
-        except RuntimeError:  # there is no loop of Trio's here
-            pass
-        raise RuntimeError(ELSEWHERE)
 
     async def start(self) -> None:
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -92,14 +74,6 @@ class AsyncioWaiting:
         self._loop = asyncio.get_running_loop()
         self.current_time: Callable[[], float] = self._loop.time
         self.clock: Callable[[], float] = CLOCK
-
-    def check(self) -> None:
-        try:
-            if asyncio.get_running_loop() is self._loop:
-                return
-        except RuntimeError:  # there is no loop of asyncio's here
-            pass
-        raise RuntimeError(ELSEWHERE)
 
     async def start(self) -> None:
         await anyio.lowlevel.checkpoint_if_cancelled()
