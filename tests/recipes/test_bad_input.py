@@ -53,7 +53,7 @@ RECIPES = {
     "lease": (lambda client, path: Lease(client, path, 5), inside),
     "counter": (lambda client, path: Counter(client, path), lambda counter: counter.add(1)),
     "queue": (lambda client, path: Queue(client, path), lambda queue: queue.put(b"")),
-    "priority queue": (lambda client, path: PriorityQueue(client, path), lambda queue: queue.get()),
+    "priority queue": (lambda client, path: PriorityQueue(client, path), lambda queue: queue.put(b"", 3)),
     "task queue": (lambda client, path: TaskQueue(client, path), lambda tasks: inside(tasks.take())),
     "group": (lambda client, path: Group(client, path), lambda group: inside(group.join())),
     "service registry": (
@@ -165,6 +165,21 @@ async def test_what_a_call_cannot_do_is_told_and_leaves_nothing(error, sentence,
         with pytest.raises(error, match=sentence):
             await call(client)
         assert not await client.exists("/x") or not await client.children("/x")
+
+
+MAKES_ZNODES = [name for name in RECIPES if name not in ("tree cache", "config watch")]
+
+
+@pytest.mark.parametrize("name", MAKES_ZNODES)
+async def test_who_may_not_is_told_what_and_leaves_nothing(name, ensemble, virtual_clock):
+    make, use = RECIPES[name]
+    async with ensemble.client() as client:
+        await client.create("/mine", acl=[(coord.Permission.READ, "world", "anyone")])
+        path = "/mine/x" if name in ("barrier", "counter") else "/mine"  # these are a znode alone
+        with trio.fail_after(5), pytest.raises(coord.NoAuthError, match="the ACL of /mine grants CREATE to none"):
+            await use(make(client, path))
+        assert await client.children("/mine") == []
+        assert await client.ephemerals() == []
 
 
 @pytest.mark.parametrize("make", [

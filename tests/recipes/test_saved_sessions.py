@@ -11,7 +11,7 @@ import recipes.place
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from coord.testing.scheduling import Freezer
-from recipes import DoubleBarrier, Group, Lease, Lock, LockLost, Partitioner, PeriodicJob, Semaphore, TaskQueue
+from recipes import DoubleBarrier, Group, Lease, Lock, LockLost, Partitioner, PeriodicJob, Semaphore
 
 MAKE = {
     "lock": lambda client: Lock(client, "/x", timeout=2),
@@ -116,17 +116,3 @@ async def test_what_has_no_meaning_is_told_before_anything_is_made(error, senten
     async with ensemble.client() as client:
         with pytest.raises(error, match=sentence):
             make(client)
-
-
-@pytest.mark.parametrize("make", [
-    lambda client: Lock(client, "/mine"), lambda client: Semaphore(client, "/mine"),
-    lambda client: Lease(client, "/mine", 3), lambda client: DoubleBarrier(client, "/mine", 1),
-    lambda client: Group(client, "/mine").join(), lambda client: TaskQueue(client, "/mine").take(),
-])  # fmt: skip
-async def test_who_may_not_is_told_what_and_leaves_nothing(make, ensemble, virtual_clock):
-    async with ensemble.client() as client:
-        await client.create("/mine", acl=[(coord.Permission.READ, "world", "anyone")])
-        with pytest.raises(coord.NoAuthError, match="the ACL of /mine grants CREATE to none"):
-            async with make(client):
-                pass
-        assert await client.children("/mine") == []
