@@ -75,9 +75,9 @@ class Term(Held):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         assert self._body is not None, "a block that is left was entered"
+        by_own_check = isinstance(error, LockLost) and not self.remaining
         try:
-            done = await self._body.__aexit__(kind, error, traceback)
-            return done or (isinstance(error, LockLost) and not self.remaining)  # by its own `check()`
+            return await self._body.__aexit__(kind, error, traceback) or by_own_check
         except LockLost as lost:
             if lost.__cause__ is not None:
                 raise

@@ -154,6 +154,8 @@ async def body(held: Held) -> AsyncIterator[None]:
                 failure = error
             finally:
                 tasks.cancel_scope.cancel()
+                if held.lost is None:  # whoever keeps it is told so by `check`
+                    held.lost = f"{held.path} is held no more: its block has ended"
     if reason is not None:
         raise LockLost(reason) from failure
 

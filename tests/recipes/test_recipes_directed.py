@@ -104,6 +104,17 @@ async def test_a_mutant_whose_guard_is_not_looked_at_is_found(ensemble, virtual_
     assert await late_write(ensemble, EXCLUSIVE["lock"]) == b"too late"
 
 
+@pytest.mark.parametrize("name", EXCLUSIVE)
+async def test_what_is_kept_after_its_block_is_not_held(name, ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        async with EXCLUSIVE[name](client) as held:
+            held.check()
+            assert held.remaining > 1
+        assert held.remaining == 0
+        with pytest.raises(LockLost, match=f"{held.path} is held no more: its block has ended"):
+            held.check()
+
+
 @pytest.mark.parametrize("name", ["lock", "write", "semaphore", "election"])
 async def test_who_was_frozen_while_its_session_ended_is_told_by_check_and_its_guarded_write_is_refused(
     name, ensemble, virtual_clock
