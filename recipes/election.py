@@ -12,24 +12,26 @@ place); the first one watches the leader. Whoever makes `leader` leads, in one t
 with writing the data of `<path>` as they are: its version counts the terms.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import Held, body, check_margin
 from recipes.inside import check_contender
-from recipes.lock import acquire
-from recipes.place import COORD, KAZOO, Entry, Place, PlaceGone, Places, contender, insist, wait_any
+from recipes.place import COORD, GONE, KAZOO, Entry, Place, PlaceGone, Places, acquire, contender, insist, wait_any
 from recipes.shielded import shielded
 
 T = TypeVar("T")
 
 CHANGED = (coord.EventKind.CHANGED,)
+
+PRIORITY_MAX = 1_000_000_000
+"""It stands in the name of a znode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,9 @@ class Term(Held):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         assert self._body is not None, "a block that is left was entered"
+        by_own_check = isinstance(error, LockLost) and not self.remaining
         try:
-            done = await self._body.__aexit__(kind, error, traceback)
-            return done or (isinstance(error, LockLost) and not self.remaining)  # by its own `check()`
+            return await self._body.__aexit__(kind, error, traceback) or by_own_check
         except LockLost as lost:
             if lost.__cause__ is not None:
                 raise
@@ -89,8 +91,9 @@ class Election:
 
     The loop stands for election and gives a term each time it is won. The inner block leads: when the term is lost it
     is cancelled, and the loop goes on; its end gives the leadership up. To stand no more, break out of the loop.
-    `name`: shown to others. `priority`: the greater, the sooner. `margin`: as of `Lock`. `layout="kazoo"`: share it
-    with `kazoo.recipe.election.Election`, which knows neither priorities nor successors.
+    `name`: shown to others. `priority`: the greater, the sooner. `margin` and `confirm`: as of `Lock`; what hinders an
+    unconfirmed end of a term is raised when this object stands again. `layout="kazoo"`: share it with
+    `kazoo.recipe.election.Election`, which knows neither priorities nor successors.
     """
 
     def __init__(
@@ -101,16 +104,21 @@ class Election:
         name: str = "",
         priority: int = 0,
         margin: float | None = None,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
-        if type(priority) is not int:
-            raise MisuseError(f"election {path}: a priority is an int, the greater the sooner; not {priority!r}")
+        if type(priority) is not int or not -PRIORITY_MAX <= priority <= PRIORITY_MAX:
+            shown = "more" if type(priority) is int else repr(priority)
+            raise MisuseError(
+                f"election {path}: a priority is an int of at most {PRIORITY_MAX:,}, the greater first; not {shown}"
+            )
         if priority and layout == KAZOO:
             raise MisuseError(f"election {path}: kazoo's layout has no priorities; use coord's")
         self.client = client
         self.path = path
         self.name = check_contender(path, name)
         self.margin = check_margin(client, path, margin)
+        self._confirm = confirm
         self._kind = "lock" if layout == KAZOO else f"candidate.{priority}"
         self._places = Places(client, path, ("lock",) if layout == KAZOO else (r"candidate\.-?\d+",), layout)
         self._seat = f"{path}/leader"
@@ -167,7 +175,7 @@ class Election:
 
     async def _stand(self) -> Term:
         if self._places.layout == KAZOO:
-            place = await acquire(self._places, self._kind, self.name, None)
+            place = await acquire(self._places, self._kind, self.name)
             return Term(self, place.path, place.token)
         while True:
             place = await self._places.take(self._kind, self.name)
@@ -242,12 +250,19 @@ class Election:
         if term is None:
             return
 
-        async def leave() -> None:
-            with suppress(coord.NoNodeError, coord.BadVersionError):
-                async with self.client.transaction(guard=term) as txn:
-                    txn.delete(term.path)
+        def release() -> coord.Transaction:
+            txn = self.client.transaction(guard=term)
+            txn.delete(term.path)
+            return txn
 
-        await shielded(lambda: insist(self.client, leave))
+        async def leave() -> None:
+            with suppress(*GONE):
+                await release().commit()
+
+        if self._confirm:
+            await shielded(lambda: insist(self.client, leave))
+        else:
+            self._places.send_release(release())
 
     async def _call(self, name: str, term: Term) -> None:
         """Put the candidate of this name that has stood for longest before all others."""
@@ -295,20 +310,18 @@ class Leaders:
     def __await__(self) -> Generator[Any, None, Leader | None]:
         return self._now().__await__()
 
-    async def __aiter__(self) -> AsyncIterator[Leader | None]:
+    def __aiter__(self) -> "Following":
         """Who leads, and whenever it is somebody else, or nobody. A term that ends before it is seen is not told."""
-        told: list[Leader | None] = []
+        return Following(self)
+
+    async def wait_other(self, told: Sequence[Leader | None]) -> Leader | None:
+        """Who leads, once it is nobody of these."""
         while True:
-            try:
+            with suppress(coord.WatchWindowLostError):
                 async with self._client.watch(self._where(), kinds=KINDS) as events:
-                    while True:
-                        leader = await self._now()
-                        if [leader] != told:
-                            told = [leader]
-                            yield leader
+                    while (leader := await self._now()) in told:
                         await anext(events)
-            except coord.WatchWindowLostError:
-                continue
+                    return leader
 
     def _where(self) -> str:
         return self._places.path if self._places.layout == KAZOO else self._seat
@@ -327,6 +340,22 @@ class Leaders:
         except coord.NoNodeError:
             return None
         return Leader(contender(value), stat.czxid)
+
+
+class Following:
+    """The iterator. Between two steps it watches nothing, so a loop may be left without more ado."""
+
+    def __init__(self, leaders: Leaders) -> None:
+        self._leaders = leaders
+        self._told: tuple[Leader | None, ...] = ()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Leader | None:
+        leader = await self._leaders.wait_other(self._told)
+        self._told = (leader,)
+        return leader
 
 
 KINDS = (coord.EventKind.CREATED, coord.EventKind.DELETED, coord.EventKind.CHILDREN)

@@ -5,6 +5,7 @@ silence. The body is cancelled `margin` seconds before that, so that it has time
 session has ended; and when somebody deletes the znode by hand.
 """
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -24,8 +25,10 @@ MARGIN_OF_TIMEOUT = 0.1
 """Without another wish the body is cancelled so much of the session's timeout before the deadline."""
 
 
-NOTHING_S = 1e-6
-"""Less than this is no time: added to a clock's time it may be lost in rounding, and a sleep would not end."""
+def proved_s(seconds: float) -> float:
+    """In whole microseconds, rounded down, from 0. Less may be lost when it is added to a clock's time, and who sleeps
+    until nothing is left would never come to an end."""
+    return max(0.0, math.floor(seconds * 1e6) / 1e6)
 
 
 def check_margin(client: coord.Client, path: str, margin: float | None) -> float | None:
@@ -61,7 +64,7 @@ class Held:
     @property
     def remaining(self) -> float:
         """Seconds for which it is proved to be held, if nothing more is heard of the servers; 0 if it is lost."""
-        return 0.0 if self.lost else max(0.0, self._client.session.remaining - self._margin)
+        return 0.0 if self.lost else proved_s(self._client.session.remaining - self._margin)
 
     def check(self) -> None:
         """Raise LockLost if it is not proved to be held now. For code that does not await."""
@@ -92,7 +95,7 @@ class Held:
         return reasons[0]
 
     async def _wait_deadline(self) -> str:
-        while (remaining := self.remaining) >= NOTHING_S:  # noqa: ASYNC110  only the clock tells
+        while remaining := self.remaining:  # noqa: ASYNC110  only the clock tells
             await anyio.sleep(remaining)
         if self._client.session.state is coord.SessionState.LOST:
             return await self._wait_session()
@@ -151,6 +154,8 @@ async def body(held: Held) -> AsyncIterator[None]:
                 failure = error
             finally:
                 tasks.cancel_scope.cancel()
+                if held.lost is None:  # whoever keeps it is told so by `check`
+                    held.lost = f"{held.path} is held no more: its block has ended"
     if reason is not None:
         raise LockLost(reason) from failure
 

@@ -159,15 +159,29 @@ def unwrapped() -> Iterator[None]:
 def check_path(path: str) -> str:
     """The path of a recipe, with its mistakes told at once instead of at the first call."""
     if not isinstance(path, str) or not path.startswith("/") or path == "/" or path.endswith("/"):
-        raise ValueError(f"the path of a recipe is absolute and not the root, such as '/jobs/nightly'; not {path!r}")
+        raise ValueError(
+            f"the path of a recipe is absolute and not the root, such as '/jobs/nightly'; not {path!r:.90}"
+        )
+    for part in path[1:].split("/"):
+        if not _is_part(part):
+            raise ValueError(f"the path of a recipe is made of names, and {part!r:.60} in {path!r:.90} cannot be one")
     return path
 
 
 def check_name(name: str, what: str) -> str:
     """A name that becomes one part of a path."""
-    if not isinstance(name, str) or not name or "/" in name or name in (".", ".."):
-        raise ValueError(f"{what} is a string that is not empty, has no '/' and is not '.' or '..'; not {name!r}")
+    if not isinstance(name, str) or not _is_part(name):
+        raise ValueError(f"{what} is a text that is not empty, has no '/' and is not '.' or '..'; not {name!r:.99}")
     return name
+
+
+def _is_part(name: str) -> bool:
+    """Of a path, as far as it can be told without the servers' rules for single characters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def check_contender(path: str, name: str) -> str:

@@ -23,14 +23,16 @@ import anyio
 
 import coord
 from recipes.errors import LockLost, MisuseError
-from recipes.holding import NOTHING_S, USES, Held, body
-from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.lock import acquire
-from recipes.place import Place, PlaceGone, Places, contender, insist, unique_id, wait_gone
+from recipes.holding import USES, Held, body, proved_s
+from recipes.inside import Reusable, check_contender, check_path, check_timeout
+from recipes.place import Place, PlaceGone, Places, acquire, contender, insist, unique_id, wait_gone
 from recipes.shielded import shielded
 
 LOOK_S_MAX = 1.0
 """The clock is looked at again after so long: who sleeps does not notice that the computer has slept."""
+
+SECONDS_MAX = 1_000_000_000
+"""Of what is given a time to live: above 30 years."""
 
 CLOCK_S = 0.001
 """The servers' times are whole milliseconds: a lease that ends within one of them has not ended before the next."""
@@ -54,7 +56,7 @@ class HeldLease(Held):
     @property
     def remaining(self) -> float:
         """Seconds until it ends, less the margin."""
-        return 0.0 if self.lost else max(0.0, self._until - self._client.session.now)
+        return 0.0 if self.lost else proved_s(self._until - self._client.session.now)
 
     async def renew(self) -> None:
         """The same seconds again, from now on. Raises LockLost if it had ended."""
@@ -68,7 +70,7 @@ class HeldLease(Held):
         self._until = begun + self.seconds - self._early
 
     async def _wait_deadline(self) -> str:
-        while (remaining := self.remaining) >= NOTHING_S:  # noqa: ASYNC110  only the clock tells
+        while remaining := self.remaining:  # noqa: ASYNC110  only the clock tells
             await anyio.sleep(min(remaining, LOOK_S_MAX))
         return self._unproved()
 
@@ -107,13 +109,15 @@ class Lease(Reusable[HeldLease]):
         timeout: float | None = None,
         margin: float | None = None,
     ) -> None:
-        if not (isinstance(seconds, int | float) and 0.001 <= seconds < math.inf):
-            raise MisuseError(f"the lease {path} is for a number of seconds from 0.001, not {seconds!r}")
+        if not (isinstance(seconds, int | float) and 0.001 <= seconds <= SECONDS_MAX):
+            raise MisuseError(
+                f"the lease {path} is for a number of seconds from 0.001 to {SECONDS_MAX:,}, not {seconds!r:.40}"
+            )
         self.margin = seconds * MARGIN_OF_LEASE if margin is None else margin
         if not (isinstance(self.margin, int | float) and 0 <= self.margin < seconds):
             raise MisuseError(f"the lease {path} of {seconds!r} s needs a margin from 0 to less, not {self.margin!r}")
         self.client = client
-        self.path = path
+        self.path = check_path(path)
         self.seconds = seconds
         self.name = check_contender(path, name)
         self._holder = f"{path}/holder"
@@ -160,7 +164,7 @@ class Lease(Reusable[HeldLease]):
         """When the request was begun that got it."""
         with anyio.move_on_after(self._timeout):
             while True:
-                place = await acquire(self._places, "lock", self.name, None)
+                place = await acquire(self._places, "lock", self.name)
                 try:
                     while (begun := await self._take(value, place)) is None:
                         pass

@@ -10,8 +10,7 @@ in the same step. Whoever finds the mark of a holder that went without a release
 An attempt does not wait: it leaves the counting to the servers, as the mark's time to live.
 """
 
-import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 import anyio
@@ -20,11 +19,14 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.place import COORD, GONE, Blocker, Place, PlaceGone, Places, insist, predecessor, wait_gone
+from recipes.place import COORD, GONE, Place, PlaceGone, Places, acquire, insist, wait_gone
 from recipes.shielded import shielded
 
 MARK = "delay"
 """The name of the mark; it sorts before all places, so that it is seen with the first of them."""
+
+DELAY_S_MAX = 1_000_000_000
+"""The servers may have to count it."""
 
 COUNTED = b" from here"
 """Ends the data of a mark that has a time to live: its delay is counted by the servers."""
@@ -60,8 +62,10 @@ class Lock(Reusable[Held]):
         confirm: bool = True,
         layout: str = COORD,
     ) -> None:
-        if not (isinstance(delay, int | float) and 0 <= delay < math.inf):
-            raise MisuseError(f"lock {path}: a delay is a number of seconds from 0, not {delay!r}")
+        if not (isinstance(delay, int | float) and 0 <= delay <= DELAY_S_MAX):
+            raise MisuseError(
+                f"lock {path}: a delay is a number of seconds from 0 to {DELAY_S_MAX:,}, not {delay!r:.40}"
+            )
         if delay and layout != COORD:
             raise MisuseError(f"lock {path}: a process that uses kazoo would not wait for a delay; use coord's layout")
         self.client = client
@@ -115,7 +119,7 @@ class Lock(Reusable[Held]):
     async def _enter(self) -> Place:
         """A place whose turn has come, and the delay before it is over."""
         with anyio.move_on_after(self._timeout):
-            place = await acquire(self._places, "lock", self.name, None)
+            place = await acquire(self._places, "lock", self.name)
             try:
                 await self._wait_delay(place)
             except BaseException:
@@ -171,7 +175,7 @@ class Lock(Reusable[Held]):
     def _seconds(self, value: bytes) -> float:
         with suppress(ValueError):
             seconds = float(value.removesuffix(COUNTED))
-            if 0 <= seconds < math.inf:
+            if 0 <= seconds <= DELAY_S_MAX:
                 return seconds
         raise MisuseError(
             f"{self.path}/{MARK} holds {value!r:.40}, and not for how many seconds the lock stays closed; delete it"
@@ -196,38 +200,11 @@ class Lock(Reusable[Held]):
                 release().send()  # the place is left once more behind it: should the mark be gone, that counts
 
 
-async def acquire(
-    places: Places,
-    kind: str,
-    name: str,
-    timeout_s: float | None,
-    *,
-    blocker: Blocker = predecessor,
-    kinds: Sequence[coord.EventKind] = (),
-) -> Place:
-    """A place whose turn has come. However this ends otherwise, no place is left behind. Raises TimeoutError.
-
-    `kinds`: as those of `Place.wait_turn`.
-    """
-    with anyio.move_on_after(timeout_s):
-        while True:
-            place = await places.take(kind, name)
-            try:
-                await place.wait_turn(blocker, kinds)
-            except PlaceGone:
-                continue
-            except BaseException:
-                await place.leave()
-                raise
-            return place
-    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
-
-
-async def try_acquire(places: Places, kind: str, name: str, blocker: Blocker = predecessor) -> Place | None:
+async def try_acquire(places: Places, kind: str, name: str) -> Place | None:
     """A place whose turn is now, None if that would take waiting. No place is left behind."""
     place = await places.take(kind, name)
     try:
-        free = await place.is_free(blocker)
+        free = await place.before() is None
     except PlaceGone:
         return None
     except BaseException:

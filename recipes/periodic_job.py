@@ -23,7 +23,7 @@ import coord
 from recipes.claim import claim, release
 from recipes.errors import LockLost, MisuseError, RecipeError
 from recipes.holding import Held, body, check_margin
-from recipes.inside import check_path
+from recipes.inside import check_contender, check_path
 from recipes.place import unique_id, wait_gone
 from recipes.shielded import shielded
 
@@ -151,7 +151,7 @@ class PeriodicJob:
         self.first = first
         self.repeat = repeat
         self.make_up = make_up
-        self.name = unique_id(client) if name is None else name
+        self.name = unique_id(client) if name is None else check_contender(path, name)
         self.margin = check_margin(client, path, margin)
         self.running = f"{path}/running"
         self.last = f"{path}/last"

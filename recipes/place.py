@@ -61,6 +61,10 @@ def predecessor(ahead: Sequence[Entry], own: Entry) -> Entry | None:
     return ahead[-1] if ahead else None
 
 
+Look = Callable[["Place"], Awaitable[Entry | None]]
+"""Reads for whom a place waits; None if its turn has come. Raises PlaceGone if there is no such place."""
+
+
 GONE = (coord.NoNodeError, coord.BadVersionError)
 """A place that is to be left is there no more, or another one is of that name."""
 
@@ -82,7 +86,7 @@ class Places:
         found = "|".join(kinds)
         self._pattern = re.compile(rf"__({found})__(-?\d+)$" if layout == KAZOO else rf"^({found})-(\d+)$")
         self.releases: list[coord.SentTransaction] = []
-        """Of places that were left without waiting for the servers."""
+        """Of what was given back without waiting for the servers."""
 
     def __repr__(self) -> str:
         return f"<Places {self.path}, {self.layout}'s layout>"
@@ -125,7 +129,7 @@ class Places:
     async def take(self, kind: str, name: str) -> "Place":
         """Stand in the line. Whoever takes a place leaves it: `await place.leave()`.
 
-        Raises why a place that was left before, without waiting, could not be given back.
+        Raises why what was given back before, without waiting, could not be.
         """
         await anyio.lowlevel.checkpoint_if_cancelled()
         id = unique_id(self.client)
@@ -147,6 +151,11 @@ class Places:
             await place.leave()
             raise failure
         return place
+
+    def send_release(self, txn: coord.Transaction) -> None:
+        """Give back what was got by a place, and do not wait for it. The end of the session has done it, too."""
+        with suppress(coord.SessionLostError, coord.ClientClosedError):
+            self.releases.append(txn.send())
 
     def _failed_release(self) -> coord.CoordError | None:
         """Of those that are answered, as all are that were sent before the place which was taken just now."""
@@ -205,6 +214,7 @@ class Place:
     """One place that was taken."""
 
     def __init__(self, places: Places, path: str, kind: str) -> None:
+        self.places = places
         self.client = places.client
         self.path = path
         self.name = path.rpartition("/")[2]
@@ -215,9 +225,9 @@ class Place:
         self.left = False
         self.others: list[str] = []
         """Znodes beside the places, as they were when its turn came."""
-        self._places = places
         self._first = False
         self._before: Entry | None = None  # right before it, as the head of the line has just shown
+        self._waited = False
         self._read_zxid = 0  # what is known of the line was read here in the log, or later
         self.sorts = places.sorts_by_name and len(self.name) == len(kind) + 1 + DIGITS
 
@@ -233,7 +243,7 @@ class Place:
             return
         others, before = [], None
         for child in page.children:
-            entry = self._places.entry(child)
+            entry = self.places.entry(child)
             if entry is None:
                 others.append(child.name)
             elif self.is_own(entry):
@@ -252,35 +262,38 @@ class Place:
         self.token = stat.czxid
         return True
 
-    async def is_free(self, blocker: Blocker = predecessor) -> bool:
-        """Whether its turn has come."""
-        return await self._blocker(blocker) is None
-
-    async def wait_turn(self, blocker: Blocker = predecessor, kinds: Sequence[coord.EventKind] = ()) -> None:
+    async def wait_turn(self, look: Look, kinds: Sequence[coord.EventKind] = ()) -> None:
         """Until it has to wait for nobody. Raises PlaceGone if somebody has deleted it.
 
         `kinds`: what of the one who is waited for makes this one look again, beside its end.
         """
-        while (ahead := await self._blocker(blocker)) is not None:
-            path = f"{self._places.path}/{ahead.name}"
+        while (ahead := await look(self)) is not None:
+            path = f"{self.places.path}/{ahead.name}"
             await wait_gone(self.client, path, ahead.stat, kinds, read_zxid=max(self._read_zxid, self.token))
-            self._before, self._read_zxid = None, self.client.session.seen_zxid
-            if blocker is predecessor and self.sorts:
-                with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
-                    self.note_head(await self.client.children_page(self._places.path, limit=HEAD))
+            self._before, self._waited = None, True
 
-    async def _blocker(self, blocker: Blocker) -> Entry | None:
-        if self._first:
-            return None
-        if blocker is predecessor and self.sorts:
-            if self._before is not None:
-                return self._before
-            self._read_zxid = self.client.session.seen_zxid
-            with suppress(coord.NoNodeError):
-                if (near := await self.near()) is not None:
-                    return near
+    def about_to_read(self) -> None:
+        """To be told before the line is read: what happens from here on is told by whatever is watched."""
         self._read_zxid = self.client.session.seen_zxid
-        entries, others = await self._places.look()
+
+    async def before(self) -> Entry | None:
+        """Who is right before it: read from the head of the line, from near itself, or from the whole line."""
+        if self.sorts:
+            if self._waited:
+                self._waited = False
+                self.about_to_read()
+                with suppress(coord.NoNodeError):  # the whole line was deleted, which is found out next
+                    self.note_head(await self.client.children_page(self.places.path, limit=HEAD))
+            if self._first or self._before is not None:
+                return self._before
+            if (near := await self.near()) is not None:
+                return near
+        return await self.among_all(predecessor)
+
+    async def among_all(self, blocker: Blocker) -> Entry | None:
+        """For whom it waits, from the whole line."""
+        self.about_to_read()
+        entries, others = await self.places.look()
         for number, entry in enumerate(entries):
             if self.is_own(entry):
                 self.others = others
@@ -291,28 +304,31 @@ class Place:
         """The place right before it, if its number is not far below; so a long line need not be read."""
         number = int(self.name[-DIGITS:])
         after = f"{self.kind}-{number - NEAR:0{DIGITS}d}" if number > NEAR else f"{self.kind}-"
-        page = await self.client.children_page(self._places.path, after, NEAR)
+        self.about_to_read()
+        try:
+            page = await self.client.children_page(self.places.path, after, NEAR)
+        except coord.NoNodeError:
+            return None
         before: Entry | None = None
         for child in page.children:
-            entry = self._places.entry(child)
+            entry = self.places.entry(child)
             if child.name >= self.name:
                 return before if entry is not None and self.is_own(entry) else None
             before = entry or before
         return None
 
-    async def leave(self, *, confirm: bool = True, felt: bool = True) -> None:
+    async def leave(self, *, confirm: bool = True) -> None:
         """Make room for the next. Not stopped by a cancellation; returns when the place is gone, or the session.
 
         Without `confirm` it returns at once: the place goes after all that this client has asked for before, or with
-        the session; an error is raised when one is taken next. `felt`: as that of `shielded`.
+        the session; an error is raised when one is taken next.
         """
         if self.left:
             return
         if confirm:
-            await shielded(lambda: insist(self.client, self._delete), felt=felt)
+            await shielded(lambda: insist(self.client, self._delete))
         else:
-            with suppress(coord.SessionLostError, coord.ClientClosedError):
-                self._places.releases.append(self._release().send())
+            self.places.send_release(self._release())
         self.left = True
 
     async def _delete(self) -> None:
@@ -328,6 +344,34 @@ class Place:
             txn.check(self.path, value=self.value)
         txn.delete(self.path)
         return txn
+
+
+async def acquire(
+    places: Places,
+    kind: str,
+    name: str,
+    timeout_s: float | None = None,
+    *,
+    look: Look | None = None,
+    kinds: Sequence[coord.EventKind] = (),
+) -> Place:
+    """A place whose turn has come. However this ends otherwise, no place is left behind. Raises TimeoutError.
+
+    `look`: whom it waits for, if not whoever came just before. `kinds`: as those of `Place.wait_turn`. A place that
+    somebody deletes while it waits is taken anew.
+    """
+    with anyio.move_on_after(timeout_s):
+        while True:
+            place = await places.take(kind, name)
+            try:
+                await place.wait_turn(look or Place.before, kinds)
+            except PlaceGone:
+                continue
+            except BaseException:
+                await place.leave()
+                raise
+            return place
+    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
 
 
 # ---- helpers that other recipes use too

@@ -17,8 +17,9 @@ class Queue:
     """`await queue.put(b"...")` and, anywhere else, `await queue.get()`: first in, first out.
 
     What `put` has returned for is in the queue, once. An item is taken by one `get`, in one step; a `get` that is
-    cancelled takes none, or returns it all the same. One that raises SessionLostError or CallTimeoutError may have
-    taken an item that nobody gets to see: that is what TaskQueue is for.
+    cancelled takes none, or returns it all the same, and its task feels the cancellation where it waits next. One that
+    raises SessionLostError or CallTimeoutError may have taken an item that nobody gets to see: that is what TaskQueue
+    is for.
 
     `limit`: no more items than so many; `put` waits until there is room. All who put must name the same.
     """
@@ -45,7 +46,7 @@ class Queue:
         value = await self._take_first()
         if value is not None:
             return value
-        async with among_few(self.client, self.path, "get", felt=False):
+        async with among_few(self.client, self.path, "get"):
             while True:
                 async with self.client.watch(
                     self.path, recursive=True, depth=1, kinds=[coord.EventKind.CREATED]
@@ -101,7 +102,7 @@ class Queue:
                 return None  # somebody was faster
             return value
 
-        return await shielded(take, felt=False)  # what is taken is returned, cancelled or not
+        return await shielded(take)  # what is taken is returned, cancelled or not
 
 
 class PriorityQueue(Queue):

@@ -17,8 +17,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import check_contender, check_timeout
-from recipes.lock import acquire
-from recipes.place import COORD, Entry, Place, Places, predecessor
+from recipes.place import COORD, Entry, Place, Places, acquire
 
 KINDS = {"coord": ("read", "write"), "kazoo": ("rlock", "lock")}
 
@@ -89,10 +88,12 @@ class ReadWriteLock:
     @asynccontextmanager
     async def _hold_to_read(self, timeout_s: float | None) -> AsyncIterator[Held]:
         kinds = (coord.EventKind.CHANGED,)
+
+        async def look(place: Place) -> Entry | None:
+            return await place.among_all(self._writer_ahead)
+
         with USES.use(self.client, self.path, "reading"):
-            place = await acquire(
-                self._places, self._read, self.name, timeout_s, blocker=self._writer_ahead, kinds=kinds
-            )
+            place = await acquire(self._places, self._read, self.name, timeout_s, look=look, kinds=kinds)
             try:
                 held = Held(self.client, place.path, place.token, self.name, self._margin)
                 held.check()
@@ -104,7 +105,7 @@ class ReadWriteLock:
     @asynccontextmanager
     async def _hold_to_write(self, timeout_s: float | None) -> AsyncIterator[HeldToWrite]:
         with USES.use(self.client, self.path, "writing"):
-            place = await acquire(self._places, self._write, self.name, timeout_s, blocker=predecessor)
+            place = await acquire(self._places, self._write, self.name, timeout_s)
             try:
                 held = HeldToWrite(self.client, place, self.name, self._margin, self._places.layout)
                 held.check()

@@ -19,10 +19,12 @@ import anyio
 import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
-from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.lock import acquire
-from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, contender, delete, unique_id
+from recipes.inside import Reusable, check_contender, check_path, check_timeout
+from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, acquire, contender, delete, unique_id
 from recipes.shielded import shielded
+
+CAPACITY_MAX = 1_000_000_000
+"""More than znodes have children."""
 
 KINDS = (coord.EventKind.CHILDREN, coord.EventKind.CHANGED, coord.EventKind.DELETED)
 
@@ -31,8 +33,8 @@ class Semaphore(Reusable[Held]):
     """`async with Semaphore(client, "/limits/db", 5) as held: ...`
 
     `capacity`: how many may hold it, if nobody has said so before; afterwards what was said by `set_capacity`. The
-    other options are those of `Lock`. `layout="kazoo"`: share it with `kazoo.recipe.lock.Semaphore`, which does not
-    notice a changed capacity. One object is one contender at a time.
+    other options, `confirm=False` among them, are those of `Lock`. `layout="kazoo"`: share it with
+    `kazoo.recipe.lock.Semaphore`, which does not notice a changed capacity. One object is one contender at a time.
     """
 
     USE = ("semaphore", "contender")
@@ -46,11 +48,12 @@ class Semaphore(Reusable[Held]):
         name: str = "",
         timeout: float | None = None,
         margin: float | None = None,
+        confirm: bool = True,
         layout: str = COORD,
     ) -> None:
         _check_capacity(path, capacity)
         self.client = client
-        self.path = path
+        self.path = check_path(path)
         self.name = check_contender(path, name)
         self._first_capacity = capacity
         self._holders = path if layout == KAZOO else f"{path}/holders"
@@ -58,6 +61,7 @@ class Semaphore(Reusable[Held]):
         self._places = Places(client, queue, ("lock",), layout)
         self._timeout = check_timeout(path, timeout)
         self._margin = check_margin(client, path, margin)
+        self._confirm = confirm
 
     def __repr__(self) -> str:
         return f"<Semaphore {self.path}{' in use' if self._block else ''}>"
@@ -77,18 +81,23 @@ class Semaphore(Reusable[Held]):
             before, stat = await self._read()
             if not below_holders:
                 await self._count_below(capacity)
-            try:
-                changed = await self.client.set(self._holders, b"%d" % capacity, version=stat.version)
-            except (coord.BadVersionError, coord.NoNodeError):
-                continue
-            try:
-                if not below_holders:
-                    await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
-            except MisuseError:
-                with suppress(coord.BadVersionError, coord.NoNodeError):
-                    await self.client.set(self._holders, b"%d" % before, version=changed.version)
-                raise
-            return
+            if await shielded(partial(self._change, before, stat.version, capacity, below_holders)):
+                return
+
+    async def _change(self, before: int, version: int, capacity: int, below_holders: bool) -> bool:
+        """False if somebody else has changed it since. Not to be cancelled: it may have to be changed back."""
+        try:
+            changed = await self.client.set(self._holders, b"%d" % capacity, version=version)
+        except (coord.BadVersionError, coord.NoNodeError):
+            return False
+        try:
+            if not below_holders:
+                await self._count_below(capacity)  # who came in before this is seen now, and nobody does after it
+        except MisuseError:
+            with suppress(coord.BadVersionError, coord.NoNodeError):
+                await self.client.set(self._holders, b"%d" % before, version=changed.version)
+            raise
+        return True
 
     async def _count_below(self, capacity: int) -> None:
         """Raises MisuseError if more hold it than that."""
@@ -118,17 +127,30 @@ class Semaphore(Reusable[Held]):
             path = f"{self._holders}/{unique_id(self.client)}"
             try:
                 await self._enter(path)
-                held = Held(self.client, path, await token_of(self.client, path), self.name, self._margin)
+                token = await token_of(self.client, path)
+            except BaseException:
+                await delete(self.client, path)
+                raise
+            try:
+                held = Held(self.client, path, token, self.name, self._margin)
                 held.check()
                 async with body(held):
                     yield held
             finally:
-                await delete(self.client, path)
+                await self._leave(path)
+
+    async def _leave(self, path: str) -> None:
+        if self._confirm:
+            await delete(self.client, path)
+        else:
+            txn = self.client.transaction()
+            txn.delete(path)  # nobody else had this name, or will have it
+            self._places.send_release(txn)
 
     async def _enter(self, path: str) -> None:
         with anyio.move_on_after(self._timeout):
             while True:
-                place = await acquire(self._places, "lock", self.name, None)
+                place = await acquire(self._places, "lock", self.name)
                 try:
                     while not await self._wait_room(place, path):
                         pass
@@ -186,5 +208,6 @@ class Semaphore(Reusable[Held]):
 
 
 def _check_capacity(path: str, capacity: int) -> None:
-    if type(capacity) is not int or capacity < 1:
-        raise MisuseError(f"the capacity of {path} is a number from 1, not {capacity!r}")
+    if type(capacity) is not int or not 1 <= capacity <= CAPACITY_MAX:
+        shown = repr(capacity) if type(capacity) is not int or capacity < 1 else "more"
+        raise MisuseError(f"the capacity of {path} is a number from 1 to {CAPACITY_MAX:,}, not {shown}")

@@ -14,29 +14,35 @@ import sniffio
 T = TypeVar("T")
 
 
-async def shielded(act: Callable[[], Coroutine[Any, Any, T]], *, felt: bool = True) -> T:
-    """What `act()` gives. A cancellation that came meanwhile is felt at the next await after it.
+async def shielded(act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What `act()` gives. A cancellation that came meanwhile is felt where the task waits next.
 
-    Without `felt` one of asyncio's own is not: a task that ends with it pending would lose what it returns.
+    A task that ends before it waits again keeps its result, as on Trio: what was taken in it is not lost.
     """
     with anyio.CancelScope(shield=True):
         if sniffio.current_async_library() != "asyncio":
             return await act()
+        task = asyncio.current_task()
+        assert task is not None, "there is a task where something is awaited"
+        requests_before = task.cancelling()
+        requests = 0
         work = asyncio.ensure_future(act())
-        cancelled = False
         while not work.done():
             try:
                 await asyncio.wait([work])
             except asyncio.CancelledError:
-                cancelled = True
-    if cancelled and felt:
-        _cancel_again()
+                requests = requests or min(task.cancelling(), requests_before + 1)
+    if requests and task is not None:
+        # Not now: asyncio would cancel a task that only returns, and drop what it returns.
+        asyncio.get_running_loop().call_soon(_cancel_again, task, requests)
     return work.result()
 
 
-def _cancel_again() -> None:
-    """Let the cancellation that was caught be raised later, and be counted once."""
-    task = asyncio.current_task()
-    assert task is not None, "there is a task where something is awaited"
-    task.uncancel()
-    task.cancel()
+def _cancel_again(task: asyncio.Task[Any], requests: int) -> None:
+    """Raise the cancellation that was caught, unless it was taken back, as by the end of an `asyncio.timeout`.
+
+    It was counted when it came, and is not counted twice.
+    """
+    if not task.done() and task.cancelling() >= requests:
+        task.uncancel()
+        task.cancel()

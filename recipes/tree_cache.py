@@ -48,7 +48,7 @@ class TreeCache(Block):
     ) -> None:
         self.client = client
         self.path = path if path == "/" else check_path(path)
-        if depth is not None and depth < 0:
+        if depth is not None and (type(depth) is not int or depth < 0):
             raise ValueError(f"the depth of a tree cache is 0 (the znode alone) or more, not {depth!r}")
         self.depth = depth
         self.znodes_max = znodes_max

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 import coord
 from recipes.claim import ensure_container
 from recipes.inside import name_of, parent_of
-from recipes.place import Entry, Place, PlaceGone, Places, wait_gone
+from recipes.place import Entry, Place, PlaceGone, Places, acquire
 
 SESSIONS_AWAKE = 3
 """Of so many sessions one each watches: if these die at once, what comes waits until the first of them has ended."""
@@ -51,58 +51,48 @@ def few(ahead: Sequence[Entry], own: Entry) -> Entry | None:
 
 
 @asynccontextmanager
-async def among_few(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
+async def among_few(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
     """Waits until it is this one's turn to watch, and lets the next one do so at the end of the block.
 
-    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own. `felt`: as that of
-    `shielded`, for the end of a block that returns what must not be lost.
+    `kind`: for what it waits, such as "get" and "put", each of which has a line of its own.
     """
-    place = await _stand(Line(client, f"{path}-waiting/{kind}", (kind,)), kind)
+    place = await acquire(Line(client, f"{path}-waiting/{kind}", (kind,)), kind, "", look=_ahead)
     try:
         yield
-    except BaseException:
+    finally:
         await place.leave()
-        raise
-    await place.leave(felt=felt)
 
 
-async def _stand(line: Line, kind: str) -> Place:
-    while True:
-        place = await line.take(kind, "")
-        try:
-            while (ahead := await _ahead(line, place)) is not None:
-                await wait_gone(line.client, f"{line.path}/{ahead[0]}", ahead[1])
-        except PlaceGone:
-            continue
-        except BaseException:
-            await place.leave()
-            raise
-        return place
-
-
-async def _ahead(line: Line, place: Place) -> tuple[str, coord.Stat | None] | None:
-    """For whom it waits: the name, and the Stat if that was read."""
+async def _ahead(place: Place) -> Entry | None:
+    """For whom it waits, from the head of the line where that is enough."""
     if place.sorts:
+        line = place.places
+        place.about_to_read()
         try:
             page = await line.client.children_page(line.path, limit=HEAD)
         except coord.NoNodeError as error:
             raise PlaceGone(f"{place.path} was deleted while it waited") from error
         head = [entry for child in page.children if (entry := line.entry(child)) is not None]
-        if any(place.is_own(entry) for entry in head):
-            return _of(place, head)
+        for number, entry in enumerate(head):
+            if place.is_own(entry):
+                return few(head[:number], entry)
         if len({entry.stat.ephemeral_owner for entry in head}) >= SESSIONS_AWAKE:
             near = await place.near()
             if near is not None:
-                return near.name, near.stat
-        own = [name_of(path) for path in await line.client.ephemerals(f"{line.path}/")]
-        if place.name in own and (before := [name for name in own if name < place.name]):
-            return max(before), None
-    return _of(place, await line.entries())
+                return near
+        own = await _before_of_own_session(place)
+        if own is not None:
+            return own
+    return await place.among_all(few)
 
 
-def _of(place: Place, entries: Sequence[Entry]) -> tuple[str, coord.Stat | None] | None:
-    for number, entry in enumerate(entries):
-        if place.is_own(entry):
-            waited = few(entries[:number], entry)
-            return None if waited is None else (waited.name, waited.stat)
-    raise PlaceGone(f"{place.path} was deleted while it waited")
+async def _before_of_own_session(place: Place) -> Entry | None:
+    line = place.places
+    place.about_to_read()
+    own = [name_of(path) for path in await line.client.ephemerals(f"{line.path}/")]
+    before = max((name for name in own if name < place.name), default=None) if place.name in own else None
+    if before is not None:
+        stat = await line.client.exists(f"{line.path}/{before}")
+        if stat is not None:
+            return Entry(before, place.kind, stat)
+    return None

@@ -52,6 +52,7 @@ class Pipeline:
     """
 
     def __init__(self, runtime: Runtime, *, keep_errors: bool = False) -> None:
+        runtime.check_thread()
         self._runtime = runtime
         self._keep_errors = keep_errors
         self._calls: list[Call] = []

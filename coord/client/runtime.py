@@ -1,5 +1,6 @@
 """What the parts of one client share: its session, its connection, the clock, and how a call is waited for."""
 
+from threading import get_ident
 from typing import TypeVar
 
 from coord.client.calls import Call
@@ -13,6 +14,11 @@ from coord.model.requests import Request
 
 T = TypeVar("T")
 
+ELSEWHERE = (
+    "this client was connected in another thread, and its event loop is there: use it there, connect in each thread, "
+    "or take coord.connect_blocking, whose clients any thread may use"
+)
+
 
 class Runtime:
     def __init__(self, session: Session, connection: Connection, waiting: Waiting, operations: Operations) -> None:
@@ -22,9 +28,17 @@ class Runtime:
         self.operations = operations
         self.clock = waiting.clock
         self.kick = connection.kick
+        self._thread = get_ident()
+
+    def check_thread(self) -> None:
+        """Raise RuntimeError in another thread: what is woken from there would never run, or break the loop."""
+        if get_ident() != self._thread:
+            raise RuntimeError(ELSEWHERE)
 
     async def run(self, operation: Operation[T], first: Request | None = None) -> T:
         """Ask, wait for the answer, and give what it says."""
+        if get_ident() != self._thread:  # in this place without a call more
+            raise RuntimeError(ELSEWHERE)
         await self.waiting.start()
         call = self.session.submit(operation.request, operation.writes, self.clock(), first)
         self.kick()
@@ -33,6 +47,7 @@ class Runtime:
 
     def send(self, operation: Operation[T]) -> Call:
         """Ask for a write and do not wait for it. Raises what ended the session, if it has ended."""
+        self.check_thread()
         call = self.session.submit_unwaited(operation.request, self.clock())
         self.connection.kick_later()
         return call

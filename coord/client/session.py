@@ -43,7 +43,7 @@ from coord.model.errors import (
 )
 from coord.model.handshake import FEATURES, MALFORMED, SESSION_UNKNOWN, VERSION, Goodbye, Greeting, Refusal, Welcome
 from coord.model.replies import WatchEvent
-from coord.model.requests import Acknowledge, Ping, Request, Sync, Unwatch, Watch
+from coord.model.requests import Acknowledge, Multi, Ping, Request, Sync, Unwatch, Watch
 
 CONNECTED, SUSPENDED, LOST = SessionState
 
@@ -342,7 +342,11 @@ class Session:
         return native.encode_frame(messages)
 
     def _refuse_large(self, call: Call, size_bytes: int) -> None:
-        what = f"{type(call.request).__name__} {getattr(call.request, 'path', '')}"
+        request = call.request
+        if isinstance(request, Multi):
+            what = f"a transaction of {len(request.requests)} steps"
+        else:
+            what = f"{type(request).__name__} {getattr(request, 'path', '')}".rstrip()
         limit = self._request_bytes_max
         whose = (
             "request_bytes_max" if limit == self._request_bytes_wanted else "what the server's frame_bytes_max allows"

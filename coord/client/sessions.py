@@ -72,6 +72,7 @@ class ClientSession:
         A state that passes quickly is not missed: it is returned, though it may be over by then. Raises
         SessionLostError if the session is lost and LOST was not asked for.
         """
+        self._runtime.check_thread()
         session, before = self._runtime.session, self.state
         if before in states:
             return before

@@ -41,6 +41,7 @@ class Watch:
         if self._state is not None:
             raise RuntimeError("this watch was entered before; make another with client.watch(...)")
         runtime = self._runtime
+        runtime.check_thread()
         state, call = runtime.session.watch(self._filter, self._since_zxid, runtime.clock())
         self._state = state
         try:

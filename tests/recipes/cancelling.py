@@ -22,10 +22,14 @@ import trio
 
 
 class Cancellable(trio.abc.Instrument):
-    """A `with` block that is cancelled when its task has been put aside for the n-th time since it was entered."""
+    """A `with` block that is cancelled when its task has been put aside for the n-th time since it was entered.
 
-    def __init__(self, after: int) -> None:
+    `strike`: what is done then in place of that.
+    """
+
+    def __init__(self, after: int, strike: Callable[[], object] | None = None) -> None:
         self.after = after
+        self.strike = strike
         self.seen = 0
         self.fired = False
         self._task: trio.lowlevel.Task | None = None
@@ -49,12 +53,17 @@ class Cancellable(trio.abc.Instrument):
             self.seen += 1
             if self.seen == self.after:
                 self.fired = True
-                self._scope.cancel()
+                (self.strike or self._scope.cancel)()
 
 
-async def at_each_checkpoint(scenario: Callable[[Cancellable], Awaitable[None]], runs_max: int = 500) -> int:
-    """Runs the scenario until it is not reached by its cancellation; how many times that was."""
-    for after in range(1, runs_max + 1):
+async def at_each_checkpoint(
+    scenario: Callable[[Cancellable], Awaitable[None]], runs_max: int = 500, *, step: int = 1
+) -> int:
+    """Runs the scenario until it is not reached by its cancellation; at which checkpoint that was.
+
+    `step`: each second, third ... of them alone, where a run takes long.
+    """
+    for after in range(1, runs_max + 1, step):
         cancellable = Cancellable(after)
         try:
             await scenario(cancellable)

@@ -93,8 +93,8 @@ def at_most(capacity: int) -> Callable[[list[str]], bool]:
 class Leading:
     """An election as a block, so that it can be tried as the locks are."""
 
-    def __init__(self, client: coord.Client) -> None:
-        self._election = Election(client, "/x")
+    def __init__(self, client: coord.Client, **options: Any) -> None:
+        self._election = Election(client, "/x", **options)
 
     async def __aenter__(self) -> Held:
         self._term = await anext(self._election)

@@ -1,4 +1,8 @@
-"""A way to a real server that can be cut, on Trio and on asyncio: what is sent meanwhile is held back, as TCP does."""
+"""A way to a real server that can be cut, on Trio and on asyncio: what is sent meanwhile is held back, as TCP does.
+
+No stream is closed here while somebody receives from it. On asyncio AnyIO's Unix streams forget their number only a
+turn of the loop later, and a new socket that has got it by then is never read: its reader waits for ever.
+"""
 
 import tempfile
 from collections.abc import AsyncIterator
@@ -16,23 +20,15 @@ class Relay:
         self.address = address
         self._open = anyio.Event()
         self._open.set()
-
         self._down = False
-        self._streams: list[anyio.abc.ByteStream] = []
+        self._connections: list[anyio.CancelScope] = []
 
-    async def break_off(self) -> None:
+    def break_off(self) -> None:
         """End the connections, and take no others."""
         self._down = True
-        for stream in self._streams:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                await stream.aclose()
-        self._streams.clear()
-
-    def take(self, *streams: anyio.abc.ByteStream) -> bool:
-        """Whether connections are taken now."""
-        if not self._down:
-            self._streams += streams
-        return not self._down
+        for connection in self._connections:
+            connection.cancel()
+        self._connections.clear()
 
     def cut(self) -> None:
         self._open = anyio.Event()
@@ -41,14 +37,24 @@ class Relay:
         self._down = False
         self._open.set()
 
-    async def carry(self, source: anyio.abc.ByteStream, target: anyio.abc.ByteStream) -> None:
-        with suppress(anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError):
+    async def join(self, one: anyio.abc.ByteStream, other: anyio.abc.ByteStream) -> None:
+        """Carry bytes both ways until one of the two ends."""
+        if self._down:
+            return
+        async with anyio.create_task_group() as tasks:
+            self._connections.append(tasks.cancel_scope)
+            for source, target in ((one, other), (other, one)):
+                tasks.start_soon(self._carry, source, target, tasks.cancel_scope)
+
+    async def _carry(
+        self, source: anyio.abc.ByteStream, target: anyio.abc.ByteStream, connection: anyio.CancelScope
+    ) -> None:
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
             while True:
                 data = await source.receive()
                 await self._open.wait()
                 await target.send(data)
-        with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-            await target.aclose()
+        connection.cancel()
 
 
 @asynccontextmanager
@@ -59,14 +65,8 @@ async def relayed(server: str) -> AsyncIterator[Relay]:
         relay = Relay(f"unix:{path}")
 
         async def serve(stream: anyio.abc.ByteStream) -> None:
-            async with (
-                stream,
-                await anyio.connect_unix(server.removeprefix("unix:")) as target,
-                anyio.create_task_group() as tasks,
-            ):
-                if relay.take(stream, target):
-                    tasks.start_soon(relay.carry, stream, target)
-                    tasks.start_soon(relay.carry, target, stream)
+            async with stream, await anyio.connect_unix(server.removeprefix("unix:")) as target:
+                await relay.join(stream, target)
 
         async with await anyio.create_unix_listener(path) as listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, serve)

@@ -159,7 +159,7 @@ async def test_who_asks_for_the_time_with_a_place_that_is_gone_leaves_a_later_on
     async with ensemble.client() as one, ensemble.client() as two:
         lease = Lease(one, "/lease", 10)
         place = await lease._places.take("lock", "one")
-        assert await place.is_free()
+        assert await place.before() is None
         await two.delete("/lease/queue", recursive=True)
         other = await Lease(two, "/lease", 10)._places.take("lock", "two")
         assert other.path == place.path

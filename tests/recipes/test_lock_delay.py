@@ -36,15 +36,26 @@ async def test_attempts_alone_see_it_opened_when_its_delay_is_over(ensemble, vir
         assert await client.children("/lock") == []
 
 
-async def test_who_waits_after_an_attempt_waits_out_the_delay_and_no_longer(ensemble, virtual_clock):
+async def seconds_until_it_is_in(ensemble) -> float:
+    """After a holder with a delay of 20 seconds, and an attempt in vain."""
     await leave_without_release(ensemble, 20)
     async with ensemble.client() as client:
         begun = trio.current_time()
         async with Lock(client, "/lock").attempt() as held:
             assert held is None
         async with Lock(client, "/lock"):
-            assert 20 <= trio.current_time() - begun <= 21
+            entered = trio.current_time()
         assert await client.children("/lock") == []
+    return entered - begun
+
+
+async def test_who_waits_after_an_attempt_waits_out_the_delay_and_no_longer(ensemble, virtual_clock):
+    assert 20 <= await seconds_until_it_is_in(ensemble) <= 21
+
+
+async def test_a_mutant_that_does_not_wait_out_the_delay_is_found(ensemble, virtual_clock, monkeypatch):
+    monkeypatch.setattr(Lock, "_seconds", lambda lock, value: 0.0)
+    assert await seconds_until_it_is_in(ensemble) < 1
 
 
 async def test_the_timeout_counts_the_delay_too(ensemble, virtual_clock):

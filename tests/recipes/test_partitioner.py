@@ -176,7 +176,7 @@ async def test_misuse_and_errors_are_told():
         raise ZeroDivisionError(owned.item)
 
     async with coord.embedded() as client:
-        with pytest.raises(ValueError, match="an item is a string"):
+        with pytest.raises(ValueError, match="an item is a text"):
             Partitioner(client, "/parts", ["a/b"])
         with pytest.raises(ValueError, match="path of a recipe"):
             Partitioner(client, "parts", ["a"])

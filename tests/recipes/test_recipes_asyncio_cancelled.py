@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import coord
+import recipes.shielded
 from recipes import (
     DoubleBarrier,
     Election,
@@ -205,6 +206,84 @@ def test_a_worker_that_is_cancelled_while_it_leaves_the_line_does_not_work_on(mo
             assert (worked, await tasks.count(), await client.ephemerals()) == ([], 1, [])
 
     monkeypatch.setattr(Place, "leave", cancelled)
+    asyncio.run(main())
+
+
+def cancel_a_worker_everywhere(waits: bool) -> None:
+    """It gets items in a loop; `waits`: there is none when it begins."""
+
+    async def main() -> None:
+        async with coord.embedded() as client:
+            queue, others = Queue(client, "/x"), Queue(client, "/x")
+            for at in range(1, 300):
+                got: list[bytes] = []
+
+                async def work(got: list[bytes] = got) -> None:
+                    while True:
+                        got.append(await queue.get())
+                        await asyncio.sleep(0)
+
+                if not waits:
+                    await others.put(b"item")
+                run = CancelledAt(work(), at)
+                worker = asyncio.create_task(_awaiting(run))
+                if waits:
+                    await asyncio.sleep(0.003)
+                    await others.put(b"item")
+                _, goes_on = await asyncio.wait([worker], timeout=0.1)
+                fired = run.fired
+                if goes_on:
+                    worker.cancel()
+                    await asyncio.wait([worker])
+                    assert not fired, f"cancelled at await {at} it goes on"
+                assert len(got) + await queue.count() == 1, f"cancelled at await {at}"
+                assert await client.ephemerals() == [], f"cancelled at await {at}"
+                if not got:
+                    await others.get_nowait()
+                if not fired:
+                    return
+            raise AssertionError("there are still awaits after 300 runs")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_worker_that_is_cancelled_at_any_await_of_a_get_works_on_no_longer_and_loses_nothing(waits):
+    cancel_a_worker_everywhere(waits)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_mutant_that_swallows_a_cancellation_is_found(waits, monkeypatch):
+    monkeypatch.setattr(recipes.shielded, "_cancel_again", lambda task, requests: None)
+    with pytest.raises(AssertionError, match="it goes on"):
+        cancel_a_worker_everywhere(waits)
+
+
+@pytest.mark.parametrize("way", ["timeout", "wait_for"])
+def test_a_get_that_ends_in_the_moment_of_its_timeout_gives_the_item_and_cancels_nothing_later(way, monkeypatch):
+    """The item is taken while the time runs out: it is returned, and the timeout has no consequence."""
+
+    async def main() -> None:
+        async with coord.embedded() as client:
+            queue = Queue(client, "/x")
+            await queue.put(b"item")
+            commit = coord.Transaction.commit
+
+            async def slowly(txn: coord.Transaction) -> Any:
+                done = await commit(txn)
+                await asyncio.sleep(0.3)
+                return done
+
+            monkeypatch.setattr(coord.Transaction, "commit", slowly)
+            if way == "timeout":
+                async with asyncio.timeout(0.2):
+                    got = await queue.get()
+            else:
+                got = await asyncio.wait_for(queue.get(), 0.2)
+            monkeypatch.undo()
+            await asyncio.sleep(0.01)
+            assert (got, await queue.count()) == (b"item", 0)
+
     asyncio.run(main())
 
 

@@ -12,7 +12,7 @@ import coord
 from coord.testing.fixture import ensemble as ensemble
 from coord.testing.fixture import virtual_clock as virtual_clock
 from recipes import DoubleBarrier, Lock, LockLost, MisuseError, ReadWriteLock, Semaphore, TaskQueue
-from recipes.place import Place
+from recipes.place import Entry, Place
 from tests.recipes.contention import EXCLUSIVE, ends_with
 
 LINES = {
@@ -147,15 +147,15 @@ async def test_who_waits_in_a_line_that_is_deleted_as_a_whole_stands_in_line_ane
 
 async def test_an_attempt_whose_place_is_deleted_has_not_got_it(ensemble, virtual_clock, monkeypatch):
     async with ensemble.client() as client, ensemble.client() as other, Lock(other, "/x"):
-        is_free = Place.is_free
+        before = Place.before
 
-        async def deleted_before(place: Place, *blocker) -> bool:
+        async def deleted_before(place: Place) -> Entry | None:
             await other.sync()
             await other.delete(place.path)
             await client.sync()
-            return await is_free(place, *blocker)
+            return await before(place)
 
-        monkeypatch.setattr(Place, "is_free", deleted_before)
+        monkeypatch.setattr(Place, "before", deleted_before)
         async with Lock(client, "/x").attempt() as held:
             assert held is None
 
@@ -176,12 +176,17 @@ async def test_a_double_barrier_whose_members_are_deleted_says_so(ensemble, virt
             pass
 
 
-async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhile(ensemble, virtual_clock, monkeypatch):
-    count = Semaphore._count_below
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhile(
+    cancelled, ensemble, virtual_clock, monkeypatch
+):
+    count, scope = Semaphore._count_below, trio.CancelScope()
     async with ensemble.client() as client, ensemble.client() as other, trio.open_nursery() as nursery:
         counted = trio.Event()
 
         async def slowly(semaphore: Semaphore, capacity: int) -> None:
+            if cancelled and counted.is_set():
+                scope.cancel()
             await count(semaphore, capacity)
             if not counted.is_set():
                 counted.set()
@@ -192,7 +197,7 @@ async def test_a_capacity_is_not_made_smaller_than_the_holders_who_come_meanwhil
                 await trio.sleep(5)
 
         async def set_capacity() -> None:
-            with pytest.raises(MisuseError, match="/s is held by 2, which is more than 1"):
+            with scope, pytest.raises(MisuseError, match="/s is held by 2, which is more than 1"):
                 await Semaphore(client, "/s", 2).set_capacity(1)
 
         monkeypatch.setattr(Semaphore, "_count_below", slowly)

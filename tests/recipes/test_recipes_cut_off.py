@@ -75,22 +75,24 @@ async def one_is_cut_off(server: str, name: str) -> None:
         entered = anyio.Event()
 
         async def hold(relay: Relay) -> None:
-            with ends_with(LockLost, coord.SessionLostError):
-                async with (
-                    coord.connect(relay.address, namespace=namespace, session_timeout=TIMEOUT_S) as first,
-                    make(first) as held,
-                    inside.body("first", held),
-                ):
-                    entered.set()
-                    await anyio.sleep(60)
+            while not entered.is_set():  # again, should a busy machine have let its short session end before it is in
+                with ends_with(LockLost, coord.SessionLostError):
+                    async with (
+                        coord.connect(relay.address, namespace=namespace, session_timeout=TIMEOUT_S) as first,
+                        make(first) as held,
+                        inside.body("first", held),
+                    ):
+                        entered.set()
+                        await anyio.sleep(60)
 
         tasks.start_soon(hold, relay)
         await entered.wait()
         await anyio.sleep(0.1)
         relay.cut()
-        with suppress(LockLost):
-            async with make(second) as held, inside.body("second", held):
-                await anyio.sleep(0.2)
+        while "second" not in inside.entered:
+            with suppress(LockLost):  # a lease ends by itself, on a busy machine before it is in
+                async with make(second) as held, inside.body("second", held):
+                    await anyio.sleep(0.2)
         relay.heal()
     assert inside.entered == ["first", "second"]
 
@@ -149,7 +151,7 @@ async def one_leaves_without_a_connection(server: str, name: str) -> None:
 
         task = asyncio.create_task(hold())
         await entered.wait()
-        await relay.break_off()
+        relay.break_off()
         await client.session.wait_state("SUSPENDED")
         for _ in range(10):
             task.cancel()

@@ -104,6 +104,17 @@ async def test_a_mutant_whose_guard_is_not_looked_at_is_found(ensemble, virtual_
     assert await late_write(ensemble, EXCLUSIVE["lock"]) == b"too late"
 
 
+@pytest.mark.parametrize("name", EXCLUSIVE)
+async def test_what_is_kept_after_its_block_is_not_held(name, ensemble, virtual_clock):
+    async with ensemble.client() as client:
+        async with EXCLUSIVE[name](client) as held:
+            held.check()
+            assert held.remaining > 1
+        assert held.remaining == 0
+        with pytest.raises(LockLost, match=f"{held.path} is held no more: its block has ended"):
+            held.check()
+
+
 @pytest.mark.parametrize("name", ["lock", "write", "semaphore", "election"])
 async def test_who_was_frozen_while_its_session_ended_is_told_by_check_and_its_guarded_write_is_refused(
     name, ensemble, virtual_clock
@@ -234,7 +245,7 @@ async def test_misuse_is_told_in_one_sentence(ensemble, virtual_clock):
             Lock(client, "lock")
         with pytest.raises(ValueError, match="not 'curator'"):
             Lock(client, "/lock", layout="curator")
-        with pytest.raises(MisuseError, match="from 1, not 0"):
+        with pytest.raises(MisuseError, match="from 1 to 1,000,000,000, not 0"):
             Semaphore(client, "/sem", 0)
         async with Semaphore(client, "/sem", 3), Semaphore(client, "/other", 1):
             await Semaphore(client, "/sem").set_capacity(1)
@@ -279,7 +290,8 @@ async def test_after_an_expired_holder_the_lock_stays_closed_and_after_a_release
         assert await two.children("/lock") == []
 
 
-async def test_a_downgrade_lets_readers_in_and_no_writer(ensemble, virtual_clock):
+async def let_in_by_a_downgrade(ensemble) -> list[str]:
+    """Of a reader, a writer and a reader that wait, and a writer that comes after it; later they all come in."""
     seen: list[str] = []
     async with ensemble.client() as client, ensemble.client() as other:
 
@@ -294,9 +306,23 @@ async def test_a_downgrade_lets_readers_in_and_no_writer(ensemble, virtual_clock
                 await trio.sleep(0.1)
             assert seen == []
             await held.downgrade()
+            nursery.start_soon(use, "write", "w2")
             await trio.sleep(0.1)
-            assert seen == ["r1"]
-        assert seen == ["r1", "w", "r2"]
+            let_in = list(seen)
+        assert sorted(seen) == ["r1", "r2", "w", "w2"]
+    return let_in
+
+
+async def test_a_downgrade_lets_readers_in_and_no_writer(ensemble, virtual_clock):
+    assert await let_in_by_a_downgrade(ensemble) == ["r1"]
+
+
+async def test_a_mutant_that_does_not_see_a_downgrade_is_found(ensemble, virtual_clock, monkeypatch):
+    def any_writer(lock, ahead, own):
+        return next((entry for entry in reversed(ahead) if entry.kind == "write"), None)
+
+    monkeypatch.setattr(ReadWriteLock, "_writer_ahead", any_writer)
+    assert await let_in_by_a_downgrade(ensemble) == []
 
 
 async def test_a_semaphore_lets_in_more_when_its_capacity_grows_and_fewer_when_it_shrinks(ensemble, virtual_clock):

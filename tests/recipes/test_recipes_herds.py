@@ -67,12 +67,7 @@ async def test_a_mutant_whose_waiters_all_watch_the_holder_is_found(virtual_cloc
     def holder(ahead, own):
         return ahead[0] if ahead else None
 
-    async def look_all(place, blocker=None) -> Entry | None:
-        entries = await place._places.entries()
-        number = next(number for number, entry in enumerate(entries) if place.is_own(entry))
-        return holder(entries[:number], entries[number])
-
-    monkeypatch.setattr(Place, "_blocker", look_all)
+    monkeypatch.setattr(Place, "before", lambda place: place.among_all(holder))
     ten, hundred = await cost_of_releases(10, monkeypatch), await cost_of_releases(100, monkeypatch)
     assert hundred.events > 5 * ten.events
     assert hundred.requests > 5 * ten.requests
@@ -118,7 +113,7 @@ async def test_an_item_wakes_a_few_of_a_hundred_who_wait(work, virtual_clock, mo
 @pytest.mark.parametrize("work", [False, True])
 async def test_a_mutant_that_wakes_them_all_is_found(work, virtual_clock, monkeypatch):
     @asynccontextmanager
-    async def among_all(client: coord.Client, path: str, kind: str, *, felt: bool = True) -> AsyncIterator[None]:
+    async def among_all(client: coord.Client, path: str, kind: str) -> AsyncIterator[None]:
         yield
 
     monkeypatch.setattr(recipes.task_queue if work else recipes.queue, "among_few", among_all)

@@ -132,7 +132,7 @@ async def test_a_writer_that_waits_for_writers_alone_is_found(ensemble, virtual_
     def last_writer(ahead, own):
         return next((entry for entry in reversed(ahead) if entry.kind == "write"), None)
 
-    monkeypatch.setattr("recipes.read_write_lock.predecessor", last_writer)
+    monkeypatch.setattr("recipes.place.predecessor", last_writer)
     with ends_with(Violation):
         await crowd(ensemble, read_or_write, readers_or_one_writer)
 
