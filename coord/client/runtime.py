@@ -30,6 +30,9 @@ class Runtime:
         self.kick = connection.kick
         self._thread = get_ident()
 
+    def is_own_thread(self) -> bool:
+        return get_ident() == self._thread
+
     def check_thread(self) -> None:
         """Raise RuntimeError in another thread: what is woken from there would never run, or break the loop."""
         if get_ident() != self._thread:

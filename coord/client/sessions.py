@@ -36,10 +36,16 @@ class ClientSession:
 
     @property
     def state(self) -> SessionState:
-        """CONNECTED, SUSPENDED or LOST, as of now: LOST is said at the deadline, not when somebody gets round to it."""
+        """CONNECTED, SUSPENDED or LOST, as of now: LOST is said at the deadline, not when somebody gets round to it.
+
+        It may be read in any thread, as `remaining` may.
+        """
         runtime = self._runtime
-        runtime.session.tick(runtime.clock())
-        runtime.connection.flush()
+        if runtime.is_own_thread():  # from another one nobody can be woken
+            runtime.session.tick(runtime.clock())
+            runtime.connection.flush()
+        elif not self.remaining:
+            return SessionState.LOST
         return runtime.session.state
 
     @property
