@@ -79,7 +79,7 @@ class Term(Held):
         try:
             return await self._body.__aexit__(kind, error, traceback) or by_own_check
         except LockLost as lost:
-            if lost.__cause__ is not None:
+            if lost.__cause__ is not None and not by_own_check:
                 raise
             return True  # the loop goes on, and stands again
         finally:

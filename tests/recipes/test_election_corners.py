@@ -71,3 +71,20 @@ async def test_a_seat_that_was_deleted_and_taken_by_another_is_not_taken_for_one
         await ensemble.wait(lambda: order == ["two"])
         assert (await two.get("/written"))[0] == b"two"
     assert order == ["two", "one"]
+
+
+async def test_a_leader_that_cannot_be_cancelled_and_finds_out_by_itself_stands_again(ensemble, virtual_clock):
+    tokens: list[int] = []
+    async with ensemble.client() as client, ensemble.client() as operator:
+        async for term in Election(client, "/x"):
+            async with term:
+                tokens.append(term.token)
+                if len(tokens) == 2:
+                    break
+                await trio.sleep(1)
+                with trio.CancelScope(shield=True):  # as with work in a thread
+                    await operator.delete("/x/leader")
+                    await trio.sleep(1)
+                term.check()
+        assert await client.children("/x") == []
+    assert tokens == sorted(set(tokens))
