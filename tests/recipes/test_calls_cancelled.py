@@ -31,7 +31,6 @@ from recipes import (
     Owned,
     Partitioner,
     PeriodicJob,
-    PriorityQueue,
     Queue,
     ReadWriteLock,
     Run,
@@ -300,10 +299,6 @@ CALLS: dict[str, tuple[Act, Around]] = {
         lambda client: inside(Semaphore(client, "/x", confirm=False)),
         held(lambda other: Semaphore(other, "/x")),
     ),
-    "a lock with a timeout": (
-        lambda client: inside(Lock(client, "/x", timeout=5)),
-        held(lambda other: Lock(other, "/x")),
-    ),
     "changing a capacity": (
         lambda client: Semaphore(client, "/x").set_capacity(3),
         held(lambda other: Semaphore(other, "/x", 2)),
@@ -326,10 +321,6 @@ CALLS: dict[str, tuple[Act, Around]] = {
         lambda client: inside(Lock(client, "/x", layout="kazoo")),
         held(lambda other: Lock(other, "/x", layout="kazoo")),
     ),
-    "reading in kazoo's layout": (
-        lambda client: inside(ReadWriteLock(client, "/x", layout="kazoo").read()),
-        held(lambda other: ReadWriteLock(other, "/x", layout="kazoo").write()),
-    ),
     "a semaphore in kazoo's layout": (
         lambda client: inside(Semaphore(client, "/x", layout="kazoo")),
         held(lambda other: Semaphore(other, "/x", layout="kazoo")),
@@ -351,10 +342,6 @@ CALLS: dict[str, tuple[Act, Around]] = {
         soon(lambda other: Queue(other, "/x").get(), lambda other: Queue(other, "/x", limit=1).put(b"1")),
     ),
     "peeking": (lambda client: Queue(client, "/x").peek(), first(lambda other: Queue(other, "/x").put(b"1"))),
-    "a queue with priorities": (
-        lambda client: PriorityQueue(client, "/x").get(),
-        soon(lambda other: PriorityQueue(other, "/x").put(b"1", 7)),
-    ),
     "putting back": (put_back, nothing),
     "acknowledging with a transaction": (acknowledge_with, nothing),
     "trying again": (retry, soon(lambda other: Queue(other, "/x/items").get(), set_aside_one)),
