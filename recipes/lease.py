@@ -25,7 +25,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, proved_s
 from recipes.inside import Reusable, check_contender, check_path, check_timeout
-from recipes.place import Place, PlaceGone, Places, acquire, contender, insist, unique_id, wait_gone
+from recipes.place import Place, PlaceGone, Places, acquire, contender, insist, too_late, unique_id, wait_gone
 from recipes.shielded import shielded
 
 LOOK_S_MAX = 1.0
@@ -173,7 +173,7 @@ class Lease(Reusable[HeldLease]):
                 finally:
                     await place.leave()
                 return begun
-        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s")
+        raise too_late(self.path, self._timeout)
 
     async def _take(self, value: bytes, place: Place) -> float | None:
         """Get it if nobody has it, or its time is over; else wait until that may be so, which gives None."""

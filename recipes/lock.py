@@ -19,7 +19,7 @@ import coord
 from recipes.errors import LockLost, MisuseError
 from recipes.holding import USES, Held, body, check_margin
 from recipes.inside import Reusable, check_contender, check_timeout
-from recipes.place import COORD, GONE, Place, PlaceGone, Places, acquire, insist, wait_gone
+from recipes.place import COORD, GONE, Place, PlaceGone, Places, acquire, insist, too_late, wait_gone
 from recipes.shielded import shielded
 
 MARK = "delay"
@@ -126,7 +126,7 @@ class Lock(Reusable[Held]):
                 await place.leave()
                 raise
             return place
-        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s, or closed after one of them")
+        raise too_late(self.path, self._timeout)
 
     @asynccontextmanager
     async def _body(self, place: Place) -> AsyncIterator[Held]:

@@ -371,7 +371,7 @@ async def acquire(
                 await place.leave()
                 raise
             return place
-    raise TimeoutError(f"{places.path} was held by others for {timeout_s:g} s")
+    raise too_late(places.path, timeout_s)
 
 
 # ---- helpers that other recipes use too
@@ -383,6 +383,13 @@ def unique_id(client: coord.Client) -> str:
     A session that was saved may be gone on with by a process that counts from 1 again: it has seen more of the log.
     """
     return f"{client.session.id:x}-{client.session.seen_zxid:x}-{next(_ids)}"
+
+
+def too_late(path: str, timeout_s: float | None) -> TimeoutError:
+    """Who waits does not know which of these it was."""
+    return TimeoutError(
+        f"{path} was not got within {timeout_s} s: it was held by others, closed after one, or the servers took longer"
+    )
 
 
 def contender(value: bytes) -> str:

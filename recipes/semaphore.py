@@ -20,7 +20,7 @@ import coord
 from recipes.errors import MisuseError
 from recipes.holding import USES, Held, body, check_margin, token_of
 from recipes.inside import Reusable, check_contender, check_path, check_timeout
-from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, acquire, contender, delete, unique_id
+from recipes.place import COORD, KAZOO, Place, PlaceGone, Places, acquire, contender, delete, too_late, unique_id
 from recipes.shielded import shielded
 
 CAPACITY_MAX = 1_000_000_000
@@ -159,7 +159,7 @@ class Semaphore(Reusable[Held]):
                 finally:
                     await place.leave()
                 return
-        raise TimeoutError(f"{self.path} was held by others for {self._timeout:g} s")
+        raise too_late(self.path, self._timeout)
 
     async def _wait_room(self, place: Place, path: str) -> bool:
         """As the first of the line: until there is room, and in. False if something has to be read anew."""

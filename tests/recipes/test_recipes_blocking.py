@@ -88,7 +88,7 @@ def test_errors_and_misuse_come_out_as_they_are(client):
     with lock:
         with pytest.raises(MisuseError, match="is in use"), lock:
             pass
-        with pytest.raises(TimeoutError, match=r"/lock was held by others for 0\.1 s"):
+        with pytest.raises(TimeoutError, match=r"/lock was not got within 0\.1 s"):
             blocking(client, Lock, "/lock", timeout=0.1).__enter__()
         with lock.attempt() as held:
             assert held is None
