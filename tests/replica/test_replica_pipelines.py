@@ -172,6 +172,16 @@ def test_what_is_asked_before_the_session_is_open_is_answered_after_it_in_order(
     assert client.answers[1].data == b"early"
 
 
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_sync_that_came_before_the_session_was_open_waits_for_no_tick(servers: int) -> None:
+    world = World(servers)
+    for server in world.replicas:
+        client = Client(world, server).connect()
+        client.send(Sync("/"))
+        world.settle()
+        assert [answer.error for answer in client.answers] == [0]
+
+
 def test_closing_is_answered_and_then_the_connection_ends() -> None:
     world = World()
     client = world.client()
