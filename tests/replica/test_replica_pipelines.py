@@ -484,6 +484,26 @@ def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
     assert world.replicas[2].participant.leads
 
 
+@pytest.mark.parametrize("server", [1, 3])
+def test_who_only_probes_is_told_without_a_tick_and_by_the_next_leader_if_this_one_is_gone(server: int) -> None:
+    world = World(3)
+    passed: list[str] = []
+    probe = world.replicas[server].clients.syncs.probe
+    probe(lambda: passed.append("at once"))
+    world.settle()
+    assert passed == ["at once"]
+    probe(lambda: passed.append("later"))
+    world.pump(server)
+    for one, other in ((1, 2), (1, 3), (2, 3)):
+        world.cut(one, other)
+    world.pass_time(2.0)
+    assert passed == ["at once"]
+    for one, other in ((1, 2), (1, 3), (2, 3)):
+        world.join(one, other)
+    world.pass_time(2.0)
+    assert passed == ["at once", "later"]
+
+
 def test_a_sync_does_not_wait_for_what_a_leader_has_lost_again() -> None:
     world = World(3)
     writer, waiter = world.client(1, timeout_ms=30_000), world.client(3, timeout_ms=30_000)
