@@ -361,12 +361,16 @@ def test_the_window_holds_all_after_its_start_and_no_more_bytes_than_it_may(entr
 
 
 def test_of_the_window_no_more_is_let_go_than_has_to_be():
-    """About a part of it at a time, and a part is of whole batches."""
+    """About a part of it at a time, and a part is of whole batches; after a jump there is room for as many."""
     window = Window(0, 640 * (CHANGE_COSTS_BYTES + 2))
-    for zxid in range(1, 5000):
-        window.add(zxid, [Change(DATA_CHANGED, "/a", OPEN_ACL)])
-        window.settle()
-        assert zxid <= 640 or 640 - 20 <= len(window) <= 640
+    for begin in (0, 5000):
+        window.restart(begin)
+        for zxid in range(begin + 1, begin + 5000):
+            window.add(zxid, [Change(DATA_CHANGED, "/a", OPEN_ACL)])
+            window.settle()
+            assert len(window) == zxid - window.start
+            assert zxid <= begin + 640 or 640 - 20 <= len(window) <= 640
+            assert zxid > begin + 640 or window.start == begin
 
 
 def test_what_a_long_replay_would_push_out_of_the_window_is_not_put_into_it():
