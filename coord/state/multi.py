@@ -29,7 +29,6 @@ from coord.state.acl import WRITE, allowed
 from coord.state.checks import check_created, check_data, check_exists, check_version
 from coord.state.kept import settled
 from coord.state.operation import State, Undo, data_changed
-from coord.state.quota import QUOTA_ROOT
 from coord.state.znode import Znode
 from coord.state.znode_writes import create, delete, delete_tree, set_acl, set_data
 
@@ -62,8 +61,8 @@ def multi(state: State, run: Run, request: Multi, effects: list[Effect]) -> Mult
 def _to_set(state: State, run: Run, steps: Sequence[Write]) -> list[Znode]:
     """The znodes that `steps` set, if all are sets, each of another znode, and nothing forbids them; else none."""
     nodes = state.tree.nodes
-    if nodes[QUOTA_ROOT].children is not None:
-        return []  # there may be quotas, and a step may make one that holds for those after it
+    if state.tree.quotas:
+        return []  # which a step may change for those after it; to make one takes more than a set
     znodes: list[Znode] = []
     for step in steps:
         if type(step) is not SetData:

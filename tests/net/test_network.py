@@ -125,6 +125,33 @@ async def test_a_reset_is_an_os_error() -> None:
     called.close()
 
 
+async def test_what_has_come_is_received_without_waiting_and_the_end_as_no_bytes() -> None:
+    caller, called = await pair()
+    assert called.receive_now() is None
+    await caller.send_all(b"here")
+    await trio.lowlevel.wait_readable(called._socket)  # type: ignore[attr-defined]
+    assert called.receive_now() == b"here"
+    assert called.receive_now() is None
+    caller.close()
+    await trio.lowlevel.wait_readable(called._socket)  # type: ignore[attr-defined]
+    assert called.receive_now() == b""
+    called.close()
+    assert called.receive_now() is None
+    assert await called.receive() == b""
+
+
+async def test_a_reset_that_was_met_without_waiting_is_told_by_who_waits_then() -> None:
+    caller, called = await pair()
+    assert isinstance(caller, TcpStream)
+    caller._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+    caller.close()
+    await trio.lowlevel.wait_readable(called._socket)  # type: ignore[attr-defined]
+    assert called.receive_now() is None
+    with trio.fail_after(5):
+        assert await called.receive() == b""
+    called.close()
+
+
 async def test_sending_to_one_who_has_closed_is_an_os_error_in_the_end() -> None:
     caller, called = await pair()
     called.close()

@@ -335,3 +335,41 @@ def test_forwards_reach_the_leader_in_the_order_in_which_they_were_given() -> No
     group[3].propose(0, 0, 0)
     group.settle()
     assert [each.body for each in group[2].log.after(0) or ()] == [b"abc"]
+
+
+def uneven() -> Group:
+    """Server 3 leads; of what it proposed last server 2 alone has told that it is durable there."""
+    group = three()
+    group[1].attended_here = lambda: False
+    group.propose(3)
+    group.settle()  # so that it is known that server 1 has no clients
+    group.propose(3)
+    group.deliver(3, 2)
+    group.sync(2)
+    group.deliver(2, 3)
+    return group
+
+
+def test_who_forwards_is_told_at_once_what_is_committed_with_it_though_it_had_no_clients_before() -> None:
+    group = uneven()
+    alone = group[3].log.last
+    assert group[3].log.commit < alone
+    before = len(group.sent(Commit, 3, 1))
+    assert group[1].forward(1, b"x")
+    group.take(1)
+    group.wires[3, 1].clear()
+    while group.wires[1, 3]:
+        group[3].receive(1, group.wires[1, 3].popleft(), group.now)
+    group[3].propose(0, 0, 0)
+    group.take(3)
+    told = group.sent(Commit, 3, 1)[before:]
+    assert [(each.zxid < alone, each.with_you) for each in told] == [(True, alone)]  # type: ignore[attr-defined]
+
+
+def test_what_was_acknowledged_through_a_connection_that_is_gone_does_not_count_for_others() -> None:
+    group = uneven()
+    commit = group[3].log.commit
+    group.cut(2, 3)
+    group.propose(3)
+    accept = group.sent(Accept, 3, 1)[-1]
+    assert accept.with_you == commit  # type: ignore[attr-defined]

@@ -254,6 +254,7 @@ class World:
             moved = True
             self._perform(server, ready)
             if ready.last:
+                assert self.replicas[server].take(self.now, self.wall_ms) is None, "there was more to be done"
                 break
         return moved
 

@@ -1,5 +1,7 @@
 """Watches of coord's own protocol: what they hear of, in what order, and what they are told of the past."""
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from coord.model.replies import (
     SESSION_EXPIRED,
     Change,
     Done,
+    SessionEnded,
     WatchEvent,
 )
 from coord.model.requests import (
@@ -35,6 +38,7 @@ from coord.model.requests import (
     Watch,
 )
 from coord.replica import clients as clients_module
+from coord.replica import window as window_module
 from coord.replica.native_watches import KINDS, NativeWatch, NativeWatches, told_of
 from coord.replica.window import CHANGE_COSTS_BYTES, Window
 from tests.replica.native_client import NativeClient, native_client
@@ -327,23 +331,46 @@ def test_the_past_is_told_by_the_same_rules_as_the_present(watch, change):
     assert table.fire(change) == ([] if told is None else [(watch, *told)])
 
 
-@settings(max_examples=100)
-@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), max_size=40), st.integers(0, 50))
-def test_the_window_holds_all_after_its_start_and_no_more_bytes_than_it_may(entries, since):
-    window = Window(0, 20 * (CHANGE_COSTS_BYTES + 2))
-    everything = []
-    for zxid, (size, ends_batch) in enumerate(entries, 1):
-        effects = [Change(DATA_CHANGED, f"/{n}", OPEN_ACL) for n in range(size)]
-        window.add(zxid, effects)
-        everything += [(zxid, effect) for effect in effects]
-        if ends_batch:
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["goes on", "ends a batch", "jumps"])), max_size=60),
+    st.sampled_from([1, 3, 64]),
+    st.booleans(),
+)
+def test_the_window_holds_all_after_its_start_and_no_more_bytes_than_it_may(entries, parts, asked_each_time):
+    with patch.object(window_module, "PARTS", parts):
+        window = Window(0, 20 * (CHANGE_COSTS_BYTES + 2))
+        everything = []
+        for zxid, (size, then) in enumerate(entries, 1):
+            effects = [Change(DATA_CHANGED, f"/{n}", OPEN_ACL) for n in range(size)]
+            done = [*effects, SessionEnded(7, False)] if zxid % 2 else effects
+            if done:
+                window.add(zxid, done)
+            everything += [(zxid, effect) for effect in effects]
+            if then == "ends a batch":
+                window.settle()
+                assert len(window) <= 20
+                assert len(window) == sum(each[0] > window.start for each in everything)
+            elif then == "jumps":
+                window.restart(zxid)
+                assert (window.start, len(window)) == (zxid, 0)
+            if asked_each_time or zxid == len(entries):
+                for since in range(zxid + 2):
+                    expected = [each for each in everything if each[0] > since]
+                    assert window.after(since) == (expected if since >= window.start else None)
+
+
+def test_of_the_window_no_more_is_let_go_than_has_to_be():
+    """About a part of it at a time, and a part is of whole batches; after a jump there is room for as many."""
+    window = Window(0, 640 * (CHANGE_COSTS_BYTES + 2))
+    for begin in (0, 5000):
+        window.restart(begin)
+        for zxid in range(begin + 1, begin + 5000):
+            window.add(zxid, [Change(DATA_CHANGED, "/a", OPEN_ACL)])
             window.settle()
-            assert len(window) <= 20
-    found = window.after(since)
-    if since < window.start:
-        assert found is None
-    else:
-        assert found == [each for each in everything if each[0] > since]
+            assert len(window) == zxid - window.start
+            assert zxid <= begin + 640 or 640 - 20 <= len(window) <= 640
+            assert zxid > begin + 640 or window.start == begin
 
 
 def test_what_a_long_replay_would_push_out_of_the_window_is_not_put_into_it():

@@ -172,6 +172,16 @@ def test_what_is_asked_before_the_session_is_open_is_answered_after_it_in_order(
     assert client.answers[1].data == b"early"
 
 
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_sync_that_came_before_the_session_was_open_waits_for_no_tick(servers: int) -> None:
+    world = World(servers)
+    for server in world.replicas:
+        client = Client(world, server).connect()
+        client.send(Sync("/"))
+        world.settle()
+        assert [answer.error for answer in client.answers] == [0]
+
+
 def test_closing_is_answered_and_then_the_connection_ends() -> None:
     world = World()
     client = world.client()
@@ -472,6 +482,26 @@ def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
     world.pass_time(1.0)
     assert [answer.error for answer in client.answers] == [0]
     assert world.replicas[2].participant.leads
+
+
+@pytest.mark.parametrize("server", [1, 3])
+def test_who_only_probes_is_told_without_a_tick_and_by_the_next_leader_if_this_one_is_gone(server: int) -> None:
+    world = World(3)
+    passed: list[str] = []
+    probe = world.replicas[server].clients.syncs.probe
+    probe(lambda: passed.append("at once"))
+    world.settle()
+    assert passed == ["at once"]
+    probe(lambda: passed.append("later"))
+    world.pump(server)
+    for one, other in ((1, 2), (1, 3), (2, 3)):
+        world.cut(one, other)
+    world.pass_time(2.0)
+    assert passed == ["at once"]
+    for one, other in ((1, 2), (1, 3), (2, 3)):
+        world.join(one, other)
+    world.pass_time(2.0)
+    assert passed == ["at once", "later"]
 
 
 def test_a_sync_does_not_wait_for_what_a_leader_has_lost_again() -> None:

@@ -8,6 +8,7 @@ from coord.model.requests import (
     CONTAINER,
     EPHEMERAL,
     PERSISTENT_SEQUENTIAL,
+    TTL,
     CheckVersion,
     CloseSession,
     Create,
@@ -91,9 +92,11 @@ def test_sets_of_different_znodes_are_done_under_one_zxid_each_with_its_reply(wo
     assert world.machine.digest == whole_digest(world.machine)
 
 
-def test_sets_of_one_znode_see_each_other_and_each_reply_is_of_its_own_step(world):
+@pytest.mark.parametrize("versions", [(0, 1), (-1, -1), (0, -1)])
+def test_sets_of_one_znode_see_each_other_and_each_reply_is_of_its_own_step(world, versions):
     world.make("/a", "/b")
-    reply = world.do(Multi((SetData("/a", b"x", 0), SetData("/b", b"y"), SetData("/a", b"longer", 1))))
+    first, second = versions
+    reply = world.do(Multi((SetData("/a", b"x", first), SetData("/b", b"y"), SetData("/a", b"longer", second))))
     assert [(each.stat.version, each.stat.data_length) for each in reply.replies] == [(1, 1), (1, 1), (2, 6)]
 
 
@@ -139,6 +142,50 @@ def test_sets_alone_leave_a_snapshot_that_is_being_taken_as_it_was(world):
     machine = restored(list(iter(walk.next_chunk, None)))
     assert machine.digest == digest
     assert machine.tree.nodes["/a"].data == b"then"
+
+
+def test_sets_alone_of_the_same_znodes_again_and_again_are_summed_up_together(world):
+    world.make("/a", "/b", data=b"old")
+    for data in (b"longer", None, b"x"):
+        world.do(Multi((SetData("/a", data), SetData("/b", data))))
+    assert world.machine.digest == whole_digest(world.machine)
+    assert world.machine.tree.size_bytes == sum(
+        len(path) + len(znode.data or b"") for path, znode in world.machine.tree.nodes.items()
+    )
+
+
+@pytest.mark.parametrize(("version", "following"), [(2**31 - 1, -(2**31)), (-2, 0), (-3, -2)])
+def test_sets_alone_wrap_the_version_as_a_single_one_does(world, version, following):
+    world.make("/a", "/b")
+    world.node("/a").version = version
+    world.do(Multi((SetData("/b", b""), SetData("/a", b"", version))))
+    assert (world.node("/a").version, world.node("/b").version) == (following, 1)
+
+
+def test_sets_alone_put_off_when_a_ttl_znode_is_due(world):
+    world.do(Create("/t", b"", OPEN_ACL, TTL, 5000))
+    world.make("/a")
+    world.time_ms += 4000
+    world.do(Multi((SetData("/a", b""), SetData("/t", b""))))
+    assert world.machine.reapable(world.time_ms + 5000, 0, 100) == []
+    assert [each.path for each in world.machine.reapable(world.time_ms + 5001, 0, 100)] == ["/t"]
+
+
+def test_sets_alone_of_what_only_looks_like_a_quota_are_done_as_any(world):
+    stats = "/zookeeper/quota/app/zookeeper_stats"
+    world.make("/app", "/zookeeper/quota/app", stats)
+    reply = world.do(Multi((SetData(stats, b"mine"), SetData("/app", b"x"))))
+    assert [type(each) for each in reply.replies] == [Written, Written]
+    assert world.node(stats).data == b"mine"
+    assert world.machine.digest == whole_digest(world.machine)
+
+
+def test_sets_alone_need_no_reserved_znode(world):
+    """A snapshot of others' making may lack them, and an exception would end every server, at each start."""
+    world.make("/a", "/b")
+    del world.machine.tree.nodes["/zookeeper/quota"]
+    reply = world.do(Multi((SetData("/a", b"x"), SetData("/b", b"x"))))
+    assert [type(each) for each in reply.replies] == [Written, Written]
 
 
 def test_a_failed_multi_takes_back_deletions_with_all_their_fields(world):

@@ -1,5 +1,9 @@
 """What reads answer."""
 
+from dataclasses import fields
+
+import pytest
+
 from coord.model.acl import OPEN_ACL
 from coord.model.replies import ChildrenReply, CountReply, DataReply, EphemeralsReply, ExistsReply, MultiReadDone
 from coord.model.requests import (
@@ -12,6 +16,7 @@ from coord.model.requests import (
     GetEphemerals,
     MultiRead,
 )
+from coord.model.stat import Stat
 from tests.state.world import ANN, code_of
 
 
@@ -19,6 +24,18 @@ def test_data_and_stat_come_from_the_znode_itself(world):
     world.make("/a", data=b"x")
     assert world.read(GetData("/a")) == DataReply(b"x", world.node("/a"))
     assert world.read(Exists("/a")) == ExistsReply(world.node("/a"))
+
+
+@pytest.mark.parametrize("creations", [0, 1, 2**30, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("data", [None, b"", b"xyz"])
+def test_a_stat_is_shown_copied_and_asked_field_by_field_alike(world, creations, data):
+    world.make("/a", "/a/x", "/a/y")
+    znode = world.node("/a")
+    znode.creations, znode.data = creations, data
+    shown = znode.shown()
+    assert shown == znode.frozen().shown()
+    assert shown == tuple(getattr(znode, field.name) for field in fields(Stat) if field.name != "lifetime_ms")
+    assert -(2**31) <= znode.cversion < 2**31
 
 
 def test_what_is_not_there_is_not_found_whatever_its_path(world):

@@ -23,6 +23,7 @@ from coord.replica.clients import Clients
 from coord.replica.forwards import Forwards
 from coord.replica.liveness import Liveness
 from coord.replica.pipeline import Pipeline
+from coord.replica.ready import Ready
 from coord.replica.replica import Replica
 from coord.replica.watches import Watches
 from coord.state.machine import Machine
@@ -262,3 +263,16 @@ def elect_nobody_twice(patch: Patch) -> None:
 
     good = Participant._become_preparing
     patch.attribute(Participant, "_become_preparing", become_preparing)
+
+
+def say_that_is_all_with_every_message(patch: Patch) -> None:
+    """What is committed with it waits for the next input."""
+
+    def take(self: Replica, now: float, wall_ms: int) -> Ready | None:
+        ready = good(self, now, wall_ms)
+        if ready is not None:
+            ready.last = ready.last or bool(ready.send_now)
+        return ready
+
+    good = Replica.take
+    patch.attribute(Replica, "take", take)

@@ -156,5 +156,6 @@ MUTANTS: Sequence[Mutant] = [
     Mutant(service.never_answer_a_sync, 30, ("L3",)),
     Mutant(service.never_invite_a_latecomer, 10, ("L1", "L2")),
     Mutant(service.elect_nobody_twice, 20, ("L2",)),
+    Mutant(service.say_that_is_all_with_every_message, 10, ("L4",)),
 ]
 """Each with the number of seeds, from 0 on, within which it must be found."""

@@ -332,6 +332,8 @@ class SimulatedServer:
                 return
             self._perform(ready)
             if ready.last:
+                if replica.take(self.now, self.wall_ms) is not None:
+                    raise Violation(f"L4: server {self.number} had more to do than it said, and nobody would wake it")
                 break
         self._pumping = False
 
