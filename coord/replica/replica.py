@@ -20,7 +20,7 @@ from coord.model.entries import Batch, Run, epoch_of
 from coord.model.histogram import Histogram
 from coord.model.message import message
 from coord.model.replies import Change, Effect, Event, SessionEnded, SessionMoved
-from coord.model.requests import CloseSession, RegisterServer, Write
+from coord.model.requests import CloseSession, ReapNode, RegisterServer, Write
 from coord.paxos.effects import Append, Ballot
 from coord.paxos.history import History
 from coord.paxos.messages import Forward, Message, SnapshotChunk
@@ -65,7 +65,7 @@ class _Duties:
     liveness: Liveness = field(default_factory=Liveness)
     registered: set[int] = field(default_factory=set)  # servers proposed to be remembered
     reaped_s: float = 0.0
-    under_way: int = 0  # writes of its own that are not applied yet
+    reaping: int = 0  # znodes to be reaped, proposed and not applied yet
 
 
 class Replica:
@@ -343,8 +343,8 @@ class Replica:
                 if pipeline is not None:
                     clients.answer_write(pipeline, request, reply)
                 zxid += 1
-            if not run.origin and self._duties is not None:
-                self._duties.under_way -= 1
+            if not run.origin and self._duties is not None and type(run.requests[0]) is ReapNode:
+                self._duties.reaping -= 1
         assert zxid == batch.last + 1, f"a batch of {batch.count} entries held {zxid - batch.first}"
         commit = self.participant.log.commit
         if epoch_of(commit) == batch.epoch and window.is_outrun_by(commit - batch.last):
@@ -463,10 +463,11 @@ class Replica:
                 if identifier in machine.sessions:
                     self._propose_own(CloseSession(identifier, expired=True))
         # What is still under way is due as well: where writes go slowly there would be more and more of it.
-        if now - duties.reaped_s >= self.settings.reap_interval_s and duties.under_way <= 0:
+        if now - duties.reaped_s >= self.settings.reap_interval_s and duties.reaping <= 0:
             duties.reaped_s = now
             never_used_ms = int(self.settings.container_never_used_s * 1000)
             for reap in machine.reapable(self.wall_ms, never_used_ms, self.settings.reaped_at_once_max):
+                duties.reaping += 1
                 self._propose_own(reap)
         self._register(duties)
 
@@ -484,8 +485,6 @@ class Replica:
 
     def _propose_own(self, request: Write) -> None:
         """A write of the leader itself. Bound to its epoch: should that end first, it is forgotten (T31)."""
-        assert self._duties is not None, "only who leads proposes by itself"
-        self._duties.under_way += 1
         self._propose(1, encode_run(Run(0, 0, 0, 0, 0, (), (request,))))
 
     def _propose(self, count: int, runs: bytes) -> None:
