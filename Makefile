@@ -4,7 +4,7 @@
 # was compiled without (pyenv's default). One that has no venv module is passed over if another has it.
 ifndef PYTHON
 PYTHON := $(shell for each in /usr/bin/python3.11 python3.11 python3; do \
-  $$each -c 'import ensurepip, venv' 2>/dev/null && command -v $$each && break; done || command -v python3.11 python3)
+  $$each -c 'import ensurepip, venv' 2>/dev/null && command -v $$each && break; done || command -v python3.11 || command -v python3)
 endif
 VENV := .venv
 BIN := $(VENV)/bin

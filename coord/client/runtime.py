@@ -35,13 +35,12 @@ class Runtime:
 
     def check_thread(self) -> None:
         """Raise RuntimeError in another thread: what is woken from there would never run, or break the loop."""
-        if get_ident() != self._thread:
+        if not self.is_own_thread():
             raise RuntimeError(ELSEWHERE)
 
     async def run(self, operation: Operation[T], first: Request | None = None) -> T:
         """Ask, wait for the answer, and give what it says."""
-        if get_ident() != self._thread:  # in this place without a call more
-            raise RuntimeError(ELSEWHERE)
+        self.check_thread()
         await self.waiting.start()
         call = self.session.submit(operation.request, operation.writes, self.clock(), first)
         self.kick()

@@ -255,8 +255,9 @@ Decode: TypeAlias = Callable[[list[Any]], Write]
 Build: TypeAlias = Callable[[list[list[Any]]], Iterable[Write] | None]
 
 
-def _in_an_array(items: int, number: int, fields: Encode) -> Encode:
-    head = array_head(items) + integer(number)
+def _in_an_array(cls: type[Write]) -> Encode:
+    number, types, fields, _ = ALIKE[cls]
+    head = array_head(1 + len(types)) + integer(number)
 
     def encode(request: Write, parts: Parts) -> None:
         parts.append(head)
@@ -297,13 +298,6 @@ ROWS: dict[int, type[Write]] = {
 }
 """One row a write. A number once given is never given to another: logs and peers of other versions know it."""
 
-BY_HAND: dict[type[Write], tuple[Encode, Decode]] = {
-    Create: (_in_an_array(7, 1, _encode_create), _decode_create),
-    Delete: (_in_an_array(3, 2, _encode_delete), _decode_delete),
-    SetData: (_in_an_array(4, 3, _encode_set_data), _decode_set_data),
-    Multi: (_encode_multi, _decode_multi),
-}
-
 ALIKE: dict[type[Write], tuple[int, list[type], Encode, Build]] = {
     Create: (1, [str, bytes, int, int, int, bool], _encode_create, _creates),
     Delete: (2, [str, int], _encode_delete, lambda columns: map(Delete, *columns)),
@@ -311,6 +305,13 @@ ALIKE: dict[type[Write], tuple[int, list[type], Encode, Build]] = {
 }
 """Those that stand in one array if they are alone: row number, the types that their fields nearly always have, how
 the fields of one are written, and how many are made of the columns of their fields (None: one by one, by the row)."""
+
+BY_HAND: dict[type[Write], tuple[Encode, Decode]] = {
+    Create: (_in_an_array(Create), _decode_create),
+    Delete: (_in_an_array(Delete), _decode_delete),
+    SetData: (_in_an_array(SetData), _decode_set_data),
+    Multi: (_encode_multi, _decode_multi),
+}
 
 _CODECS = {number: BY_HAND.get(cls) or _by_shape(number, cls) for number, cls in ROWS.items()}
 ENCODERS: dict[type[Write], Encode] = {cls: _CODECS[number][0] for number, cls in ROWS.items()}

@@ -110,7 +110,7 @@ def _failed(call: Call, zxid: int, reply: Failed) -> bytes:
 
 
 def _written(call: Call, zxid: int, reply: Written | ExistsReply) -> bytes:
-    return _reply.pack(HEADER_BYTES + STAT_BYTES, call.xid, zxid, 0) + _stat_fields.pack(*reply.stat.shown())
+    return _reply.pack(HEADER_BYTES + STAT_BYTES, call.xid, zxid, 0) + _stat(reply.stat)
 
 
 def _data(call: Call, zxid: int, reply: DataReply) -> bytes:
@@ -197,7 +197,7 @@ def _inner_created(kind: int, reply: Created) -> bytes:
 
 
 def _inner_written(kind: int, reply: Written) -> bytes:
-    return _SET_HEADER + _stat_fields.pack(*reply.stat.shown())
+    return _SET_HEADER + _stat(reply.stat)
 
 
 def _inner_done(kind: int, reply: Done) -> bytes:

@@ -105,8 +105,7 @@ class Decoder:
         self._needed = 0
         while end - at >= HEAD.size:
             length, kind = HEAD.unpack_from(data, at)
-            if not self._greeted or kind not in LATER_KINDS or not 1 <= length <= self._limit:
-                self._check_head(length, kind)
+            self._check_head(length, kind)
             if end - at < LENGTH_BYTES + length:
                 self._needed = LENGTH_BYTES + length
                 break
@@ -294,6 +293,3 @@ def _codec(kind: int, cls: type[PeerMessage]) -> tuple[Encode, Decode]:
 _CODECS = {kind: _codec(kind, cls) for kind, cls in KINDS.items()}
 ENCODERS: dict[type[PeerMessage], Encode] = {cls: _CODECS[kind][0] for kind, cls in KINDS.items()}
 DECODERS: dict[int, Decode] = {kind: codec[1] for kind, codec in _CODECS.items()} | {HELLO: _decode_hello}
-
-LATER_KINDS = frozenset(KINDS) - {HELLO}
-"""Of all frames of a connection but the first."""

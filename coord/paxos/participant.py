@@ -189,8 +189,6 @@ class Participant:
         if self._proposer is not None and self._proposer.answered:
             self._barriers += self._proposer.answered
             self._proposer.answered = []
-        if not self._barriers:
-            return []
         barriers, self._barriers = self._barriers, []
         return barriers
 
@@ -373,8 +371,7 @@ class Participant:
         if self._proposer is not None or self._acceptor is not None:
             self.notes.append(f"looking for a leader: {reason}")
             self.elections += 1
-        self._proposer = self._acceptor = None
-        self.leads = self.serving = False
+        self._take_role()
         self._barriers.clear()
         self.set_strangers(self.strangers_here())
         self._election.restart(self._now)
@@ -386,26 +383,27 @@ class Participant:
         settings, ballot = self._settings, self._durable.ballot
         epoch = self._election.epoch_above(ballot.promised)
         cluster = ballot.cluster or settings.cluster_if_new
-        self._acceptor = None
-        self.leads = self.serving = False
-        self._proposer = Proposer(
-            self._durable, settings.server, self._quorum, settings.limits, epoch, cluster, self._now
-        )
-        self._proposer.strangers = self._strangers
+        proposer = Proposer(self._durable, settings.server, self._quorum, settings.limits, epoch, cluster, self._now)
+        proposer.strangers = self._strangers
+        self._take_role(proposer=proposer)
         self._beat_s = self._now
         self.notes.append(f"preparing epoch {epoch}")
-        self._proposer.prepare(list(self._peers))
+        proposer.prepare(list(self._peers))
         self._advance()
 
     def _become_following(self, leader: int, epoch: int) -> None:
         if (self.leader, self.epoch) != (leader, epoch):  # invitations may cross
             self.notes.append(f"following server {leader} in epoch {epoch}")
-        self._proposer = None
+        acceptor = Acceptor(self._durable, leader, epoch, self._now)
+        acceptor.touched = lambda: self.touched_here()
+        acceptor.attended = lambda: self.attended_here()
+        self._take_role(acceptor=acceptor)
+        acceptor.promise()
+
+    def _take_role(self, *, proposer: Proposer | None = None, acceptor: Acceptor | None = None) -> None:
+        """One of the two, or neither. In a new role a server does not serve yet."""
+        self._proposer, self._acceptor = proposer, acceptor
         self.leads = self.serving = False
-        self._acceptor = Acceptor(self._durable, leader, epoch, self._now)
-        self._acceptor.touched = lambda: self.touched_here()
-        self._acceptor.attended = lambda: self.attended_here()
-        self._acceptor.promise()
 
     def _serves(self) -> None:
         self.leads, self.serving = self._proposer is not None, True

@@ -367,9 +367,9 @@ class Proposer:
         if progress.told == history.last:
             return progress.told  # a shortcut: there is no more to tell
         standing = self._positions() if self._standing is None else self._standing
-        if peer not in standing:
-            return max(history.commit, self._quorum.reached(standing))
-        return max(history.commit, self._quorum.reached_with(peer, history.last, standing))
+        if peer in standing:
+            standing = {**standing, peer: history.last}
+        return max(history.commit, self._quorum.reached(standing))
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
         self._told_commit(progress, with_peer)

@@ -24,9 +24,5 @@ class Majority:
         """The highest position that a quorum has reached; voters without a position stand at 0."""
         return sorted([positions.get(voter, 0) for voter in self.voters])[-self.needed]
 
-    def reached_with(self, server: int, position: int, positions: Mapping[int, int]) -> int:
-        """The same, should `server`, which has a position, come to `position`."""
-        return sorted([position if voter == server else positions.get(voter, 0) for voter in self.voters])[-self.needed]
-
     def __repr__(self) -> str:
         return f"<Majority {self.needed} of {sorted(self.voters)}>"

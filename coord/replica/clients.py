@@ -435,9 +435,8 @@ class Clients:
 
     def release_syncs(self) -> None:
         """Answer those that waited for no more than what this server has come to."""
-        if self.syncs.is_due(self.brain.machine.zxid):
-            for pipeline, call in self.syncs.reached(self.brain.machine.zxid):
-                self._release(pipeline, call)
+        for pipeline, call in self.syncs.reached(self.brain.machine.zxid):
+            self._release(pipeline, call)
 
     def _release(self, pipeline: Pipeline, call: Call) -> None:
         request = call.request

@@ -217,9 +217,7 @@ class Replica:
         clients.collect(ready)
         if self._notes or participant.notes:
             ready.notes = self._take_notes()
-        ready.last = not (
-            ready.serial or ready.break_peers or unapplied or self.forwards.unsent or clients.syncs.want_barrier
-        )
+        ready.last = not (ready.serial or unapplied or self.forwards.unsent or clients.syncs.want_barrier)
         if others_wait or unapplied or ready.deliver or ready.hang_up or ready.notes:
             return ready
         return None

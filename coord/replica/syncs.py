@@ -17,10 +17,9 @@ from coord.replica.pipeline import Pipeline
 class Syncs:
     """Those of one server's clients."""
 
-    __slots__ = ("_asked", "_order", "_probes", "_probing", "_reaching", "_ticket", "_to_ask", "want_barrier")
+    __slots__ = ("_asked", "_order", "_probes", "_probing", "_reaching", "_ticket", "_to_ask")
 
     def __init__(self) -> None:
-        self.want_barrier = False  # a sync has come that no barrier was asked for yet
         self._ticket = 0
         self._order = 0
         self._to_ask: list[tuple[Pipeline, Call]] = []  # no barrier has been asked for them yet
@@ -32,17 +31,20 @@ class Syncs:
     def add(self, pipeline: Pipeline, call: Call) -> None:
         """A sync has come."""
         self._to_ask.append((pipeline, call))
-        self.want_barrier = True
 
     def probe(self, then: Callable[[], None]) -> None:
         """Call `then` once a barrier has passed that begins later: there is a leader, and a quorum has answered it."""
         self._probes.append(then)
-        self.want_barrier = True
 
     def wait_for(self, zxid: int, pipeline: Pipeline, call: Call) -> None:
         """`call` may be answered when this server has come to `zxid`."""
         self._order += 1
         heappush(self._reaching, (zxid, self._order, pipeline, call))
+
+    @property
+    def want_barrier(self) -> bool:
+        """Whether a sync has come that no barrier was asked for yet."""
+        return bool(self._to_ask or self._probes)
 
     @property
     def to_ask(self) -> Iterator[Pipeline]:
@@ -52,7 +54,6 @@ class Syncs:
     def ask(self, ask_barrier: Callable[[int], object]) -> None:
         """Ask once for all syncs that came since the last time."""
         if self.want_barrier:
-            self.want_barrier = False
             self._ticket += 1
             self._asked[self._ticket], self._to_ask = self._to_ask, []
             if self._probes:
@@ -82,7 +83,6 @@ class Syncs:
         for probes in self._probing.values():
             self._probes += probes
         self._probing.clear()
-        self.want_barrier = bool(self._to_ask or self._probes)
 
     def is_due(self, zxid: int) -> bool:
         """Whether one waits for no more than `zxid`."""

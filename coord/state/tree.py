@@ -31,7 +31,7 @@ from coord.state.digest import (
 from coord.state.quota import LIMITS_NAME, QUOTA_ROOT, Quota, covering, parse_limits, quota_node, stats_path
 from coord.state.reaping import Reaping
 from coord.state.sessions import Sessions
-from coord.state.znode import INT32_MAX, Image, Znode, next_version
+from coord.state.znode import Image, Znode, next_version
 
 SPECIAL_PATHS = ("/", "/zookeeper", QUOTA_ROOT, "/zookeeper/config")
 """Made at the start, never deleted."""
@@ -139,8 +139,6 @@ class Tree:
         if self.saved is not None:
             self._save(parent_path, parent)
             self._save(path, znode)
-        if znode in self._written:
-            self._settle()
         children = parent.children
         assert children is not None, "the parent of a znode has children"
         del nodes[path], children[path]
@@ -187,13 +185,12 @@ class Tree:
         assert not self.quotas, "what is below a quota is written one by one"
         written, saved = self._written, self.saved
         for request, znode in zip(sets, znodes, strict=True):
-            version = znode.version
             if saved is not None:
                 self._save(request.path, znode)
             if znode not in written:
-                written[znode] = znode.data, version, znode.mzxid, znode.mtime
+                written[znode] = znode.data, znode.version, znode.mzxid, znode.mtime
             znode.data = request.data
-            znode.version = version + 1 if -2 != version != INT32_MAX else next_version(version)
+            znode.version = next_version(znode.version)
             znode.mzxid = mzxid
             znode.mtime = mtime
             if znode.lifetime_ms:

@@ -192,3 +192,13 @@ def canvass(accepted: int, last: int, *, choice: int = 0, priority: int = 0, lea
     return Canvass(
         more.get("promised", accepted), accepted, last, priority, choice, leader, 0, bool(more.get("voter", 1))
     )
+
+
+def inviting(**arguments: object) -> Participant:
+    """Server 2, which server 1 wants to follow: its own promise is durable, and it has asked for that of server 1."""
+    participant = make_participant(2, **arguments)  # type: ignore[arg-type]
+    participant.connected(1, 0.0)
+    participant.receive(1, canvass(0, 0, choice=2), 0.0)
+    participant.tick(1.0)
+    all_durable(participant)
+    return participant

@@ -25,6 +25,7 @@ from tests.paxos.protocol_group import (
     canvass,
     ensemble,
     follower_of,
+    inviting,
     log_of,
     make_participant,
     three,
@@ -161,11 +162,7 @@ def test_a_refusal_leads_to_a_higher_epoch() -> None:
 
 
 def test_a_newer_history_in_a_promise_makes_the_proposer_withdraw() -> None:
-    participant = make_participant(2)
-    participant.connected(1, 0.0)
-    participant.receive(1, canvass(0, 0, choice=2), 0.0)
-    participant.tick(1.0)
-    all_durable(participant)
+    participant = inviting()
     assert participant.role == LEADING
     participant.receive(1, Promise(1, 1, zxid_of(1, 1), ((1, zxid_of(1, 1)),)), 1.0)
     assert participant.role == LOOKING
@@ -180,11 +177,7 @@ def test_a_follower_that_hears_its_leader_look_looks_too() -> None:
 
 def test_a_proposer_waits_for_the_last_of_several_promises_of_one_server() -> None:
     """Two streams of history to one follower would cut off what it has acknowledged."""
-    leader = make_participant(2, voters=3)
-    leader.connected(1, 0.0)
-    leader.receive(1, canvass(0, 0, choice=2), 0.0)
-    leader.tick(1.0)
-    all_durable(leader)
+    leader = inviting()
     leader.receive(1, canvass(0, 0, choice=2, promised=1), 1.0)  # it has promised, and lost its way: it is asked again
     assert Prepare(1) in all_durable(leader)
     leader.receive(1, Promise(1, 0, 0, ()), 1.0)
@@ -194,11 +187,7 @@ def test_a_proposer_waits_for_the_last_of_several_promises_of_one_server() -> No
 
 
 def test_a_canvass_from_before_the_invitation_does_not_make_a_second_one() -> None:
-    leader = make_participant(2, voters=3)
-    leader.connected(1, 0.0)
-    leader.receive(1, canvass(0, 0, choice=2), 0.0)
-    leader.tick(1.0)
-    all_durable(leader)
+    leader = inviting()
     leader.receive(1, canvass(0, 0, choice=2), 1.0)
     assert not any(isinstance(message, Prepare) for message in all_durable(leader))
 

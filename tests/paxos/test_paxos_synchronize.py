@@ -17,7 +17,16 @@ from coord.paxos.messages import (
 )
 from coord.paxos.participant import LOOKING
 from coord.paxos.proposer import Limits
-from tests.paxos.protocol_group import Group, all_durable, batch, canvass, follower_of, log_of, make_participant, three
+from tests.paxos.protocol_group import (
+    Group,
+    all_durable,
+    batch,
+    follower_of,
+    inviting,
+    log_of,
+    make_participant,
+    three,
+)
 
 
 def test_history_then_accepted_then_established_T2_T3() -> None:
@@ -166,11 +175,7 @@ def test_the_initial_history_is_committed_as_a_whole_and_by_established_only_T44
 
 def test_a_promise_alone_commits_nothing() -> None:
     log = log_of((1, 3))
-    leader = make_participant(2, log=log, accepted=1, promised=1)
-    leader.connected(1, 0.0)
-    leader.receive(1, canvass(0, 0, choice=2), 0.0)
-    leader.tick(1.0)
-    all_durable(leader)
+    leader = inviting(log=log, accepted=1, promised=1)
     leader.receive(1, Promise(2, 0, 0, ()), 1.0)
     all_durable(leader)
     assert not leader.leads
@@ -181,11 +186,7 @@ def test_a_promise_alone_commits_nothing() -> None:
 
 
 def test_established_counts_only_for_who_was_sent_the_history() -> None:
-    leader = make_participant(2, log=log_of((1, 3)), accepted=1, promised=1)
-    leader.connected(1, 0.0)
-    leader.receive(1, canvass(0, 0, choice=2), 0.0)
-    leader.tick(1.0)
-    all_durable(leader)
+    leader = inviting(log=log_of((1, 3)), accepted=1, promised=1)
     leader.receive(1, Established(2, zxid_of(1, 3)), 1.0)
     all_durable(leader)
     assert not leader.leads
