@@ -98,11 +98,13 @@ def test_a_backup_under_load_holds_all_that_was_acknowledged_and_three_servers_s
     with Load(hosts) as load:
         load.wait(700)
         before = load.acknowledged
-        status, out, complaint = run("backup", tmp_path / "file", hosts, *AUTH, "--json")
-        assert (status, complaint) == (0, "")
+        status, out, notes = run("backup", tmp_path / "file", hosts, *AUTH, "--json")
+        assert status == 0
+        # Snapshots and segments come and go meanwhile, so the state that was begun with may be too old by its end.
+        assert all(json.loads(note)["note"].endswith("another state is taken") for note in notes.splitlines())
         told = json.loads(out)
         assert (tmp_path / "file").stat().st_size == told["size_bytes"]
-        assert int(told["start"], 16) > 0  # snapshots and segments come and go meanwhile
+        assert int(told["start"], 16) > 0
         after = load.acknowledged
         assert run("backup", tmp_path / "newest", "--newest", hosts, *AUTH)[0] == 0
     assert load.acknowledged > after > before
