@@ -127,6 +127,16 @@ class Driver:
         if clients.latencies.answered:
             clients.latencies.delivered(clients.latencies.take_answered(), self.now_s())
 
+    def answered_ping(self, pipeline: Pipeline, client: Client) -> bool:
+        """A PING came alone: whether it could be answered without all that."""
+        if self._failure is not None:
+            return False
+        frame = self.replica.clients.answer_ping(pipeline)
+        if frame is None:
+            return False
+        client.deliver(frame)
+        return True
+
     # ---- running
 
     async def run_pump(self) -> None:
