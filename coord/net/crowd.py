@@ -1,8 +1,8 @@
 """Connections that rarely say something, all waited for by one task.
 
-A task that waits for its own socket is told of it by a call of the kernel each time, and a turn of Trio's for it costs
-as much again; for a ping that is more than all the rest. Here sockets stay in an epoll of their own, itself waited for
-in Trio's, and what they say is answered without their tasks where that can be done at once.
+A task that waits for its own socket arms it by a call of the kernel each time, and has Trio wake it each time: with what
+that takes in Python it is more than half of what a ping costs. Here sockets stay in an epoll of their own, which is waited for
+in Trio's, and what they say is heard without their tasks. For one that says much that would be the longer way.
 """
 
 import select
@@ -10,47 +10,49 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
-from outcome import Value
+from outcome import Error, Value
 
 from coord.net.network import Stream
 
 AT_ONCE_MAX = 100
-"""So many are heard before all other tasks get their turn."""
+"""So many are heard before all other tasks get their turn: with pings, about a millisecond."""
+
+Hear = Callable[[bytes], bool]
+"""Takes what came, and tells whether to go on like this. It does not wait."""
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _Member:
     task: trio.lowlevel.Task
     stream: Stream
-    answer: Callable[[bytes], bool]
+    hear: Hear
 
 
 class Crowd:
-    """Streams without a file descriptor, and systems without epoll, are served as well, each by its own task."""
+    """Streams without a file descriptor are heard as well, each by its own task; on systems without epoll all are."""
 
-    __slots__ = ("_epoll", "_waiting")
+    __slots__ = ("_epoll", "_members")
 
     def __init__(self) -> None:
         self._epoll: select.epoll | None = None  # while it runs
-        self._waiting: dict[int, _Waiting] = {}  # by file descriptor
+        self._members: dict[int, _Member] = {}  # by file descriptor
 
-    async def receive(self, stream: Stream, answer: Callable[[bytes], bool]) -> bytes:
-        """As `stream.receive()`, but for what `answer` has answered: it says whether it could, and does not wait."""
+    async def listen(self, stream: Stream, hear: Hear) -> bool:
+        """Give `hear` all that comes, for as long as it wants that; whether the stream goes on."""
         fd = stream.fileno()
         if self._epoll is None or fd < 0:
-            while (data := await stream.receive()) and answer(data):
-                pass
-            return data
-        waiting = self._waiting[fd] = _Waiting(trio.lowlevel.current_task(), stream, answer)
-        self._epoll.register(fd, select.EPOLLIN)
+            return await _listen_alone(stream, hear)
+        member = self._members[fd] = _Member(trio.lowlevel.current_task(), stream, hear)
+        # Edges: were the socket closed and still open in another process, levels would wake us for ever.
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
 
         def abort(_: object) -> trio.lowlevel.Abort:
-            if self._waiting.get(fd) is waiting:  # and not another that was given the number since
-                self._leave(fd, waiting)
+            if self._members.get(fd) is member:  # and not another that was given the number since
+                self._leave(fd, member)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        data = await trio.lowlevel.wait_task_rescheduled(abort)
-        return data or await stream.receive()  # which tells how it ended
+        heard = await trio.lowlevel.wait_task_rescheduled(abort)
+        return heard or await _listen_alone(stream, hear)  # which finds out how it ended
 
     async def run(self) -> None:
         if not hasattr(select, "epoll"):
@@ -60,19 +62,31 @@ class Crowd:
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
                     for fd, _ in self._epoll.poll(0, AT_ONCE_MAX):
-                        waiting = self._waiting.get(fd)
-                        if waiting is not None:
-                            self._hear(fd, waiting)
+                        member = self._members.get(fd)
+                        if member is not None:
+                            self._hear(fd, member)
             finally:
                 self._epoll = None
 
-    def _hear(self, fd: int, waiting: _Waiting) -> None:
-        data = waiting.stream.receive_now()
-        if not data or not waiting.answer(data):
-            self._leave(fd, waiting)
-            trio.lowlevel.reschedule(waiting.task, Value(data))
+    def _hear(self, fd: int, member: _Member) -> None:
+        data = member.stream.receive_now()
+        result: Value[bool] | Error = Value(bool(data))
+        try:
+            if data and member.hear(data):
+                return
+        except Exception as error:  # as if its own task had heard it
+            result = Error(error)
+        self._leave(fd, member)
+        trio.lowlevel.reschedule(member.task, result)
 
-    def _leave(self, fd: int, waiting: _Waiting) -> None:
-        del self._waiting[fd]
-        if self._epoll is not None and waiting.stream.fileno() == fd:  # a socket that is closed has left by itself
+    def _leave(self, fd: int, member: _Member) -> None:
+        del self._members[fd]
+        if self._epoll is not None and member.stream.fileno() == fd:  # one that is closed has left by itself
             self._epoll.unregister(fd)
+
+
+async def _listen_alone(stream: Stream, hear: Hear) -> bool:
+    while data := await stream.receive():
+        if not hear(data):
+            return True
+    return False

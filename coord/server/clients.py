@@ -54,17 +54,25 @@ class ClientConnection:
     """One client's socket, its outbox and its place in the replica."""
 
     __slots__ = (
-        "_driver", "half_since_s", "held", "outbox", "pieces_seen", "pipeline", "resume", "since_s", "stuck_since_s",
-        "unsettled",
+        "_driver", "_frame_bytes_max", "_unsettled", "half_since_s", "held", "outbox", "pieces_seen", "pipeline", "rest",
+        "resume", "since_s", "stuck_since_s",
     )  # fmt: skip
 
     def __init__(
-        self, driver: Driver, pipeline: Pipeline, outbox: Outbox, unsettled: "dict[ClientConnection, None]", now: float
+        self,
+        driver: Driver,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        frame_bytes_max: int,
+        unsettled: "dict[ClientConnection, None]",
+        now: float,
     ) -> None:
         self._driver = driver
+        self._frame_bytes_max = frame_bytes_max
+        self._unsettled = unsettled  # where the sweep looks
         self.pipeline = pipeline
         self.outbox = outbox
-        self.unsettled = unsettled
+        self.rest = b""  # of what was heard, begins a request that is not whole
         self.since_s = now
         self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
         self.pieces_seen = 0  # of the outbox, when it was last looked at
@@ -75,8 +83,8 @@ class ClientConnection:
 
     def unsettle(self) -> None:
         """It keeps the server waiting, or the server keeps it waiting: have the sweep look at it until that is over."""
-        if self not in self.unsettled:
-            self.unsettled[self] = None
+        if self not in self._unsettled:
+            self._unsettled[self] = None
             self.pieces_seen, self.stuck_since_s = self.outbox.pieces_sent, trio.current_time()
 
     @property
@@ -95,9 +103,30 @@ class ClientConnection:
         if self.resume is not None:
             self.resume.set()
 
-    def answered(self, data: bytes) -> bool:
-        """Whether that was a ping and nothing more, and is answered."""
-        return data == jute.PING and self._driver.answered_ping(self.pipeline, self)
+    def take(self, buffer: bytes) -> bytes:
+        """Give the replica all whole requests, and the client the answers that wait for nobody; what is left over."""
+        driver, pipeline = self._driver, self.pipeline
+        decode = native.decode_calls if pipeline.codec is native else jute.decode_calls
+        calls, consumed = decode(buffer, self._frame_bytes_max)
+        rest = buffer[consumed:]
+        if calls:
+            driver.replica.now = driver.now_s()
+            driver.replica.submit(pipeline, calls)
+        if calls or not rest:
+            self.half_since_s = None
+        if rest and self.half_since_s is None:
+            self.half_since_s = trio.current_time()
+            self.unsettle()
+        if calls:
+            driver.submitted(pipeline, self)
+        return rest
+
+    def hear(self, data: bytes) -> bool:
+        """Take what comes from a client that pings; whether it still does no more than that."""
+        if data == jute.PING and self._driver.answered_ping(self.pipeline, self):
+            return True
+        self.rest = self.take(data)  # at once: what comes after a pause is not to wait for its reader to wake up
+        return False
 
     def drained(self) -> None:
         """The outbox is empty again."""
@@ -127,14 +156,14 @@ class ClientPort:
         self._by_address: Counter[str] = Counter()
         self.connections: dict[int, ClientConnection] = {}
         self._unsettled: dict[ClientConnection, None] = {}  # those of them that the sweep looks at
-        self._crowd = Crowd()  # of those that ping, and do little else
         self._open = 0
         self._refused = 0  # since that was last logged
         self._complain_again_s = 0.0
 
     async def run(self, listener: Listener) -> None:
+        crowd = Crowd()  # of those that ping, and do little else
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._crowd.run)
+            nursery.start_soon(crowd.run)
             while True:
                 stream = await listener.accept()
                 refusal = self._refusal(stream.remote[0])
@@ -142,7 +171,7 @@ class ClientPort:
                     stream.close()
                     self._complain(refusal, stream.remote[0])
                 else:
-                    nursery.start_soon(self._serve, stream)
+                    nursery.start_soon(self._serve, stream, crowd)
 
     def _complain(self, refusal: str, address: str) -> None:
         """Not a line for each: who can make thousands of connections must not fill the log with them."""
@@ -161,7 +190,7 @@ class ClientPort:
             return f"a client is hung up on: its address has connections_per_address_max = {limit} already"
         return ""
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self, stream: Stream, crowd: Crowd) -> None:
         """One connection from its first to its last byte."""
         address = stream.remote[0]
         self._open += 1
@@ -169,12 +198,14 @@ class ClientPort:
         number = next(self._numbers)
         outbox = Outbox(stream, self._config.reply_bytes_max)
         pipeline = self._driver.replica.attach(number, jute, (("ip", address),), f"{address}:{stream.remote[1]}")
-        client = ClientConnection(self._driver, pipeline, outbox, self._unsettled, trio.current_time())
+        client = ClientConnection(
+            self._driver, pipeline, outbox, self._config.frame_bytes_max, self._unsettled, trio.current_time()
+        )
         self.connections[number] = self._driver.clients[number] = client
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, client, nursery.cancel_scope)
-                await self._read(stream, client)
+                await self._read(stream, client, crowd)
                 nursery.cancel_scope.cancel()
         finally:
             if outbox.why:
@@ -194,11 +225,11 @@ class ClientPort:
         await client.outbox.run(client.drained)
         connection.cancel()
 
-    async def _read(self, stream: Stream, client: ClientConnection) -> None:
+    async def _read(self, stream: Stream, client: ClientConnection, crowd: Crowd) -> None:
         try:
             rest = await self._greet(stream, client)
             if rest is not None:
-                await self._read_calls(stream, client, rest)
+                await self._read_calls(stream, client, crowd, rest)
         except CodecError as error:
             client.outbox.close(str(error))
         except (OSError, trio.ClosedResourceError) as error:
@@ -267,41 +298,31 @@ class ClientPort:
         self._driver.feed()
         client.half_since_s = None
 
-    async def _read_calls(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
-        config, driver, pipeline = self._config, self._driver, client.pipeline
-        frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
-        replica = driver.replica
-        decode = native.decode_calls if pipeline.codec is native else jute.decode_calls
-        submit, waiting = replica.submit, pipeline.waiting
-        early_bytes = consumed = 0
+    async def _read_calls(self, stream: Stream, client: ClientConnection, crowd: Crowd, buffer: bytes) -> None:
+        pipeline, forwards, requests_max = (
+            client.pipeline, self._driver.replica.forwards, self._config.outstanding_requests_max
+        )
+        waiting = pipeline.waiting
+        early_bytes = size = 0
         while True:
-            pinged = buffer == jute.PING  # then its client does little else for a while
+            pings = buffer == jute.PING and pipeline.session  # and will do little else for a while
             if buffer:
-                calls, consumed = decode(buffer, frame_bytes_max)
-                if calls:
-                    replica.now = driver.now_s()
-                    submit(pipeline, calls)
-                    client.half_since_s = None
-                buffer = buffer[consumed:]
-                if not buffer:
-                    client.half_since_s = None
-                elif client.half_since_s is None:
-                    client.half_since_s = trio.current_time()
-                    client.unsettle()
-                if calls:
-                    driver.submitted(pipeline, client)
+                size, buffer = len(buffer), client.take(buffer)
             if pipeline.early:
-                early_bytes += consumed
+                early_bytes += size - len(buffer)
                 if early_bytes > EARLY_BYTES_MAX:
                     await self._wait_for_room(client, 0)
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
-            if waiting and replica.forwards.bytes > FORWARDS_BYTES_MAX:
+            if waiting and forwards.bytes > FORWARDS_BYTES_MAX:
                 await self._wait_for_forwards(client)
             if buffer:
                 buffer = await _receive_frame(stream, buffer)
-            elif pinged:
-                buffer = await self._crowd.receive(stream, client.answered)
+            elif pings:
+                if not await crowd.listen(stream, client.hear):
+                    return
+                buffer, client.rest = client.rest, b""
+                continue
             else:
                 buffer = await stream.receive()
             if not buffer:
