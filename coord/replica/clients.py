@@ -11,7 +11,6 @@ from coord.codec import jute
 from coord.codec import opcodes as op
 from coord.codec.calls import Call
 from coord.codec.entries import encode_run
-from coord.codec.jute_write import PING_XID
 from coord.model.acl import Identity
 from coord.model.entries import Run
 from coord.model.errors import SessionExpiredError, SessionMovedError
@@ -265,8 +264,8 @@ class Clients:
             native.submit(self, pipeline, calls)
 
     def answer_ping(self, pipeline: Pipeline) -> bytes | None:
-        """The answer to a PING of ZooKeeper's that came alone: what `submit` and `take_answers` make of it, in a sixth of the
-        time. None where more is to be thought of, and they have to do it.
+        """The answer to a PING of ZooKeeper's that came alone: what `submit` and `take_answers` make of it, by a sixth
+        of the calls. None where there is more to be thought of, and they have to do it.
         """
         if pipeline.out or not pipeline.session or pipeline.gone or pipeline.ending:
             return None
@@ -274,7 +273,7 @@ class Clients:
         counters, zxid = pipeline.counters, self.brain.machine.zxid
         counters.received += 1
         counters.sent += 1
-        counters.last_xid, counters.last_opcode, counters.last_zxid = PING_XID, op.PING, zxid
+        counters.last_xid, counters.last_opcode, counters.last_zxid = jute.PING_XID, op.PING, zxid
         self.received += 1
         self.sent += 1
         self.latencies.pings += 1

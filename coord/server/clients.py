@@ -54,8 +54,8 @@ class ClientConnection:
     """One client's socket, its outbox and its place in the replica."""
 
     __slots__ = (
-        "_driver", "_frame_bytes_max", "_unsettled", "half_since_s", "held", "outbox", "pieces_seen", "pipeline", "rest",
-        "resume", "since_s", "stuck_since_s",
+        "_driver", "_frame_bytes_max", "_unsettled", "half_since_s", "held", "outbox", "pieces_seen", "pipeline",
+        "rest", "resume", "since_s", "stuck_since_s",
     )  # fmt: skip
 
     def __init__(
@@ -299,19 +299,18 @@ class ClientPort:
         client.half_since_s = None
 
     async def _read_calls(self, stream: Stream, client: ClientConnection, crowd: Crowd, buffer: bytes) -> None:
-        pipeline, forwards, requests_max = (
-            client.pipeline, self._driver.replica.forwards, self._config.outstanding_requests_max
-        )
-        waiting = pipeline.waiting
-        early_bytes = size = 0
+        pipeline, forwards = client.pipeline, self._driver.replica.forwards
+        waiting, requests_max = pipeline.waiting, self._config.outstanding_requests_max
+        early_bytes = 0
         while True:
-            pings = buffer == jute.PING and pipeline.session  # and will do little else for a while
+            pings = pipeline.session and buffer == jute.PING  # and will do little else for a while
             if buffer:
-                size, buffer = len(buffer), client.take(buffer)
-            if pipeline.early:
-                early_bytes += size - len(buffer)
-                if early_bytes > EARLY_BYTES_MAX:
-                    await self._wait_for_room(client, 0)
+                rest = client.take(buffer)
+                if pipeline.early:
+                    early_bytes += len(buffer) - len(rest)
+                buffer = rest
+            if pipeline.early and early_bytes > EARLY_BYTES_MAX:
+                await self._wait_for_room(client, 0)
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
             if waiting and forwards.bytes > FORWARDS_BYTES_MAX:

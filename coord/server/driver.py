@@ -167,8 +167,8 @@ class Driver:
             self.replica.tick(self.now_s(), self.wall_ms())
             self._stamp_log()
             self._note_leadership(now)
-            self.feed()
             due = self.due_s = max(due + interval_s, self.now_s())
+            self.feed_at_last()
             await trio.sleep_until(due)
 
     def _stamp_log(self) -> None:
