@@ -264,8 +264,8 @@ class Clients:
             native.submit(self, pipeline, calls)
 
     def answer_ping(self, pipeline: Pipeline) -> bytes | None:
-        """The answer to a PING of ZooKeeper's that came alone: what `submit` and `take_answers` make of it, by a quarter
-        of the calls. None where there is more to be thought of, and they have to do it.
+        """The answer to a PING of ZooKeeper's that came alone: what `submit` and `take_answers` make of it, with a
+        quarter of the calls. None where there is more to be thought of, and they have to do it.
         """
         if pipeline.out or not pipeline.session or pipeline.gone or pipeline.ending:
             return None
