@@ -62,30 +62,28 @@ class Crowd:
             try:
                 while True:
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
-                    self._hear_ready(self._epoll)
+                    self._hear(self._epoll)
             finally:
                 self._epoll = None
 
-    def _hear_ready(self, epoll: select.epoll) -> None:
-        """Hear all who have said something, and who says something meanwhile: a turn more of the loop costs two pings."""
-        heard = 0
+    def _hear(self, epoll: select.epoll) -> None:
+        """Those who have said something, and those who do so meanwhile: a turn of the loop costs as much as a ping."""
+        members, heard = self._members, 0
         while heard < AT_ONCE_MAX and (ready := epoll.poll(0, AT_ONCE_MAX)):
             heard += len(ready)
             for fd, _ in ready:
-                member = self._members.get(fd)
-                if member is not None:
-                    self._hear(fd, member)
-
-    def _hear(self, fd: int, member: _Member) -> None:
-        data = member.stream.receive_now()
-        try:
-            if data and member.hear(data):
-                return
-            result: Value[bool] | Error = Value(bool(data))
-        except Exception as error:  # as if its own task had heard it
-            result = Error(error)
-        self._leave(fd, member)
-        trio.lowlevel.reschedule(member.task, result)
+                member = members.get(fd)
+                if member is None:
+                    continue
+                data = member.stream.receive_now()
+                try:
+                    if data and member.hear(data):
+                        continue
+                    result: Value[bool] | Error = Value(bool(data))
+                except Exception as error:  # as if its own task had heard it
+                    result = Error(error)
+                self._leave(fd, member)
+                trio.lowlevel.reschedule(member.task, result)
 
     def _leave(self, fd: int, member: _Member) -> None:
         del self._members[fd]
