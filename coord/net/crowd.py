@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
-from outcome import Error, Value
 
 from coord.net.network import Stream
 
@@ -27,6 +26,8 @@ class _Member:
     task: trio.lowlevel.Task
     stream: Stream
     hear: Hear
+    satisfied: bool = False  # it has heard enough
+    error: Exception | None = None  # or could not make sense of it
 
 
 class Crowd:
@@ -52,8 +53,10 @@ class Crowd:
                 self._leave(fd, member)
             return trio.lowlevel.Abort.SUCCEEDED
 
-        heard = await trio.lowlevel.wait_task_rescheduled(abort)
-        return heard or await _listen_alone(stream, hear)  # which finds out how it ended
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if member.error is not None:
+            raise member.error
+        return member.satisfied or await _listen_alone(stream, hear)  # which finds out how it ended
 
     async def run(self) -> None:
         if not hasattr(select, "epoll"):
@@ -79,11 +82,11 @@ class Crowd:
                 try:
                     if data and member.hear(data):
                         continue
-                    result: Value[bool] | Error = Value(bool(data))
-                except Exception as error:  # as if its own task had heard it
-                    result = Error(error)
+                except Exception as error:  # to be raised where its own task would have heard it
+                    member.error = error
+                member.satisfied = bool(data)
                 self._leave(fd, member)
-                trio.lowlevel.reschedule(member.task, result)
+                trio.lowlevel.reschedule(member.task)
 
     def _leave(self, fd: int, member: _Member) -> None:
         del self._members[fd]
