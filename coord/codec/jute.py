@@ -3,8 +3,11 @@
 from coord.codec.calls import Call
 from coord.codec.jute_read import decode_calls, decode_connect
 from coord.codec.jute_write import (
+    PING,
+    PING_XID,
     encode_event,
     encode_goodbye,
+    encode_pong,
     encode_refusal,
     encode_reply,
     encode_session,
@@ -14,6 +17,6 @@ from coord.codec.jute_write import (
 )
 
 __all__ = [
-    "Call", "decode_calls", "decode_connect", "encode_event", "encode_goodbye", "encode_refusal", "encode_reply",
-    "encode_session", "encode_welcome", "pack", "restamp",
+    "PING", "PING_XID", "Call", "decode_calls", "decode_connect", "encode_event", "encode_goodbye", "encode_pong",
+    "encode_refusal", "encode_reply", "encode_session", "encode_welcome", "pack", "restamp",
 ]  # fmt: skip

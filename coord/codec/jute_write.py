@@ -37,6 +37,7 @@ from coord.model.requests import Connect
 SYNC_CONNECTED = 3
 """The state that every event names: of the connection, which is well."""
 NOTIFICATION_XID = -1
+PING_XID = -2
 PASSWORD_BYTES = 16
 
 _int = Struct("!i").pack
@@ -51,6 +52,8 @@ _SET_HEADER = _multi_header(op.SET_DATA, False, 0)
 _session = Struct("!iiqi")  # protocol version, timeout, session, password's length
 
 HEADER_BYTES = _reply.size - 4
+PING = Struct("!iii").pack(8, PING_XID, op.PING)
+"""The whole frame with which a client shows that it is there."""
 ZXID_AT = 8  # in a reply's frame: after its length and xid
 STAT_BYTES = _stat_fields.size
 
@@ -86,6 +89,11 @@ pack = b"".join
 def encode_reply(call: Call, zxid: int, reply: Reply) -> bytes:
     """The whole frame that answers `call`; `zxid` is the last one this server has applied."""
     return REPLIES[type(reply)](call, zxid, reply)
+
+
+def encode_pong(zxid: int) -> bytes:
+    """What a PING is answered with, also by encode_reply."""
+    return _reply.pack(HEADER_BYTES, PING_XID, zxid, 0)
 
 
 def restamp(frame: bytes, zxid: int) -> bytes:

@@ -52,6 +52,9 @@ class Stream(Protocol):
 
     async def send_all(self, data: bytes | memoryview) -> None: ...
 
+    def fileno(self) -> int:
+        """Its file descriptor; below 0 if it has none, or is closed."""
+
     def keep_alive(self) -> None:
         """Have the connection break by itself when the other machine has vanished."""
 
@@ -88,6 +91,9 @@ class TcpStream:
             self.remote = (name[0], name[1])
         self._socket = sock
         self._closed = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def keep_alive(self) -> None:
         """Find out by itself when the other machine has vanished."""

@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Callable, Sequence
 
 from coord.codec import jute
+from coord.codec import opcodes as op
 from coord.codec.calls import Call
 from coord.codec.entries import encode_run
 from coord.model.acl import Identity
@@ -261,6 +262,22 @@ class Clients:
             plain.submit(self, pipeline, calls)
         else:
             native.submit(self, pipeline, calls)
+
+    def answer_ping(self, pipeline: Pipeline) -> bytes | None:
+        """The answer to a PING of ZooKeeper's that came alone: what `submit` and `take_answers` make of it, with a
+        quarter of the calls. None where there is more to be thought of, and they have to do it.
+        """
+        if pipeline.out or not pipeline.session or pipeline.gone or pipeline.ending:
+            return None
+        self._touched[pipeline.session] = None
+        counters, zxid = pipeline.counters, self.brain.machine.zxid
+        counters.received += 1
+        counters.sent += 1
+        counters.last_xid, counters.last_opcode, counters.last_zxid = jute.PING_XID, op.PING, zxid
+        self.received += 1
+        self.sent += 1
+        self.latencies.pings += 1
+        return jute.encode_pong(zxid)
 
     def forward(self, pipeline: Pipeline, session: int, requests: tuple[Write, ...], number: int = 0) -> None:
         """Writes of one client on their way to the leader; `number` is that of the first, where they have numbers."""

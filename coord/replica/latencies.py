@@ -30,12 +30,13 @@ Answered = tuple[float, Sequence[type]]
 class Latencies:
     """Of the requests that one server's clients asked."""
 
-    __slots__ = ("_lately_read", "_lately_written", "answered", "by_kind", "summary_s")
+    __slots__ = ("_lately_read", "_lately_written", "answered", "by_kind", "pings", "summary_s")
 
     def __init__(self) -> None:
         self.by_kind: dict[type, Histogram] = {}
         self.summary_s = Sizes()  # of all; four-letter words show it, and may reset it
         self.answered: list[Answered] = []  # in this turn: they leave with it
+        self.pings = 0  # answered as soon as they were read, and not counted yet: the next tick does it
         self._lately_read, self._lately_written = Lately(LATELY_S), Lately(LATELY_S)
 
     def take_answered(self) -> list[Answered]:
@@ -74,6 +75,10 @@ class Latencies:
 
     def tick(self, now: float) -> None:
         """Time has passed."""
+        if self.pings:
+            self._of(Ping).note(0.0, self.pings)
+            self.summary_s.gather(self.pings, 0.0, 0.0, 0.0)
+            self.pings = 0
         if self._lately_read.is_due(now):
             self._lately_read.turn(now, self._read())
             self._lately_written.turn(now, self._written())

@@ -35,9 +35,11 @@ class Liveness:
         if former_s is None or timeout_ms / 1000 < former_s:
             self._file(session)  # where it stood would be too late to look at it
 
-    def hear(self, session: int, now: float) -> None:
-        if session in self._heard_s:
-            self._heard_s[session] = now
+    def hear(self, sessions: Iterable[int], now: float) -> None:
+        heard_s = self._heard_s
+        for session in sessions:
+            if session in heard_s:
+                heard_s[session] = now
 
     def hear_writers(self, runs: Iterable[Run], sessions: Mapping[int, Session], now: float) -> None:
         """These runs have come to be proposed. A follower that commits by itself answers them before this server knows
@@ -45,7 +47,7 @@ class Liveness:
         """
         for run in runs:
             if run.session:
-                self.hear(run.session, now)
+                self.hear((run.session,), now)
             else:
                 for request in run.requests:
                     if isinstance(request, AttachSession):

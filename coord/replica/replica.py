@@ -454,8 +454,8 @@ class Replica:
                 duties.liveness.track(session.id, session.timeout_ms, now)
         if pause_s > self.settings.paxos.leader_timeout_s / 2:
             duties.liveness.restart(now)
-        for identifier in (*self.participant.take_touched(), *self._take_touched()):
-            duties.liveness.hear(identifier, now)
+        duties.liveness.hear(self.participant.take_touched(), now)
+        duties.liveness.hear(self._take_touched(), now)
         if machine.zxid >= self.participant.log.commit:  # else some may have ended, or go on, by what is not applied
             for identifier in duties.liveness.overdue(now):
                 if identifier in machine.sessions:

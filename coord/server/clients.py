@@ -16,6 +16,7 @@ from coord.codec.errors import CodecError
 from coord.codec.frames import LENGTH, first_frame
 from coord.model.handshake import MALFORMED, Greeting
 from coord.model.requests import Connect
+from coord.net.crowd import Crowd
 from coord.net.network import Listener, Stream
 from coord.net.outbox import Outbox
 from coord.replica.pipeline import Pipeline
@@ -53,19 +54,42 @@ class ClientConnection:
     """One client's socket, its outbox and its place in the replica."""
 
     __slots__ = (
-        "_driver", "half_since_s", "held", "outbox", "pieces_seen", "pipeline", "resume", "since_s", "stuck_since_s",
+        "_driver", "_frame_bytes_max", "_unsettled", "half_since_s", "held", "outbox", "pieces_seen", "pipeline",
+        "rest", "resume", "since_s", "stuck_since_s",
     )  # fmt: skip
 
-    def __init__(self, driver: Driver, pipeline: Pipeline, outbox: Outbox, now: float) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        frame_bytes_max: int,
+        unsettled: "dict[ClientConnection, None]",
+        now: float,
+    ) -> None:
         self._driver = driver
+        self._frame_bytes_max = frame_bytes_max
+        self._unsettled = unsettled  # where the sweep looks
         self.pipeline = pipeline
         self.outbox = outbox
+        self.rest = b""  # of what was heard, begins a request that is not whole
         self.since_s = now
         self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
         self.pieces_seen = 0  # of the outbox, when it was last looked at
         self.stuck_since_s = now  # since when it has taken nothing
         self.held = False  # nothing more is read from it until some of its requests are answered
         self.resume: trio.Event | None = None  # set when the reader may go on
+        unsettled[self] = None
+
+    def unsettle(self) -> None:
+        """It keeps the server waiting, or the server keeps it waiting: have the sweep look at it until that is over."""
+        if self not in self._unsettled:
+            self._unsettled[self] = None
+            self.pieces_seen, self.stuck_since_s = self.outbox.pieces_sent, trio.current_time()
+
+    @property
+    def settled(self) -> bool:
+        return self.half_since_s is None and not self.held and not self.outbox.bytes_waiting
 
     def deliver(self, frames: bytes) -> None:
         """Frames of the replica. Backpressure: reads are held back while the client does not take what it got."""
@@ -73,10 +97,36 @@ class ClientConnection:
         outbox.put(frames)
         if outbox.bytes_waiting:
             pipeline.stalled = True
+            self.unsettle()
         elif pipeline.stalled:
             self._go_on()
         if self.resume is not None:
             self.resume.set()
+
+    def take(self, buffer: bytes) -> bytes:
+        """Give the replica all whole requests, and the client the answers that wait for nobody; what is left over."""
+        driver, pipeline = self._driver, self.pipeline
+        decode = native.decode_calls if pipeline.codec is native else jute.decode_calls
+        calls, consumed = decode(buffer, self._frame_bytes_max)
+        rest = buffer[consumed:]
+        if calls:
+            driver.replica.now = driver.now_s()
+            driver.replica.submit(pipeline, calls)
+        if calls or not rest:
+            self.half_since_s = None
+        if rest and self.half_since_s is None:
+            self.half_since_s = trio.current_time()
+            self.unsettle()
+        if calls:
+            driver.submitted(pipeline, self)
+        return rest
+
+    def hear(self, data: bytes) -> bool:
+        """Take what comes from a client that pings; whether it still does no more than that."""
+        if data == jute.PING and self._driver.answered_ping(self.pipeline, self):
+            return True
+        self.rest = self.take(data)  # at once: what comes after a pause is not to wait for its reader to wake up
+        return False
 
     def drained(self) -> None:
         """The outbox is empty again."""
@@ -105,12 +155,15 @@ class ClientPort:
         self._numbers = itertools.count(1)
         self._by_address: Counter[str] = Counter()
         self.connections: dict[int, ClientConnection] = {}
+        self._unsettled: dict[ClientConnection, None] = {}  # those of them that the sweep looks at
         self._open = 0
         self._refused = 0  # since that was last logged
         self._complain_again_s = 0.0
 
     async def run(self, listener: Listener) -> None:
+        crowd = Crowd()  # of those that ping, and do little else
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(crowd.run)
             while True:
                 stream = await listener.accept()
                 refusal = self._refusal(stream.remote[0])
@@ -118,7 +171,7 @@ class ClientPort:
                     stream.close()
                     self._complain(refusal, stream.remote[0])
                 else:
-                    nursery.start_soon(self._serve, stream)
+                    nursery.start_soon(self._serve, stream, crowd)
 
     def _complain(self, refusal: str, address: str) -> None:
         """Not a line for each: who can make thousands of connections must not fill the log with them."""
@@ -137,7 +190,7 @@ class ClientPort:
             return f"a client is hung up on: its address has connections_per_address_max = {limit} already"
         return ""
 
-    async def _serve(self, stream: Stream) -> None:
+    async def _serve(self, stream: Stream, crowd: Crowd) -> None:
         """One connection from its first to its last byte."""
         address = stream.remote[0]
         self._open += 1
@@ -145,18 +198,21 @@ class ClientPort:
         number = next(self._numbers)
         outbox = Outbox(stream, self._config.reply_bytes_max)
         pipeline = self._driver.replica.attach(number, jute, (("ip", address),), f"{address}:{stream.remote[1]}")
-        client = ClientConnection(self._driver, pipeline, outbox, trio.current_time())
+        client = ClientConnection(
+            self._driver, pipeline, outbox, self._config.frame_bytes_max, self._unsettled, trio.current_time()
+        )
         self.connections[number] = self._driver.clients[number] = client
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write, client, nursery.cancel_scope)
-                await self._read(stream, client)
+                await self._read(stream, client, crowd)
                 nursery.cancel_scope.cancel()
         finally:
             if outbox.why:
                 self._log.debug(f"client {pipeline.address} is hung up on: {outbox.why}")
             outbox.close("the client has gone")
             del self.connections[number], self._driver.clients[number]
+            self._unsettled.pop(client, None)
             if not pipeline.gone:
                 self._driver.replica.detach(pipeline)
             self._open -= 1
@@ -169,11 +225,11 @@ class ClientPort:
         await client.outbox.run(client.drained)
         connection.cancel()
 
-    async def _read(self, stream: Stream, client: ClientConnection) -> None:
+    async def _read(self, stream: Stream, client: ClientConnection, crowd: Crowd) -> None:
         try:
             rest = await self._greet(stream, client)
             if rest is not None:
-                await self._read_calls(stream, client, rest)
+                await self._read_calls(stream, client, crowd, rest)
         except CodecError as error:
             client.outbox.close(str(error))
         except (OSError, trio.ClosedResourceError) as error:
@@ -242,36 +298,32 @@ class ClientPort:
         self._driver.feed()
         client.half_since_s = None
 
-    async def _read_calls(self, stream: Stream, client: ClientConnection, buffer: bytes) -> None:
-        config, driver, pipeline = self._config, self._driver, client.pipeline
-        frame_bytes_max, requests_max = config.frame_bytes_max, config.outstanding_requests_max
-        replica = driver.replica
-        decode = native.decode_calls if pipeline.codec is native else jute.decode_calls
-        submit, waiting = replica.submit, pipeline.waiting
-        early_bytes = consumed = 0
+    async def _read_calls(self, stream: Stream, client: ClientConnection, crowd: Crowd, buffer: bytes) -> None:
+        pipeline, forwards = client.pipeline, self._driver.replica.forwards
+        waiting, requests_max = pipeline.waiting, self._config.outstanding_requests_max
+        early_bytes = 0
         while True:
+            pings = pipeline.session and buffer == jute.PING  # and will do little else for a while
             if buffer:
-                calls, consumed = decode(buffer, frame_bytes_max)
-                if calls:
-                    replica.now = driver.now_s()
-                    submit(pipeline, calls)
-                    client.half_since_s = None
-                buffer = buffer[consumed:]
-                if not buffer:
-                    client.half_since_s = None
-                elif client.half_since_s is None:
-                    client.half_since_s = trio.current_time()
-                if calls:
-                    driver.submitted(pipeline, client)
-            if pipeline.early:
-                early_bytes += consumed
-                if early_bytes > EARLY_BYTES_MAX:
-                    await self._wait_for_room(client, 0)
+                rest = client.take(buffer)
+                if pipeline.early:
+                    early_bytes += len(buffer) - len(rest)
+                buffer = rest
+            if pipeline.early and early_bytes > EARLY_BYTES_MAX:
+                await self._wait_for_room(client, 0)
             if len(waiting) + len(pipeline.early) >= requests_max:
                 await self._wait_for_room(client, requests_max // RESUME_BELOW)
-            if waiting and replica.forwards.bytes > FORWARDS_BYTES_MAX:
+            if waiting and forwards.bytes > FORWARDS_BYTES_MAX:
                 await self._wait_for_forwards(client)
-            buffer = await _receive_frame(stream, buffer) if buffer else await stream.receive()
+            if buffer:
+                buffer = await _receive_frame(stream, buffer)
+            elif pings:
+                if not await crowd.listen(stream, client.hear):
+                    return
+                buffer, client.rest = client.rest, b""
+                continue
+            else:
+                buffer = await stream.receive()
             if not buffer:
                 return
 
@@ -295,6 +347,7 @@ class ClientPort:
     def _hold(self, client: ClientConnection) -> float | None:
         """Nothing is read from the client for a while, by this server's wish: a half sent frame is not its fault."""
         half_since_s, client.half_since_s, client.held = client.half_since_s, None, True
+        client.unsettle()
         return half_since_s
 
     def _let_go(self, client: ClientConnection, half_since_s: float | None) -> None:
@@ -303,13 +356,17 @@ class ClientPort:
     async def run_sweep(self) -> None:
         """Hang up on those who do not finish a handshake or a frame in time.
 
-        Those from whom this server does not read keep their sessions: their pings would have come.
+        Those from whom this server does not read keep their sessions: their pings would have come. Nobody looks at
+        those who are settled: of ten thousand that are idle, seven would be looked at for each ping that comes.
         """
         config = self._config
         while True:
             await trio.sleep(SWEEP_S)
             now = trio.current_time()
-            for client in list(self.connections.values()):
+            for client in list(self._unsettled):
+                if client.settled:
+                    del self._unsettled[client]
+                    continue
                 self._look_for_stuck(client, now)
                 if client.held and not client.pipeline.stalled:
                     self._driver.replica.clients.touch(client.pipeline)

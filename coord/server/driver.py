@@ -127,6 +127,16 @@ class Driver:
         if clients.latencies.answered:
             clients.latencies.delivered(clients.latencies.take_answered(), self.now_s())
 
+    def answered_ping(self, pipeline: Pipeline, client: Client) -> bool:
+        """A PING came alone: whether it could be answered without all that."""
+        if self._failure is not None:
+            return False
+        frame = self.replica.clients.answer_ping(pipeline)
+        if frame is None:
+            return False
+        client.deliver(frame)
+        return True
+
     # ---- running
 
     async def run_pump(self) -> None:
@@ -157,8 +167,8 @@ class Driver:
             self.replica.tick(self.now_s(), self.wall_ms())
             self._stamp_log()
             self._note_leadership(now)
-            self.feed()
             due = self.due_s = max(due + interval_s, self.now_s())
+            self.feed_at_last()
             await trio.sleep_until(due)
 
     def _stamp_log(self) -> None:

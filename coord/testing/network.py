@@ -312,6 +312,9 @@ class MemoryStream:
                 if self._closed and not self._reset:
                     raise trio.ClosedResourceError("closed by another task")
 
+    def fileno(self) -> int:
+        return -1
+
     def keep_alive(self) -> None:
         pass
 

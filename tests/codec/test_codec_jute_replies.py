@@ -12,7 +12,7 @@ from kazoo.exceptions import RolledBackError, RuntimeInconsistency
 from kazoo.protocol import serialization as kazoo
 
 from coord.codec import opcodes as op
-from coord.codec.jute import Call, encode_event, encode_reply, encode_session
+from coord.codec.jute import PING, PING_XID, Call, decode_calls, encode_event, encode_pong, encode_reply, encode_session
 from coord.codec.jute_write import INNER_REPLIES, REPLIES
 from coord.model.errors import ERRORS, BadVersionError, CoordError, NoNodeError, RuntimeInconsistencyError
 from coord.model.replies import (
@@ -241,3 +241,10 @@ def test_kazoo_reads_a_session(connect: Connect) -> None:
 @given(st.lists(st.text(max_size=20), max_size=20), stats)
 def test_kazoo_reads_any_listing(names: list[str], stat: PlainStat) -> None:
     assert kazoo_reads(kazoo.GetChildren2, ChildrenReply(names, stat)) == (names, tuple(vars(stat).values()))
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_a_ping_alone_is_answered_as_any_ping(zxid: int) -> None:
+    calls, consumed = decode_calls(PING, 1000)
+    assert (calls, consumed) == ([Call(PING_XID, op.PING, Ping())], len(PING))
+    assert encode_pong(zxid) == encode_reply(calls[0], zxid, Done())

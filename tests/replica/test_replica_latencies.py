@@ -5,7 +5,7 @@ import random
 import pytest
 
 from coord.model.histogram import BOUNDS_S, Histogram, Lately, percentile_s, summed
-from coord.model.requests import Create, CreateSession, GetData, SetData, Sync
+from coord.model.requests import Create, CreateSession, GetData, Ping, SetData, Sync
 from coord.replica.latencies import LATELY_S, WRITES, Latencies
 from tests.replica.replica_world import World, create
 
@@ -119,3 +119,12 @@ def test_what_a_client_left_behind_is_forgotten_with_it():
     assert len(client.pipeline.waiting_since_s) == 1
     world.replicas[1].detach(client.pipeline)
     assert not client.pipeline.waiting_since_s
+
+
+def test_pings_that_were_answered_as_they_came_are_counted_by_the_next_tick():
+    latencies = Latencies()
+    latencies.pings = 5
+    latencies.tick(0)
+    latencies.tick(1)
+    assert latencies.by_kind[Ping].count == latencies.summary_s.count == 5
+    assert latencies.summary_s.greatest == latencies.by_kind[Ping].total_s == 0

@@ -29,7 +29,7 @@ def test_a_session_ends_never_early_and_at_most_two_buckets_late_I17(story: list
             liveness.track(session, int(timeout_s * 1000), now)
             due[session] = now + timeout_s
         elif what == "hear":
-            liveness.hear(session, now)
+            liveness.hear((session,), now)
             if session in due:
                 due[session] = now + timeout_s
         elif what == "forget":

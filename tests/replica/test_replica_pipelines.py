@@ -2,8 +2,10 @@
 
 import pytest
 
+from coord.codec import jute
 from coord.codec.entries import encode_run
 from coord.model.entries import Run
+from coord.model.replies import Event
 from coord.model.requests import (
     EPHEMERAL,
     AttachSession,
@@ -535,3 +537,39 @@ def test_who_comes_while_there_is_no_leader_waits_for_one() -> None:
     world.join(1, 3)
     world.pass_time(0.3)
     assert client.opened.session
+
+
+# ---- a ping that comes alone
+
+
+def test_a_ping_alone_leaves_the_same_behind_as_one_among_others() -> None:
+    world = World()
+    one, other = world.client(), world.client()
+    clients = world.replicas[1].clients
+    clients.take_touched()
+    other.next_xid = jute.PING_XID
+    other.send(Ping())
+    frames = clients.take_answers(other.pipeline)
+    assert clients.answer_ping(one.pipeline) == frames
+    assert one.pipeline.counters == other.pipeline.counters
+    assert set(clients.take_touched()) == {one.opened.session, other.opened.session}
+
+
+def test_a_ping_alone_goes_the_long_way_where_an_event_has_still_to_leave() -> None:
+    world = World()
+    client = world.client()
+    clients = world.replicas[1].clients
+    assert clients.answer_ping(client.pipeline) is not None
+    clients.deliver_event(client.pipeline, Event(1, "/a", 5))
+    assert clients.answer_ping(client.pipeline) is None
+    world.settle()
+    assert clients.answer_ping(client.pipeline) is not None
+
+
+def test_no_ping_is_answered_before_the_session_is_open_or_after_the_end() -> None:
+    world = World()
+    early, late = Client(world, 1), world.client()
+    clients = world.replicas[1].clients
+    assert clients.answer_ping(early.pipeline) is None
+    late.do(CloseSession())
+    assert clients.answer_ping(late.pipeline) is None

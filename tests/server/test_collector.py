@@ -15,6 +15,7 @@ from coord.server.collector import QUIET_OBJECTS_MAX, QUIET_REQUESTS_MAX, kept_s
 GUESTS = textwrap.dedent("""
     import socket, sys
     import coord
+    from tools.wire import jute
     path = sys.argv[1].removeprefix("unix:")
     for _ in range(int(sys.argv[2])):
         with coord.connect_blocking(sys.argv[1]) as client:
@@ -32,6 +33,13 @@ GUESTS = textwrap.dedent("""
                 guest.sendall(first)
                 if first == b"ruok":
                     guest.recv(10)
+    with socket.socket(socket.AF_UNIX) as guest:  # it pings, as ZooKeeper's clients do
+        guest.connect(path)
+        guest.sendall(jute.connect_request(10_000))
+        guest.recv(100)
+        for _ in range(3):
+            guest.sendall(jute.request(jute.PING_XID, jute.Op.PING))
+            assert len(guest.recv(100)) == 20
 """)
 
 
