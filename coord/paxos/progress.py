@@ -1,7 +1,8 @@
 """A follower as its leader sees it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from coord.model.entries import Batch
 from coord.model.message import message
 from coord.paxos.messages import Promise
 
@@ -26,7 +27,18 @@ class Progress:
     late: bool = False  # what it acknowledged last was committed without it more than LATE_S before
     behind: int = 0  # committed, and not yet acknowledged by it when that was looked at; 0: nothing
     behind_since_s: float = 0.0
+    held: list[Batch] = field(default_factory=list)  # proposed, and to be sent to it a little later (thrift.py)
+    held_bytes: int = 0
     round: int = 0  # the last heartbeat round it answered
+
+    def hold(self, batch: Batch) -> None:
+        self.held.append(batch)
+        self.held_bytes += batch.memory_bytes
+
+    def take_held(self) -> list[Batch]:
+        """What is to be sent to it now, the oldest first."""
+        held, self.held, self.held_bytes = self.held, [], 0
+        return held
 
     def note_commit(self, commit: int, now: float) -> None:
         """See how long it takes it to acknowledge what is committed without it."""

@@ -7,6 +7,7 @@ initial history, which the quorum of Established commits as a whole (T44).
 """
 
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from coord.model.entries import Batch, counter_of, epoch_of, zxid_of
@@ -35,6 +36,7 @@ from coord.paxos.messages import (
 from coord.paxos.pending import Pending
 from coord.paxos.progress import Progress
 from coord.paxos.quorum import Majority
+from coord.paxos.thrift import HELD_BATCHES_MAX, HELD_BYTES_MAX, Thrift
 
 PREPARING, SYNCHRONIZING, ESTABLISHED = "preparing", "synchronizing", "established"
 
@@ -65,6 +67,7 @@ class Proposer:
         "_quorum",
         "_round_started",
         "_standing",
+        "_thrift",
         "_told",
         "_unanswered",
         "_uncommitted_bytes",
@@ -113,6 +116,7 @@ class Proposer:
         self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
         self._uncommitted_bytes = 0
         self._standing: dict[int, int] | None = None  # `_positions`, until something has changed
+        self._thrift = Thrift()
         self._untold = False  # something has changed since it was looked what is to be told of commits
         self._told = 0  # the highest `with_you`: no follower has committed more than this, or than is committed here
 
@@ -145,6 +149,7 @@ class Proposer:
         self._asked = [item for item in self._asked if item[0] != peer]
         # Its tickets may begin anew, if its process does: an old answer must not pass for a new one (T38).
         self._waiting = [item for item in self._waiting if item[0] != peer]
+        self._send_all_held()  # whom it was thought to vote without: it may be needed now
 
     def on_promise(self, peer: int, message: Promise, now: float) -> None:
         unanswered = self._unanswered.pop(peer, 0)
@@ -250,6 +255,7 @@ class Proposer:
             self._standing, self._untold = self._positions(), True
             self._commit_to(self._quorum.reached(self._standing))
             commit = self._durable.history.commit
+            self._thrift.committed(commit, now)
             for progress in self.progress.values():
                 if progress.established:
                     progress.note_commit(commit, now)
@@ -293,7 +299,7 @@ class Proposer:
             progress.match = max(progress.match, message.zxid)
             progress.attended = message.attended
 
-    def propose(self, time_ms: int, applied: int, digest: int) -> None:
+    def propose(self, time_ms: int, applied: int, digest: int, now: float) -> None:
         """Make batches of all that is pending; they go to the log here and to the followers in parallel."""
         if self.phase != ESTABLISHED or self.rolls_over:
             return
@@ -314,18 +320,60 @@ class Proposer:
             for peer in gathered.origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
-            self._replicate(batch)
+            self._replicate(batch, now)
 
-    def _replicate(self, batch: Batch) -> None:
+    def _replicate(self, batch: Batch, now: float) -> None:
         """The same bytes for everyone, so what is committed with one more vote is what holds for each of them."""
         # Whose clients wait comes first: a send costs 20 us.
         ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
         receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
+        spares = self._spares(batch, receivers) if self._thrift.allowed(now) else ()
         with_each = min([self._committed_with(peer, progress) for peer, progress in receivers], default=0)
         accept = Accept(self.epoch, self._durable.history.commit, with_each, batch)
         for peer, progress in receivers:
+            if peer in spares:
+                progress.hold(batch)
+                continue
+            self._send_held(peer, progress)
             self._told_commit(progress, with_each)
             self._send(peer, accept)
+        if spares:
+            self._thrift.spared(batch.last, now)
+
+    def _spares(self, batch: Batch, receivers: list[tuple[int, Progress]]) -> Collection[int]:
+        """Those of them that can get this batch later: nobody waits for them, neither a client nor the quorum."""
+        history = self._durable.history
+        idle = [
+            peer
+            for peer, progress in receivers
+            if not progress.attended
+            and progress.forwarded != batch.last
+            and len(progress.held) < HELD_BATCHES_MAX
+            and progress.held_bytes + batch.memory_bytes <= HELD_BYTES_MAX
+        ]
+        if not idle:
+            return ()
+        # Who has what is committed has kept up so far, and will make the next commit.
+        prompt = {peer for peer, progress in receivers if progress.match >= history.commit}
+        if history.durable >= history.commit:
+            prompt.add(self._me)
+        voting = self._counted(prompt.difference(idle))
+        for peer in sorted(prompt.intersection(idle), key=lambda peer: -self.progress[peer].match):
+            if self._quorum.has(voting):
+                break
+            voting |= self._counted({peer})
+        return set(idle) - voting if self._quorum.has(voting) else ()
+
+    def _send_held(self, peer: int, progress: Progress) -> None:
+        for batch in progress.take_held():
+            with_peer = self._committed_with(peer, progress)
+            self._told_commit(progress, with_peer)
+            self._send(peer, Accept(self.epoch, self._durable.history.commit, with_peer, batch))
+
+    def _send_all_held(self) -> None:
+        for peer, progress in self.progress.items():
+            if progress.held:
+                self._send_held(peer, progress)
 
     def _gathers(self) -> bool:
         """Whether what is pending waits for more, while a batch is under way (Nagle, RFC 896).
@@ -372,6 +420,7 @@ class Proposer:
         return max(history.commit, self._quorum.reached(standing))
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
+        self._send_held(peer, progress)
         self._told_commit(progress, with_peer)
         self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
 
@@ -389,7 +438,13 @@ class Proposer:
 
     # ---- liveness and barriers
 
+    def tick(self, now: float) -> None:
+        """Called several times in a heartbeat."""
+        self._thrift.look(now)
+        self._send_all_held()
+
     def heartbeat(self) -> None:
+        self._send_all_held()
         self.round += 1
         message = Heartbeat(self.epoch, self._durable.history.commit if self.phase == ESTABLISHED else 0, self.round)
         for peer in self.progress:
