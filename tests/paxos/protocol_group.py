@@ -146,7 +146,7 @@ class Group:
         """So many entries, each forwarded by itself."""
         for _ in range(number):
             assert self[server].forward(1, body)
-        self[server].propose(0, 0, 0, 0.0)
+        self[server].propose(0, 0, 0, self.now)
         self.take(server)
 
 
