@@ -122,6 +122,10 @@ class Group:
         for server, member in self.members.items():
             member.tick(self.now)
             self.take(server)
+        self.move(syncing=syncing)
+
+    def move(self, *, syncing: bool = True) -> None:
+        """Until nothing moves any more, before anybody's next tick."""
         moved = True
         while moved:
             moved = False

@@ -65,7 +65,8 @@ class Spares:
                 raise Violation(f"L5: server {me} tells server {peer} of commits to {told:#x}, and not of {zxid:#x}")
         for peer, spared in self.by_peer.items():
             if spared.batches and spared.batches[0][1] < self.ticks:
-                raise Violation(f"L5: server {me} has not sent server {peer} {spared.batches[0][0]:#x} by its next tick")
+                late = spared.batches[0][0]
+                raise Violation(f"L5: server {me} has not sent {late:#x} to server {peer} by its next tick")
 
     def _proposed(
         self, me: int, proposer: Proposer, following: dict[int, Progress], batch: Batch, ready: Ready
