@@ -42,6 +42,8 @@ from coord.storage.store import Store, StoreSettings
 from coord.storage.writer import Writer
 
 TICKS_A_HEARTBEAT = 2
+TICK_MS_MAX = 50
+"""So long a leader may hold back what a server without clients gets later (paxos/thrift.py), however rare heartbeats are."""
 IDENTITY_BITS = 63
 
 
@@ -113,7 +115,7 @@ async def serve(
             driver.stream, driver.fetch = streams.start, streams.fetch
             nursery.start_soon(writer.run)
             nursery.start_soon(driver.run_pump)
-            nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)
+            nursery.start_soon(driver.run_ticks, min(config.heartbeat_ms / TICKS_A_HEARTBEAT, TICK_MS_MAX) / 1000)
             nursery.start_soon(taker.run)
             nursery.start_soon(port.run_sweep)
             if own_process:

@@ -301,6 +301,28 @@ def test_pace_is_late_until_it_is_in_time_again() -> None:
     assert not pace.late
 
 
+@pytest.mark.parametrize("slow", [1, 3])
+def test_a_slow_disk_be_it_the_leaders_makes_one_write_wait_and_is_not_relied_on_again(slow: int) -> None:
+    group = thrifty()
+    at_once: list[bool] = []
+    for _ in range(3 * GENEROUS_BATCHES):
+        group.propose(3)
+        for server in group.members:
+            if server not in (3, slow):
+                group.deliver(3, server)
+            if server != slow:
+                group.sync(server)
+        for follower in (1, 2):
+            group.deliver(follower, 3)
+        at_once.append(group[3].log.commit == group[3].log.last)
+        for passed_s in (0.0, GENEROUS_S):
+            tick(group, passed_s=passed_s)  # with which comes what was held back
+            group.now += 4 * LATE_S
+            group.move()
+    assert at_once == [False] + [True] * (len(at_once) - 1)
+    assert accepts(group)[1 if slow == 3 else 2] == [*range(3, len(at_once) + 3)]
+
+
 def test_nobody_is_late_with_what_was_held_back_from_it() -> None:
     group = thrifty()
     for _ in range(3):
