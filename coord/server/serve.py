@@ -43,7 +43,7 @@ from coord.storage.writer import Writer
 
 TICKS_A_HEARTBEAT = 2
 TICK_MS_MAX = 50
-"""So long a leader may hold back what a server without clients gets later (paxos/thrift.py), however rare heartbeats are."""
+"""However rare heartbeats are: a tick ends what a leader holds back from servers without clients (paxos/thrift.py)."""
 IDENTITY_BITS = 63
 
 
