@@ -320,6 +320,7 @@ class Participant:
             acceptor.heard_s = now  # until it has the promise, the leader has nothing to say
         self._now = self._ticked_s = now
         if proposer is not None:
+            proposer.tick(now)
             patience = settings.leader_timeout_s
             if now - proposer.started_s > patience and not proposer.has_contact(now, patience):
                 self._become_looking("no quorum has answered for too long")
@@ -347,10 +348,10 @@ class Participant:
         elif self._acceptor is not None:
             self._acceptor.heard_s = now
 
-    def propose(self, time_ms: int, applied: int, digest: int) -> None:
+    def propose(self, time_ms: int, applied: int, digest: int, now: float) -> None:
         """If this server leads: make batches of what is pending. `applied`, `digest`: its state as it stands."""
         if self._proposer is not None:
-            self._proposer.propose(time_ms, applied, digest)
+            self._proposer.propose(time_ms, applied, digest, now)
             if self._proposer.rolls_over:
                 self.notes.append(f"the counter of epoch {self._proposer.epoch} is used up: preparing a new epoch")
                 self._become_preparing()

@@ -35,6 +35,7 @@ from coord.paxos.messages import (
 from coord.paxos.pending import Pending
 from coord.paxos.progress import Progress
 from coord.paxos.quorum import Majority
+from coord.paxos.thrift import Thrift
 
 PREPARING, SYNCHRONIZING, ESTABLISHED = "preparing", "synchronizing", "established"
 
@@ -65,6 +66,7 @@ class Proposer:
         "_quorum",
         "_round_started",
         "_standing",
+        "_thrift",
         "_told",
         "_unanswered",
         "_uncommitted_bytes",
@@ -110,9 +112,10 @@ class Proposer:
         self._waiting: list[tuple[int, int]] = []  # those the round under way answers
         self._round_started = 0
         self._need_snapshot: set[int] = set()  # servers whose next promise is answered with a snapshot
-        self._under_way: deque[tuple[int, int]] = deque()  # (last zxid, bytes) not yet committed
+        self._under_way: deque[tuple[int, int, float]] = deque()  # (last zxid, bytes, since when) not yet committed
         self._uncommitted_bytes = 0
         self._standing: dict[int, int] | None = None  # `_positions`, until something has changed
+        self._thrift = Thrift(me, quorum)
         self._untold = False  # something has changed since it was looked what is to be told of commits
         self._told = 0  # the highest `with_you`: no follower has committed more than this, or than is committed here
 
@@ -145,6 +148,7 @@ class Proposer:
         self._asked = [item for item in self._asked if item[0] != peer]
         # Its tickets may begin anew, if its process does: an old answer must not pass for a new one (T38).
         self._waiting = [item for item in self._waiting if item[0] != peer]
+        self._send_all_held()  # whom it was thought to vote without: it may be needed now
 
     def on_promise(self, peer: int, message: Promise, now: float) -> None:
         unanswered = self._unanswered.pop(peer, 0)
@@ -248,11 +252,9 @@ class Proposer:
                     self._tell_commit(peer, progress, self._durable.history.commit)
         if self.phase == ESTABLISHED:
             self._standing, self._untold = self._positions(), True
+            self._look_at_pace(now)
             self._commit_to(self._quorum.reached(self._standing))
-            commit = self._durable.history.commit
-            for progress in self.progress.values():
-                if progress.established:
-                    progress.note_commit(commit, now)
+            self._note_commit(now)
 
     def _established(self) -> set[int]:
         established = {peer for peer, progress in self.progress.items() if progress.established}
@@ -293,10 +295,11 @@ class Proposer:
             progress.match = max(progress.match, message.zxid)
             progress.attended = message.attended
 
-    def propose(self, time_ms: int, applied: int, digest: int) -> None:
+    def propose(self, time_ms: int, applied: int, digest: int, now: float) -> None:
         """Make batches of all that is pending; they go to the log here and to the followers in parallel."""
         if self.phase != ESTABLISHED or self.rolls_over:
             return
+        self._look_at_pace(now)
         while self.pending and not self._gathers() and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
             gathered = self.pending.gather(self._limits.batch_bytes_max)
             last = self._durable.history.last
@@ -309,23 +312,42 @@ class Proposer:
             self._durable.append(batch)
             self._untold = True
             size = len(gathered.runs)
-            self._under_way.append((batch.last, size))
+            self._under_way.append((batch.last, size, now))
             self._uncommitted_bytes += size
             for peer in gathered.origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
-            self._replicate(batch)
+            self._replicate(batch, now)
 
-    def _replicate(self, batch: Batch) -> None:
+    def _replicate(self, batch: Batch, now: float) -> None:
         """The same bytes for everyone, so what is committed with one more vote is what holds for each of them."""
         # Whose clients wait comes first: a send costs 20 us.
         ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
         receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
+        history = self._durable.history
+        spares = self._thrift.spares(batch, receivers, self.strangers, history.commit, history.durable, now)
+        for peer in spares:
+            self.progress[peer].hold(batch)
+        if spares:
+            receivers = [each for each in receivers if each[0] not in spares]
         with_each = min([self._committed_with(peer, progress) for peer, progress in receivers], default=0)
-        accept = Accept(self.epoch, self._durable.history.commit, with_each, batch)
+        accept = Accept(self.epoch, history.commit, with_each, batch)
         for peer, progress in receivers:
+            self._send_held(peer, progress)
             self._told_commit(progress, with_each)
             self._send(peer, accept)
+
+    def _send_held(self, peer: int, progress: Progress) -> None:
+        """What it was spared. To come before whatever else tells it of commits: it has to have them in its log."""
+        if progress.held:
+            with_peer = self._committed_with(peer, progress)
+            self._told_commit(progress, with_peer)
+            for batch in progress.take_held():
+                self._send(peer, Accept(self.epoch, self._durable.history.commit, with_peer, batch))
+
+    def _send_all_held(self) -> None:
+        for peer, progress in self.progress.items():
+            self._send_held(peer, progress)
 
     def _gathers(self) -> bool:
         """Whether what is pending waits for more, while a batch is under way (Nagle, RFC 896).
@@ -350,7 +372,7 @@ class Proposer:
             for peer, progress in self.progress.items():
                 if progress.established and (progress.attended or progress.forwarded > progress.told_commit):
                     with_peer = self._committed_with(peer, progress)
-                    without_it = progress.late and progress.match < commit > progress.told_commit
+                    without_it = progress.pace.late and progress.match < commit > progress.told_commit
                     if with_peer > progress.told or without_it:
                         self._tell_commit(peer, progress, with_peer)
         if self._asked and not self._waiting:
@@ -372,6 +394,7 @@ class Proposer:
         return max(history.commit, self._quorum.reached(standing))
 
     def _tell_commit(self, peer: int, progress: Progress, with_peer: int) -> None:
+        self._send_held(peer, progress)
         self._told_commit(progress, with_peer)
         self._send(peer, Commit(self.epoch, self._durable.history.commit, with_peer))
 
@@ -387,9 +410,28 @@ class Proposer:
             while self._under_way and self._under_way[0][0] <= zxid:
                 self._uncommitted_bytes -= self._under_way.popleft()[1]
 
+    def _look_at_pace(self, now: float) -> None:
+        if self._under_way:
+            self._thrift.look(self._under_way[0][2], now)
+
+    def _note_commit(self, now: float) -> None:
+        history = self._durable.history
+        self._thrift.pace.note(history.durable, history.commit, now)
+        for progress in self.progress.values():
+            if progress.established:
+                progress.note_commit(history.commit, now)
+
     # ---- liveness and barriers
 
+    def tick(self, now: float) -> None:
+        """Called several times in a heartbeat."""
+        if self.phase == ESTABLISHED:
+            self._look_at_pace(now)
+            self._send_all_held()
+            self._note_commit(now)
+
     def heartbeat(self) -> None:
+        self._send_all_held()
         self.round += 1
         message = Heartbeat(self.epoch, self._durable.history.commit if self.phase == ESTABLISHED else 0, self.round)
         for peer in self.progress:
@@ -427,6 +469,8 @@ class Proposer:
                 if peer == self._me:
                     self.answered.append((ticket, zxid))
                 else:
+                    if peer in self.progress:
+                        self._send_held(peer, self.progress[peer])  # it waits for what was proposed meanwhile, too
                     self._send(peer, Barrier(self.epoch, ticket, zxid))
             self._waiting = []
 

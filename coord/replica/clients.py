@@ -50,6 +50,8 @@ from coord.replica.ready import Ready
 from coord.replica.syncs import Syncs
 
 PASSWORD_BYTES = 16
+AHEAD_HEARTBEATS = 2
+"""A client that has seen more than this server has got waits for so long before it is sent elsewhere."""
 
 
 class Clients:
@@ -116,7 +118,8 @@ class Clients:
     def open(self, pipeline: Pipeline, connect: Connect | Greeting) -> None:
         """The handshake: open a session or go on with one, by a write of this server's own."""
         brain, settings = self.brain, self.brain.settings
-        pipeline.connect = connect
+        if pipeline.connect is None:
+            pipeline.connect, pipeline.greeted_s = connect, brain.now
         if type(connect) is Greeting:
             refusal = native.judge(brain, pipeline, connect)
             if refusal is not None:
@@ -132,15 +135,24 @@ class Clients:
         if not brain.admits:
             # A handshake is a write. Those of clients who give up meanwhile must not become sessions nobody has.
             self.lobby[pipeline] = None
-        elif brain.machine.zxid < connect.seen_zxid <= brain.participant.log.last:
-            self.lobby[pipeline] = None  # until this server, be it the leader, has heard that it is committed
         elif connect.seen_zxid > brain.machine.zxid:
-            seen, here = connect.seen_zxid, brain.machine.zxid
-            self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}", BEHIND)
+            self._wait_for_what_was_seen(pipeline, connect.seen_zxid)
         elif connect.session == 0:
             self._open_new(pipeline)
         else:
             self._go_on(pipeline, connect)
+
+    def _wait_for_what_was_seen(self, pipeline: Pipeline, seen: int) -> None:
+        """Until this server, be it the leader, has heard that it is committed; or, if it has not got it either, for as
+        long as a leader may let a server without clients wait for it (paxos/thrift.py).
+        """
+        brain = self.brain
+        patience_s = brain.settings.paxos.heartbeat_s * AHEAD_HEARTBEATS
+        if seen <= brain.participant.log.last or brain.now - pipeline.greeted_s < patience_s:
+            self.lobby[pipeline] = None
+            return
+        here = brain.machine.zxid
+        self.hang_up(pipeline, f"the client has seen zxid {seen:#x}, this server stands at {here:#x}", BEHIND)
 
     def _open_new(self, pipeline: Pipeline) -> None:
         # The server's id in the highest byte keeps servers from drawing the same number; 0 is never drawn.

@@ -66,6 +66,7 @@ class Pipeline:
     session: int = 0  # 0 until it is opened
     timeout_ms: int = 0
     connect: Connect | Greeting | None = None  # the handshake, while and after it is answered
+    greeted_s: float = 0.0  # when that came
     ending: bool = False  # it has said something that cannot be read: nothing more is taken from it
     number_max: int = 0  # of the numbered writes it has sent, or had done when it was attached
     acked: int = 0  # it has the replies to its writes up to this number

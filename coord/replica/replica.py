@@ -198,7 +198,8 @@ class Replica:
             self._forward()
         if participant.wants_to_propose:
             machine = self.machine
-            participant.propose(max(wall_ms, participant.log.time_ms, machine.time_ms), machine.zxid, machine.digest)
+            time_ms = max(wall_ms, participant.log.time_ms, machine.time_ms)
+            participant.propose(time_ms, machine.zxid, machine.digest, now)
         ready = Ready()
         output = participant.take()
         if output is not None:

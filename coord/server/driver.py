@@ -8,6 +8,8 @@ task does in the next turn.
 
 import time
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from typing import Protocol
 
 import trio
@@ -32,6 +34,9 @@ STOPPED_S = 0.3
 
 STOPPED_AGAIN_S = 5.0
 """So long that does not count again: who never gets to run must still find out that the leader is gone."""
+
+
+_RECEIVER = itemgetter(0)
 
 
 def wall_ms() -> int:
@@ -230,10 +235,10 @@ class Driver:
     def _perform(self, ready: Ready) -> None:
         """Do what the replica decided. The order of these lines is the order of durability."""
         links = self.links
-        for peer, message in ready.send_now:
+        for peer, said in groupby(ready.send_now, _RECEIVER):
             link = links.get(peer)
             if link is not None:
-                link.send(self._encode(message))
+                link.send(b"".join([self._encode(message) for _, message in said]))
         if ready.serial:
             self._store(ready)
         for request in ready.stream:

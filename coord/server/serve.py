@@ -43,6 +43,8 @@ from coord.storage.store import Store, StoreSettings
 from coord.storage.writer import Writer
 
 TICKS_A_HEARTBEAT = 2
+TICK_MS_MAX = 50
+"""However rare heartbeats are: a tick ends what a leader holds back from servers without clients (paxos/thrift.py)."""
 IDENTITY_BITS = 63
 
 
@@ -114,7 +116,7 @@ async def serve(
             driver.stream, driver.fetch = streams.start, streams.fetch
             nursery.start_soon(writer.run)
             nursery.start_soon(driver.run_pump)
-            nursery.start_soon(driver.run_ticks, config.heartbeat_ms / 1000 / TICKS_A_HEARTBEAT)
+            nursery.start_soon(driver.run_ticks, min(config.heartbeat_ms / TICKS_A_HEARTBEAT, TICK_MS_MAX) / 1000)
             nursery.start_soon(taker.run)
             nursery.start_soon(port.run_sweep)
             if own_process:

@@ -122,6 +122,10 @@ class Group:
         for server, member in self.members.items():
             member.tick(self.now)
             self.take(server)
+        self.move(syncing=syncing)
+
+    def move(self, *, syncing: bool = True) -> None:
+        """Until nothing moves any more, before anybody's next tick."""
         moved = True
         while moved:
             moved = False
@@ -146,7 +150,7 @@ class Group:
         """So many entries, each forwarded by itself."""
         for _ in range(number):
             assert self[server].forward(1, body)
-        self[server].propose(0, 0, 0)
+        self[server].propose(0, 0, 0, self.now)
         self.take(server)
 
 

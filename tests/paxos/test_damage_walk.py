@@ -133,7 +133,7 @@ class Walk:
         for server, participant in list(self.up.items()):
             if participant.leads:
                 participant.forward(1, self.rng.randbytes(self.rng.choice((3, 300))))
-                participant.propose(0, 0, 0)
+                participant.propose(0, 0, 0, 0.0)
                 self.take(server)
 
     def take(self, server: int) -> None:

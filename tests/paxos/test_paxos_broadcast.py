@@ -260,7 +260,7 @@ def test_a_counter_near_its_end_starts_a_new_epoch_and_loses_no_forward_T20() ->
     group.settle()
     service = {server: member.service for server, member in group.members.items()}
     assert group[3].forward(2, b"xx")  # would end at 5
-    group[3].propose(0, 0, 0)
+    group[3].propose(0, 0, 0, 0.0)
     assert not group[3].leads
     group.settle()
     assert group[3].leads
@@ -281,7 +281,7 @@ def test_a_forward_of_a_connection_that_is_gone_is_not_proposed() -> None:
     group.take(1)
     group.deliver(1, 3)
     group.cut(1, 3)
-    group[3].propose(0, 0, 0)
+    group[3].propose(0, 0, 0, 0.0)
     group.take(3)
     assert group[3].log.last == 0
 
@@ -308,7 +308,7 @@ def test_an_ensemble_of_one_needs_nobody_but_waits_for_its_disk_T27() -> None:
     group.settle()
     assert group[1].leads
     assert group[1].forward(1, b"x")
-    group[1].propose(0, 0, 0)
+    group[1].propose(0, 0, 0, 0.0)
     group.take(1)
     assert group[1].log.commit == 0
     group.sync(1)
@@ -332,7 +332,7 @@ def test_forwards_reach_the_leader_in_the_order_in_which_they_were_given() -> No
     group.take(1)
     assert [message.runs for message in group.sent(Forward, 1, 3)] == [b"a", b"b", b"c"]  # type: ignore[attr-defined]
     group.deliver(1, 3)
-    group[3].propose(0, 0, 0)
+    group[3].propose(0, 0, 0, 0.0)
     group.settle()
     assert [each.body for each in group[2].log.after(0) or ()] == [b"abc"]
 
@@ -344,6 +344,8 @@ def uneven() -> Group:
     group.propose(3)
     group.settle()  # so that it is known that server 1 has no clients
     group.propose(3)
+    group[3].tick(group.now)  # so that server 1 is spared nothing
+    group.take(3)
     group.deliver(3, 2)
     group.sync(2)
     group.deliver(2, 3)
@@ -360,7 +362,7 @@ def test_who_forwards_is_told_at_once_what_is_committed_with_it_though_it_had_no
     group.wires[3, 1].clear()
     while group.wires[1, 3]:
         group[3].receive(1, group.wires[1, 3].popleft(), group.now)
-    group[3].propose(0, 0, 0)
+    group[3].propose(0, 0, 0, 0.0)
     group.take(3)
     told = group.sent(Commit, 3, 1)[before:]
     assert [(each.zxid < alone, each.with_you) for each in told] == [(True, alone)]  # type: ignore[attr-defined]

@@ -62,7 +62,7 @@ def test_much_that_waits_is_not_kept_decoded() -> None:
     for sequence in range(5):
         forward = forward_of(sequence)
         assert leader.forward(1, forward.runs, forward.read)
-        leader.propose(0, 0, 0)
+        leader.propose(0, 0, 0, 0.0)
         group.take(3)
     batches = leader.log.after(leader.log.commit)
     assert batches is not None

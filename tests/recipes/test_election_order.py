@@ -126,6 +126,7 @@ async def test_an_election_that_forgets_who_was_named_is_found(virtual_clock, mo
 async def test_who_has_read_the_line_before_a_successor_was_named_reads_it_again(ensemble, virtual_clock, monkeypatch):
     """Its read is answered, then a term ends whose leader has named another; only then it goes on."""
     led: list[str] = []
+    leading = ensemble.replicas[ensemble.leader()]
     async with ensemble.client() as one, ensemble.client() as two, ensemble.client() as slow:
         read, named = trio.Event(), trio.Event()
         entries = Places.entries
@@ -143,7 +144,7 @@ async def test_who_has_read_the_line_before_a_successor_was_named_reads_it_again
             nursery.start_soon(Election(slow, "/x", name="slow").run, note)
             await read.wait()
             nursery.start_soon(Election(two, "/x", name="named").run, note)
-            await ensemble.wait(lambda: len(ensemble.replicas[1].machine.tree.nodes["/x"].children) == 3)
+            await ensemble.wait(lambda: len(leading.machine.tree.nodes["/x"].children) == 3)
             await term.hand_over("named")
             ensemble.isolate(two)  # so it is not quicker by chance
 
@@ -160,10 +161,11 @@ async def test_who_has_read_the_line_before_a_successor_was_named_reads_it_again
 
 async def test_who_leads_no_more_names_nobody(ensemble, virtual_clock):
     told: list[str] = []
+    leading = ensemble.replicas[ensemble.leader()]
     async with ensemble.client() as one, ensemble.client() as two, trio.open_nursery() as nursery:
         async with await anext(Election(one, "/x")) as term:
             nursery.start_soon(anext, Election(two, "/x", name="named"))
-            await ensemble.wait(lambda: len(ensemble.replicas[1].machine.tree.nodes["/x"].children) == 2)
+            await ensemble.wait(lambda: len(leading.machine.tree.nodes["/x"].children) == 2)
             with trio.CancelScope(shield=True):  # it is told that the term is lost, maybe before `two` is answered
                 await two.delete("/x/leader")
                 try:

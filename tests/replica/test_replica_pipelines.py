@@ -141,6 +141,7 @@ def test_a_sync_shows_what_was_committed_anywhere_before_it() -> None:
     writer, reader = world.client(3), world.client(1)
     held = world.wires.pop((3, 1))
     writer.do(create("/a", b"1"))
+    world.pass_time(0.05)  # the leader has relied on server 1, and turns to server 2
     assert writer.answers[-1].error == 0
     (stale,) = reader.do(Exists("/a"))
     assert stale.error == -101
@@ -277,8 +278,25 @@ def test_an_unknown_session_is_refused() -> None:
 def test_a_client_that_has_seen_more_than_this_server_is_sent_elsewhere_T36() -> None:
     world = World()
     client = world.client(seen=1 << 50)
+    world.pass_time(0.1)
+    assert not client.hung_up  # it might be under way
+    world.pass_time(0.2)
     assert client.frames == []
     assert "has seen" in client.hung_up
+
+
+def test_a_client_that_comes_to_a_server_that_was_spared_what_it_has_seen_waits_for_that() -> None:
+    world = World(3)
+    writer, spare = world.client(3), world.replicas[2]
+    world.pass_time(0.1)
+    writer.do(create("/a", b"1"))
+    opened, seen = writer.opened, writer.answers[-1].zxid
+    assert spare.participant.log.last < seen
+    moved = world.client(2, session=opened.session, password=opened.password, seen=seen)
+    assert not moved.frames
+    world.pass_time(0.05)
+    assert moved.opened.session == opened.session
+    assert moved.do(GetData("/a"))[0].data == b"1"
 
 
 def test_the_timeout_is_kept_within_the_limits() -> None:
@@ -483,7 +501,7 @@ def test_a_sync_asked_of_a_leader_that_is_gone_is_asked_again() -> None:
     world.cut(2, 3)
     world.pass_time(1.0)
     assert [answer.error for answer in client.answers] == [0]
-    assert world.replicas[2].participant.leads
+    assert world.replicas[1].participant.leads  # server 2, which has no clients, was spared what they wrote last
 
 
 @pytest.mark.parametrize("server", [1, 3])

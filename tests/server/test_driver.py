@@ -9,9 +9,12 @@ from memory_ensemble import CLIENT_PORT, memory_ensemble
 from memory_native import MemoryNative
 
 from coord.codec import native
+from coord.codec.peer import encode
 from coord.model.handshake import BEHIND, Refusal, Welcome
 from coord.model.requests import AtLeast, Exists
+from coord.paxos.messages import Commit, Message
 from coord.replica import limits
+from coord.replica.ready import Ready
 from coord.replica.replica import StateDiverged
 from coord.server.driver import Driver
 from tools.wire import jute
@@ -68,6 +71,23 @@ async def test_who_has_seen_what_an_idle_server_was_not_told_yet_to_be_committed
         refusal = await stranger.receive()
         assert isinstance(refusal, Refusal)
         assert refusal.code == BEHIND
+
+
+class Sends(list[bytes]):
+    """A link."""
+
+    send = list.append
+
+
+async def test_what_is_said_to_one_peer_in_a_row_leaves_in_one_send_and_nothing_changes_places() -> None:
+    driver: Any = Driver(None, None, None)  # type: ignore[arg-type]
+    one, two = Sends(), Sends()
+    driver.links = {1: one, 2: two}
+    said: list[Message] = [Commit(1, zxid, zxid) for zxid in range(6)]
+    driver._perform(Ready(send_now=[(peer, said[zxid]) for zxid, peer in enumerate((1, 1, 2, 3, 3, 1))]))
+    frames = [encode(message) for message in said]
+    assert one == [frames[0] + frames[1], frames[5]]
+    assert two == [frames[2]]
 
 
 class BrokenReplica:

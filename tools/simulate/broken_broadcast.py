@@ -20,6 +20,7 @@ from coord.paxos.participant import Participant
 from coord.paxos.progress import Progress
 from coord.paxos.proposer import PREPARING, Proposer
 from coord.paxos.quorum import Majority
+from coord.paxos.thrift import Thrift
 from coord.replica.ready import Ready
 from coord.storage import survey
 from coord.storage.errors import StorageFailure
@@ -304,6 +305,78 @@ def lead_with_an_older_history(patch: Patch) -> None:
     patch.attribute(Election, "choose", choose)
     patch.row(participant._TO_ACCEPTOR, Commit, on_commit)
     patch.row(participant._TO_ACCEPTOR, Heartbeat, lambda self, said: self.on_heartbeat(replace(said, commit=0)))
+
+
+# ---- thrift
+
+
+def count_a_spare_as_if_it_had_been_sent_everything(patch: Patch) -> None:
+    """What is held back from a follower counts as durable with it."""
+
+    def hold(self: Progress, batch: Batch) -> None:
+        good(self, batch)
+        self.match = batch.last
+
+    good = Progress.hold
+    patch.attribute(Progress, "hold", hold)
+
+
+def tell_a_spare_of_commits_that_it_was_not_sent(patch: Patch) -> None:
+    """A heartbeat, or a commit, does not wait for what is held back."""
+
+    def heartbeat(self: Proposer) -> None:
+        patch_here = Patch()
+        patch_here.attribute(Proposer, "_send_all_held", lambda self: None)
+        try:
+            good_heartbeat(self)
+        finally:
+            patch_here.undo()
+
+    def tell_commit(self: Proposer, peer: int, progress: Progress, with_peer: int) -> None:
+        held, progress.held = progress.held, []
+        good_tell(self, peer, progress, with_peer)
+        progress.held = held
+
+    good_heartbeat, good_tell = Proposer.heartbeat, Proposer._tell_commit
+    patch.attribute(Proposer, "heartbeat", heartbeat)
+    patch.attribute(Proposer, "_tell_commit", tell_commit)
+
+
+def never_send_what_is_held_back(patch: Patch) -> None:
+    patch.attribute(Proposer, "_send_held", lambda self, peer, progress: None)
+
+
+def send_what_is_held_back_with_the_next_batch_only(patch: Patch) -> None:
+    """If nobody writes any more, it never comes."""
+    patch.attribute(Proposer, "_send_all_held", lambda self: None)
+
+
+def send_the_newest_first_of_what_was_held_back(patch: Patch) -> None:
+    good = Progress.take_held
+    patch.attribute(Progress, "take_held", lambda self: good(self)[::-1])
+
+
+def spare_so_many_that_no_quorum_is_left(patch: Patch) -> None:
+    """Everybody without clients."""
+
+    def spares(self: Thrift, batch: Batch, receivers: Any, *rest: Any) -> set[int]:
+        return {peer for peer, progress in receivers if progress.can_wait_for(batch, 64, 1 << 14)}
+
+    patch.attribute(Thrift, "spares", spares)
+
+
+def rely_on_whoever_follows(patch: Patch) -> None:
+    """Strangers and observers too: some of the quorum is of those who do not vote."""
+
+    def spares(self: Thrift, batch: Batch, receivers: Any, strangers: frozenset[int], *rest: Any) -> Any:
+        voters, self._quorum.voters = self._quorum.voters, frozenset({self._me, *(peer for peer, _ in receivers)})
+        try:
+            return good(self, batch, receivers, frozenset(), *rest)
+        finally:
+            self._quorum.voters = voters
+
+    good = Thrift.spares
+    patch.attribute(Thrift, "spares", spares)
 
 
 # ---- a damaged log

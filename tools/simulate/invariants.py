@@ -156,6 +156,14 @@ def sessions_expire_in_their_time(
                     raise Violation(f"I17: server {server.number} lets {expired:#x} expire before its time")
 
 
+def who_is_spared_is_not_forgotten(
+    servers: Servers, server: SimulatedServer, replica: Replica, ready: Ready | None
+) -> None:
+    """L5."""
+    assert ready is not None, "this is asked of outputs"
+    server.seen.spares.look(server.number, replica.participant._proposer, ready, server.stage.situations)
+
+
 def _check_quorum_holds(servers: Servers, voters: frozenset[int], batch: Batch) -> None:
     holders = [number for number in voters if servers[number].vouched.holds(batch)]
     if len(holders) * 2 <= len(voters):
@@ -174,4 +182,5 @@ AFTER_OUTPUT: list[Invariant] = [
     leaders_know_what_came_before,
     leaders_hand_out_each_zxid_once,
     sessions_expire_in_their_time,
+    who_is_spared_is_not_forgotten,
 ]

@@ -45,6 +45,7 @@ from tools.simulate.honesty import check_barrier, check_said_now, check_said_whe
 from tools.simulate.kept import Durable, Kept
 from tools.simulate.network import Link, Network
 from tools.simulate.situations import HUNG_UP, NOTED
+from tools.simulate.spares import Spares
 from tools.simulate.stage import Stage
 from tools.simulate.streams import Streams
 
@@ -78,6 +79,7 @@ class Seen:
     heard_s: dict[int, float] = field(default_factory=dict)  # by session, while it leads
     receiving: bool = False  # a snapshot has begun to come
     overdue: dict[int, None] = field(default_factory=dict)  # sessions that were silent for their timeout
+    spares: Spares = field(default_factory=Spares)
 
 
 class SimulatedServer:
@@ -288,6 +290,7 @@ class SimulatedServer:
         if replica.participant.leads:
             self._note_overdue(replica, now)
         self._ticked_s = now
+        self.seen.spares.ticks += 1
         replica.tick(now, self.wall_ms)
         self.at(TICK_S / self.rate, self.tick)
         store = self.disk.store
