@@ -27,7 +27,6 @@ from coord.server.console import Console
 from coord.server.driver import Driver, wall_ms
 from coord.server.errors import AddressUnavailable
 from coord.server.facts import ServerFacts
-from coord.server.huge_pages import run_in_huge_pages
 from coord.server.inspection import Inspections
 from coord.server.log_lines import EventLog
 from coord.server.memory import keep_what_is_freed
@@ -121,7 +120,6 @@ async def serve(
             nursery.start_soon(port.run_sweep)
             if own_process:
                 nursery.start_soon(run_tidying, lambda: replica.machine.zxid + replica.clients.received)
-                nursery.start_soon(run_in_huge_pages)
             for listener in client_listeners:
                 nursery.start_soon(port.run, listener)
             for listener in peer_listeners:
