@@ -66,16 +66,13 @@ class Batch:
     body_at: int = field(default=0, repr=False)  # where in `encoded` the body begins
     read: Sequence[Run] = field(default=(), repr=False, compare=False)  # the runs, where they were read to be proposed
     last: int = field(init=False, repr=False)  # zxid of the last entry
+    memory_bytes: int = field(init=False, repr=False, compare=False)  # about: its body, encoded or not yet
 
     def __post_init__(self) -> None:
         self.last = self.first + self.count - 1
+        self.memory_bytes = len(self.encoded) - self.body_at + len(self.unencoded)
 
     @property
     def body(self) -> bytes:
         """The runs, one after the other. A copy: not to be asked for twice."""
         return self.encoded[self.body_at :] if self.body_at else self.unencoded
-
-    @property
-    def memory_bytes(self) -> int:
-        """About what it takes in memory, whether it is encoded or not yet: the length of its body."""
-        return len(self.encoded) - self.body_at + len(self.unencoded)

@@ -310,7 +310,6 @@ class Proposer:
             batch = Batch(self.epoch, first, gathered.count, last, time_ms, applied, digest, gathered.runs)
             batch.read = gathered.read
             self._durable.append(batch)
-            self._untold = True
             size = len(gathered.runs)
             self._under_way.append((batch.last, size, now))
             self._uncommitted_bytes += size
@@ -330,7 +329,10 @@ class Proposer:
             self.progress[peer].hold(batch)
         if spares:
             receivers = [each for each in receivers if each[0] not in spares]
-        with_each = min([self._committed_with(peer, progress) for peer, progress in receivers], default=0)
+        committed_with = [self._committed_with(peer, progress) for peer, progress in receivers]
+        with_each = min(committed_with, default=0)
+        if with_each < max(committed_with, default=0):
+            self._untold = True  # to some there is more to tell
         accept = Accept(self.epoch, history.commit, with_each, batch)
         for peer, progress in receivers:
             self._send_held(peer, progress)

@@ -19,9 +19,11 @@ GENEROUS_S = 1.0
 GENEROUS_BATCHES = 16
 """After a commit that took longer than LATE_S nobody is spared for so long, and so many batches."""
 
-HELD_BATCHES_MAX = 64
+HELD_BATCHES_MAX = 16
 HELD_BYTES_MAX = 16 << 10
-"""What is held back from one follower is not more than this."""
+"""What is held back from one follower is not more than this: 64 batches at once keep a processor busy for so long that
+other writes show it.
+"""
 
 
 class Thrift:
