@@ -31,7 +31,10 @@ class _Member:
 
 
 class Crowd:
-    """Streams without a file descriptor are heard as well, each by its own task; on systems without epoll all are."""
+    """Streams without a file descriptor are heard as well, each by its own task; on systems without epoll all are.
+
+    Who closes a stream cancels the task that listens to it, too: a socket that is closed says nothing more to an epoll.
+    """
 
     __slots__ = ("_epoll", "_members")
 
@@ -44,9 +47,9 @@ class Crowd:
         fd = stream.fileno()
         if self._epoll is None or fd < 0:
             return await _listen_alone(stream, hear)
-        member = self._members[fd] = _Member(trio.lowlevel.current_task(), stream, hear)
         # Edges: were the socket closed and still open in another process, levels would wake us for ever.
         self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        member = self._members[fd] = _Member(trio.lowlevel.current_task(), stream, hear)
 
         def abort(_: object) -> trio.lowlevel.Abort:
             if self._members.get(fd) is member:  # and not another that was given the number since
@@ -54,8 +57,12 @@ class Crowd:
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if member.error is not None:
-            raise member.error
+        error, member.error = member.error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # it knows this frame: a cycle, of which server/collector.py wants none
         return member.satisfied or await _listen_alone(stream, hear)  # which finds out how it ended
 
     async def run(self) -> None:

@@ -72,7 +72,7 @@ class ClientConnection:
         self._unsettled = unsettled  # where the sweep looks
         self.pipeline = pipeline
         self.outbox = outbox
-        self.rest = b""  # of what was heard, begins a request that is not whole
+        self.rest = b""  # what `hear` has left over: the beginning of a request
         self.since_s = now
         self.half_since_s: float | None = now  # when a frame that is not whole yet began; at first the handshake
         self.pieces_seen = 0  # of the outbox, when it was last looked at

@@ -1,6 +1,7 @@
 """Connections that are heard without waking their tasks."""
 
 import random
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,24 +15,27 @@ from coord.net.network import Listener, Stream, TcpNetwork
 from coord.testing.network import MemoryNetwork
 
 
-class Listening:
-    """One member: what it heard, and how its listening ended. It has heard enough with `until`."""
+class Nonsense(ValueError):
+    """What was heard makes no sense."""
 
-    def __init__(self, until: bytes = b"stop") -> None:
+
+class Listening:
+    """One member: what it heard, and how its listening ended. It has heard enough with "stop"."""
+
+    def __init__(self) -> None:
         self.heard: list[bytes] = []
         self.goes_on: bool | None = None
         self.error: BaseException | None = None
         self.came = trio.Event()  # something was heard; made anew by `wait_heard`
         self.ended = trio.Event()
         self.scope = trio.CancelScope()
-        self._until = until
 
     def hear(self, data: bytes) -> bool:
         self.heard.append(data)
         self.came.set()
         if data == b"fail":
-            raise ValueError("what was heard makes no sense")
-        return data != self._until
+            raise Nonsense
+        return data != b"stop"
 
     async def run(self, crowd: Crowd, stream: Stream) -> None:
         try:
@@ -117,7 +121,9 @@ async def test_an_error_is_raised_where_it_belongs_and_the_others_go_on() -> Non
     async with crowd_of(one, other) as (_, (to_one, to_other), _, _, _):
         to_one.send_now(b"fail")
         await one.ended.wait()
-        assert isinstance(one.error, ValueError)
+        assert isinstance(one.error, Nonsense)
+        error, one.error = weakref.ref(one.error), None
+        assert error() is None  # without the collector
         to_other.send_now(b"word")
         await other.wait_heard(1)
 

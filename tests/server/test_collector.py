@@ -33,13 +33,13 @@ GUESTS = textwrap.dedent("""
                 guest.sendall(first)
                 if first == b"ruok":
                     guest.recv(10)
-    with socket.socket(socket.AF_UNIX) as guest:  # it pings, as ZooKeeper's clients do
-        guest.connect(path)
-        guest.sendall(jute.connect_request(10_000))
-        guest.recv(100)
-        for _ in range(3):
-            guest.sendall(jute.request(jute.PING_XID, jute.Op.PING))
-            assert len(guest.recv(100)) == 20
+        with socket.socket(socket.AF_UNIX) as guest:  # it pings, as ZooKeeper's clients do
+            guest.connect(path)
+            guest.sendall(jute.connect_request(10_000))
+            guest.recv(100)
+            for _ in range(3):
+                guest.sendall(jute.request(jute.PING_XID, jute.Op.PING))
+                assert len(guest.recv(100)) == 20
 """)
 
 
