@@ -252,7 +252,7 @@ class Proposer:
                     self._tell_commit(peer, progress, self._durable.history.commit)
         if self.phase == ESTABLISHED:
             self._standing, self._untold = self._positions(), True
-            self._look_at_pace(now)
+            self._note_under_way(now)
             self._commit_to(self._quorum.reached(self._standing))
             self._note_commit(now)
 
@@ -299,7 +299,7 @@ class Proposer:
         """Make batches of all that is pending; they go to the log here and to the followers in parallel."""
         if self.phase != ESTABLISHED or self.rolls_over:
             return
-        self._look_at_pace(now)
+        self._note_under_way(now)
         while self.pending and not self._gathers() and self._uncommitted_bytes <= self._limits.uncommitted_bytes_max:
             gathered = self.pending.gather(self._limits.batch_bytes_max)
             last = self._durable.history.last
@@ -412,9 +412,9 @@ class Proposer:
             while self._under_way and self._under_way[0][0] <= zxid:
                 self._uncommitted_bytes -= self._under_way.popleft()[1]
 
-    def _look_at_pace(self, now: float) -> None:
+    def _note_under_way(self, now: float) -> None:
         if self._under_way:
-            self._thrift.look(self._under_way[0][2], now)
+            self._thrift.note_under_way(self._under_way[0][2], now)
 
     def _note_commit(self, now: float) -> None:
         history = self._durable.history
@@ -428,7 +428,7 @@ class Proposer:
     def tick(self, now: float) -> None:
         """Called several times in a heartbeat."""
         if self.phase == ESTABLISHED:
-            self._look_at_pace(now)
+            self._note_under_way(now)
             self._send_all_held()
             self._note_commit(now)
 

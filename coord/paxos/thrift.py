@@ -1,9 +1,9 @@
 """Thrift: a small batch goes at once to as many servers as make a quorum, and to idle spares a little later.
 
 A vote that is not needed costs as much as one that is: two wake-ups, a write and a sync, on processors and disks that
-the others wait for. (EPaxos, SOSP'13, calls it thrifty; there the rest is never sent.) So a follower without clients,
-whose acknowledgement the quorum can do without, gets small batches a few at a time: with the next that it does get, at
-the latest with the leader's next tick. No commit is weaker for it: it stands on a quorum's disks either way.
+the others wait for. (EPaxos, SOSP'13, calls it thrifty; there the rest hear of the commit only.) So a follower without
+clients, whose acknowledgement the quorum can do without, gets small batches a few at a time: with the next that it does
+get, at the latest with the leader's next tick. No commit is weaker for it: it stands on a quorum's disks either way.
 
 What it costs: nobody stands in for a voter that stumbles, until the next tick. So after a commit that came late
 everybody gets everything at once for a while, which also shows who it was: whose pace is late is not relied on.
@@ -38,8 +38,8 @@ class Thrift:
         self._generous_batches = 0
         self.pace = Pace()  # of the leader's own disk
 
-    def look(self, proposed_s: float, now: float) -> None:
-        """See how long the oldest batch that is under way has been so."""
+    def note_under_way(self, proposed_s: float, now: float) -> None:
+        """The oldest batch that is not committed yet was proposed then: if that is long ago, it is late."""
         if now - proposed_s > LATE_S:
             self._generous_until_s, self._generous_batches = now + GENEROUS_S, GENEROUS_BATCHES
 

@@ -70,7 +70,7 @@ class Clients:
         self.sent = 0  # frames: replies and events
         self.pipelines: dict[int, Pipeline] = {}  # by connection
         self._by_session: dict[int, Pipeline] = {}
-        self.lobby: dict[Pipeline, None] = {}  # have said who they are, and wait for a leader or for what they have seen
+        self.lobby: dict[Pipeline, None] = {}  # have said who they are; wait for a leader, or for what they have seen
         self._dirty: dict[Pipeline, None] = {}  # have something to be delivered
         self._hang_ups: list[tuple[int, str]] = []
         self._event: Event | None = None  # the last that somebody was told of

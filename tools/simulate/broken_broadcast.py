@@ -20,7 +20,7 @@ from coord.paxos.participant import Participant
 from coord.paxos.progress import Progress
 from coord.paxos.proposer import PREPARING, Proposer
 from coord.paxos.quorum import Majority
-from coord.paxos.thrift import Thrift
+from coord.paxos.thrift import HELD_BATCHES_MAX, HELD_BYTES_MAX, Thrift
 from coord.replica.ready import Ready
 from coord.storage import survey
 from coord.storage.errors import StorageFailure
@@ -360,7 +360,7 @@ def spare_so_many_that_no_quorum_is_left(patch: Patch) -> None:
     """Everybody without clients."""
 
     def spares(self: Thrift, batch: Batch, receivers: Any, *rest: Any) -> set[int]:
-        return {peer for peer, progress in receivers if progress.can_wait_for(batch, 64, 1 << 14)}
+        return {peer for peer, progress in receivers if progress.can_wait_for(batch, HELD_BATCHES_MAX, HELD_BYTES_MAX)}
 
     patch.attribute(Thrift, "spares", spares)
 
