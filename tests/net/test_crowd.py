@@ -2,7 +2,8 @@
 
 import random
 import weakref
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -29,9 +30,11 @@ class Listening:
         self.came = trio.Event()  # something was heard; made anew by `wait_heard`
         self.ended = trio.Event()
         self.scope = trio.CancelScope()
+        self.on_hearing: Callable[[], None] = lambda: None
 
     def hear(self, data: bytes) -> bool:
         self.heard.append(data)
+        self.on_hearing()
         self.came.set()
         if data == b"fail":
             raise Nonsense
@@ -166,13 +169,43 @@ async def test_a_closed_streams_number_goes_to_the_next_and_its_task_leaves_late
             stream.close()
 
 
-async def test_more_than_are_heard_at_once_are_heard_in_the_next_turns() -> None:
-    members = [Listening() for _ in range(AT_ONCE_MAX + 20)]
+async def test_who_is_closed_while_another_is_heard_hears_no_more() -> None:
+    one, other = Listening(), Listening()
+    async with crowd_of(one, other) as (_, (to_one, to_other), (_, others), _, _):
+        one.on_hearing = others.close
+        to_one.send_now(b"word")
+        to_other.send_now(b"word")
+        await one.wait_heard(1)
+        other.scope.cancel()  # if what it was told had not come yet, nothing else wakes it
+        await other.ended.wait()
+        assert other.heard == []
+        assert not other.goes_on
+        to_one.send_now(b"word")
+        await one.wait_heard(2)
+
+
+class Turns(trio.abc.Instrument):
+    """Counts those of the event loop."""
+
+    count = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+
+async def test_others_get_their_turn_when_so_many_were_heard_at_once() -> None:
+    members = [Listening() for _ in range(2 * AT_ONCE_MAX + 20)]
+    turns, heard_in = Turns(), Counter[int]()
+    trio.lowlevel.add_instrument(turns)
     async with crowd_of(*members) as (_, callers, _, _, _):
-        for caller in callers:
+        for member, caller in zip(members, callers, strict=True):
+            member.on_hearing = lambda: heard_in.update([turns.count])
             caller.send_now(b"word")
         for member in members:
             await member.wait_heard(1)
+    trio.lowlevel.remove_instrument(turns)
+    assert heard_in.total() == len(members)
+    assert max(heard_in.values()) < 2 * AT_ONCE_MAX  # the last look may find so many more
 
 
 async def test_a_stream_of_no_number_is_heard_by_its_own_task(autojump_clock: trio.testing.MockClock) -> None:
