@@ -7,6 +7,7 @@ has to say comes out on standard output. None of the servers outlives it, unless
 
 import os
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -315,6 +316,7 @@ def welcome(serving: Sequence[Child], data: Path) -> str:
     if http:
         http = f"\nTheir figures, over HTTP (coord/admin/README.md):\n\n{http}"
     modes = ", ".join(f"{child.id} {child.mode}" for child in serving)
+    coord = shlex.quote(called())
     return f"""\
 
 coord serves at {hosts}  ({modes})
@@ -336,15 +338,23 @@ With kazoo (pip install kazoo):
 
 To look at the tree and at the servers:
 
-    coord shell {hosts}
-    coord status {hosts}
+    {coord} shell {hosts}
+    {coord} status {hosts}
 
 To keep a copy of it all, which coord restore makes an ensemble of:
 
-    coord backup today.backup {hosts}
+    {coord} backup today.backup {hosts}
 {http}
 Ctrl-C stops the servers; their data stays in {data}.
 """
+
+
+def called() -> str:
+    """What to call this command by: its path where a shell would not find it, as in `make up`'s virtual environment."""
+    here = Path(sys.executable).with_name("coord")
+    if shutil.which("coord") is not None or not here.exists():
+        return "coord"
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
 
 
 def say(sentence: str) -> None:

@@ -252,3 +252,19 @@ def test_the_welcome_names_http_where_it_is_answered(tmp_path):
     with_admin = Child(2, Address(up.HOST, 2182), [], Address(up.HOST, 8081))
     assert "http://" not in up.welcome([plain], tmp_path)
     assert "    curl http://127.0.0.1:8081/metrics\n" in up.welcome([plain, with_admin], tmp_path)
+
+
+def test_the_welcome_calls_coord_by_its_path_where_a_shell_would_not_find_it(tmp_path, monkeypatch):
+    scripts = tmp_path / ".venv" / "bin"
+    scripts.mkdir(parents=True)
+    coord = scripts / "coord"
+    coord.touch(0o700)
+    monkeypatch.setattr(sys, "executable", str(scripts / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert up.called() == str(coord)
+    monkeypatch.chdir(tmp_path)
+    assert up.called() == ".venv/bin/coord"
+    monkeypatch.setenv("PATH", str(scripts))
+    assert up.called() == "coord"
+    coord.unlink()
+    assert up.called() == "coord"
