@@ -319,7 +319,7 @@ class Proposer:
             self._replicate(batch, now)
 
     def _replicate(self, batch: Batch, now: float) -> None:
-        """The same bytes for all who get it now: what is committed with one more vote is what holds for each of them."""
+        """The same bytes for all who get it now: what one more vote commits is told as it holds for each of them."""
         # Whose clients wait comes first: a send costs 20 us.
         ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
         receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
