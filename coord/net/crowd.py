@@ -49,7 +49,7 @@ class Crowd:
         if self._epoll is None or fd < 0:
             return await _listen_alone(stream, hear)
         # Edges: were the socket closed and still open in another process, levels would wake us for ever.
-        self._epoll.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._epoll.register(fd, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
         member = self._members[fd] = _Member(trio.lowlevel.current_task(), stream, hear)
 
         def abort(_: object) -> trio.lowlevel.Abort:
@@ -82,14 +82,14 @@ class Crowd:
         members, heard = self._members, 0
         while heard < AT_ONCE_MAX and (ready := epoll.poll(0, AT_ONCE_MAX)):
             heard += len(ready)
-            for fd, _ in ready:
+            for fd, came in ready:
                 member = members.get(fd)
                 if member is None:
                     continue
                 data = member.stream.receive_now()
                 try:
-                    if data and member.hear(data):
-                        continue
+                    if data and member.hear(data) and came == select.EPOLLIN:
+                        continue  # an end that came with the data is told only once
                 except Exception as error:  # to be raised where its own task would have heard it
                     member.error = error
                 member.satisfied = bool(data)

@@ -49,6 +49,9 @@ class Progress:
     pace: Pace = field(default_factory=Pace)
     held: list[Batch] = field(default_factory=list)  # proposed, and to be sent to it a little later (thrift.py)
     held_bytes: int = 0
+    asked: int = 0  # a batch that was sent and is not acknowledged yet; 0: none is measured
+    asked_since_s: float = 0.0
+    takes_s: float = 0.0  # so long that took lately, about
     round: int = 0  # the last heartbeat round it answered
 
     def can_wait_for(self, batch: Batch, batches_max: int, bytes_max: int) -> bool:
@@ -69,8 +72,15 @@ class Progress:
         held, self.held, self.held_bytes = self.held, [], 0
         return held
 
+    def note_sent(self, zxid: int, now: float) -> None:
+        if not self.asked:
+            self.asked, self.asked_since_s = zxid, now
+
     def note_commit(self, commit: int, now: float) -> None:
         """See how long it takes it to acknowledge what is committed without it, from when it was sent to it."""
+        if self.asked and self.match >= self.asked:
+            self.takes_s += (now - self.asked_since_s - self.takes_s) / 4
+            self.asked = 0
         self.pace.note(self.match, min(commit, self.held[0].previous) if self.held else commit, now)
 
 

@@ -63,6 +63,7 @@ class Proposer:
         "_me",
         "_need_snapshot",
         "_newer",
+        "_now",
         "_quorum",
         "_round_started",
         "_standing",
@@ -100,7 +101,7 @@ class Proposer:
         self.progress: dict[int, Progress] = {}
         self.strangers: frozenset[int] = frozenset()  # not who they were: they may listen, but do not count (I12)
         self.pending = Pending()
-        self.started_s = now
+        self.started_s = self._now = now
         self.reason_to_withdraw = ""
         self.rolls_over = False  # the counter is used up: lead on in a new epoch
         self.touched: list[int] = []  # sessions that followers have heard
@@ -337,6 +338,7 @@ class Proposer:
         for peer, progress in receivers:
             self._send_held(peer, progress)
             self._told_commit(progress, with_each)
+            progress.note_sent(batch.last, now)
             self._send(peer, accept)
 
     def _send_held(self, peer: int, progress: Progress) -> None:
@@ -344,6 +346,7 @@ class Proposer:
         if progress.held:
             with_peer = self._committed_with(peer, progress)
             self._told_commit(progress, with_peer)
+            progress.note_sent(progress.held[0].last, self._now)
             for batch in progress.take_held():
                 self._send(peer, Accept(self.epoch, self._durable.history.commit, with_peer, batch))
 
@@ -413,6 +416,7 @@ class Proposer:
                 self._uncommitted_bytes -= self._under_way.popleft()[1]
 
     def _note_under_way(self, now: float) -> None:
+        self._now = now
         if self._under_way:
             self._thrift.note_under_way(self._under_way[0][2], now)
 

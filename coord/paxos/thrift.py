@@ -54,7 +54,8 @@ class Thrift:
     ) -> Collection[int]:
         """Those who can get this batch later: nobody waits for them, neither a client nor the quorum.
 
-        Relied on is who has what is committed, and was not late with it. `durable`: how far the leader's own disk is.
+        Relied on is who has what is committed, and was not late with it; of several whoever takes least time lately.
+        `durable`: how far the leader's own disk is.
         """
         if now < self._generous_until_s or self._generous_batches > 0:
             self._generous_batches -= 1
@@ -67,12 +68,12 @@ class Thrift:
             if progress.can_wait_for(batch, HELD_BATCHES_MAX, HELD_BYTES_MAX):
                 idle.add(peer)
                 if relied_on and peer in self._quorum.voters:
-                    may_vote.append((-progress.match, peer))
+                    may_vote.append((-progress.match, progress.takes_s, peer))
             elif relied_on:
                 voting.add(peer)
         if not idle:
             return ()
-        for _, peer in sorted(may_vote):
+        for _, _, peer in sorted(may_vote):
             if self._quorum.has(voting):
                 break
             voting.add(peer)

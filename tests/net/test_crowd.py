@@ -119,6 +119,16 @@ async def test_the_end_of_a_stream_is_told(runs: bool) -> None:
         assert (member.heard, member.goes_on) == ([], False)
 
 
+@pytest.mark.parametrize("runs", [True, False])
+async def test_an_end_that_comes_with_the_last_words_is_told(runs: bool) -> None:
+    member = Listening()
+    async with crowd_of(member, runs=runs) as (_, (caller,), _, _, _):
+        caller.send_now(b"word")
+        caller.close()
+        await member.ended.wait()
+        assert member.heard == [b"word"]
+
+
 async def test_an_error_is_raised_where_it_belongs_and_the_others_go_on() -> None:
     one, other = Listening(), Listening()
     async with crowd_of(one, other) as (_, (to_one, to_other), _, _, _):
