@@ -15,7 +15,7 @@ from coord.model.entries import Batch
 from coord.paxos.progress import LATE_S, Pace, Progress
 from coord.paxos.quorum import Majority
 
-GENEROUS_S = 1.0
+GENEROUS_S = 0.25
 GENEROUS_BATCHES = 16
 """After a commit that took longer than LATE_S nobody is spared for so long, and so many batches."""
 
