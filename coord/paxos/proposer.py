@@ -317,15 +317,15 @@ class Proposer:
             for peer in gathered.origins:
                 if peer in self.progress:
                     self.progress[peer].forwarded = batch.last
-            self._replicate(batch, now)
+            self._replicate(batch)
 
-    def _replicate(self, batch: Batch, now: float) -> None:
+    def _replicate(self, batch: Batch) -> None:
         """The same bytes for all who get it now: what one more vote commits is told as it holds for each of them."""
         # Whose clients wait comes first: a send costs 20 us.
         ordered = sorted(self.progress.items(), key=lambda each: -each[1].forwarded)
         receivers = [(peer, progress) for peer, progress in ordered if progress.replicating]
         history = self._durable.history
-        spares = self._thrift.spares(batch, receivers, self.strangers, history.commit, history.durable, now)
+        spares = self._thrift.spares(batch, receivers, self.strangers, history.commit, history.durable, self._now)
         for peer in spares:
             self.progress[peer].hold(batch)
         if spares:
@@ -337,18 +337,19 @@ class Proposer:
         accept = Accept(self.epoch, history.commit, with_each, batch)
         for peer, progress in receivers:
             self._send_held(peer, progress)
-            self._told_commit(progress, with_each)
-            progress.note_sent(batch.last, now)
-            self._send(peer, accept)
+            self._send_accept(peer, progress, accept)
 
     def _send_held(self, peer: int, progress: Progress) -> None:
         """What it was spared. To come before whatever else tells it of commits: it has to have them in its log."""
         if progress.held:
-            with_peer = self._committed_with(peer, progress)
-            self._told_commit(progress, with_peer)
-            progress.note_sent(progress.held[0].last, self._now)
+            commit, with_peer = self._durable.history.commit, self._committed_with(peer, progress)
             for batch in progress.take_held():
-                self._send(peer, Accept(self.epoch, self._durable.history.commit, with_peer, batch))
+                self._send_accept(peer, progress, Accept(self.epoch, commit, with_peer, batch))
+
+    def _send_accept(self, peer: int, progress: Progress, accept: Accept) -> None:
+        self._told_commit(progress, accept.with_you)
+        progress.note_sent(accept.batch.last, self._now)
+        self._send(peer, accept)
 
     def _send_all_held(self) -> None:
         for peer, progress in self.progress.items():
